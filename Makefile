@@ -1,0 +1,22 @@
+# Two commands: `make demo` and `make test`. Each sets up what it needs, once.
+
+PYTHON ?= python3
+ENV := .venv/.installed
+
+.PHONY: demo test clean
+
+demo: $(ENV)
+	.venv/bin/python compare.py comparisons/shakespeare.yaml
+
+test: $(ENV)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/python -m pytest
+
+$(ENV): requirements.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	touch $@
+
+clean:
+	rm -rf .venv out

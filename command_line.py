@@ -1,0 +1,100 @@
+"""What every command of Codebook does alike: typed options, one-line errors, exit codes.
+
+1) options are the fields of a frozen dataclass: from a YAML file, from `--field value`, the latter wins
+2) a ValueError or OSError is the user's to mend: one line, exit code 2
+3) any other exception is a failure of ours: one line, exit code 1
+4) a traceback is shown only with `--debug`
+"""
+
+import argparse
+import dataclasses
+import difflib
+import re
+import sys
+import traceback
+import typing
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+import jsonargparse
+
+jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+Config = TypeVar("Config")
+
+
+def run_command(main: Callable[[Config], int | None], config_type: type[Config], about: str) -> NoReturn:
+    """Parse the command line into `config_type`, call `main` with it, and exit with the right code.
+
+    The YAML file may be given first, by itself, or as `--config FILE`.
+    """
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        code = main(parse(config_type, arguments, about)) or 0
+    except KeyboardInterrupt:
+        code = _report("interrupted; the same command goes on from here", 130, debug)
+    except (ValueError, OSError) as error:
+        code = _report(_one_line(error), 2, debug)
+    except Exception as error:
+        hint = "" if debug else " (--debug shows where)"
+        code = _report(f"{type(error).__name__}: {_one_line(error)}{hint}", 1, debug)
+    sys.exit(code)
+
+
+def parse(config_type: type[Config], arguments: list[str], about: str) -> Config:
+    """A `config_type` from a YAML file and options.
+
+    Raises:
+        ValueError: an option, a key or a value that is not right; names the nearest known key.
+    """
+    parser = jsonargparse.ArgumentParser(description=about, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file with the options below")
+    parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
+    parser.add_class_arguments(config_type, None)
+    if arguments and not arguments[0].startswith("-"):
+        arguments = ["--config", *arguments]
+    try:
+        options = parser.instantiate(parser.parse_args(arguments))
+    except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
+        raise ValueError(_explain(str(error), config_type)) from error
+    return config_type(**{field.name: options[field.name] for field in dataclasses.fields(config_type)})
+
+
+def _explain(message: str, config_type: type) -> str:
+    """jsonargparse's message on one line, with the nearest known name behind an unknown one."""
+    message = re.sub(r"Problem with given class_path '[^']*':\s*", "", message)
+    message = re.sub(r"Expected a (?:<class '(\w+)'>|typing\.)", r"expected \1", message)
+    unknown = re.search(r"ption '([^']+)'|arguments: --(\S+)", message)
+    if unknown:
+        name = (unknown[1] or unknown[2]).split("=")[0]
+        near = difflib.get_close_matches(name, _names(config_type), n=1, cutoff=0.5)
+        near = near or difflib.get_close_matches(
+            name.split(".")[-1], [known.split(".")[-1] for known in _names(config_type)], n=1, cutoff=0.5
+        )
+        message += f" (did you mean '{near[0]}'?)" if near else " (--help lists what is known)"
+    return _one_line(message)
+
+
+def _names(config_type: type, prefix: str = "") -> list[str]:
+    """Every field name below a dataclass, both alone and with its path."""
+    names = []
+    hints = typing.get_type_hints(config_type)
+    for field in dataclasses.fields(config_type):
+        names += [field.name, prefix + field.name]
+        inner = hints[field.name]
+        for candidate in (inner, *typing.get_args(inner)):
+            if dataclasses.is_dataclass(candidate):
+                names += _names(candidate, f"{prefix}{field.name}.")
+    return names
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())
+
+
+def _report(message: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"codebook: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,302 @@
+"""One comparison file in, one report out: the front door.
+
+    python compare.py comparisons/shakespeare.yaml
+
+Every stage is skipped when what it was made from is unchanged, an interrupted one goes on, and one whose
+inputs or options changed is done again.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from tqdm import tqdm
+
+from command_line import run_command
+from data_prep.arrays import TokenArrays
+from data_prep.corpus import Corpus, CorpusConfig, make_corpus
+from data_prep.encode import make_arrays
+from data_prep.tokenizer import make_tokenizer
+from eval.evaluate import check_test_length, finished_result
+from eval.report import answer, make_report, terminal_table
+from eval.wandb_report import log_report
+from model import ModelConfig
+from publish import read_json, write_file
+from tokenizers import check_spec
+from training import stop
+from training.budget import Budget, TextAmount, plan_block_size
+from training.checkpoint import differences, newest_checkpoint
+from training.config import OptimizerConfig, TrainConfig
+from training.ranks import pick_device
+from training.tracking import read_metrics
+
+ROOT = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model and how it is optimized."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """the model"""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """its optimizer and schedule"""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The same models on the same text under the same budget, by every tokenizer."""
+
+    name: str
+    """name of the comparison and of its folder"""
+    tokenizers: list[str]
+    """byte, char, unigram-N, spbpe-N, bpe-N"""
+    models: dict[str, Recipe]
+    """the models, by a name of your own"""
+    context: TextAmount
+    """what a model sees at a time, in characters or tokens"""
+    batch: TextAmount
+    """text per optimizer step, in characters or tokens"""
+    budget: Budget
+    """how long to train, in characters, tokens, FLOPs or steps"""
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    """where the text comes from"""
+    seeds: list[int] = field(default_factory=lambda: [0])
+    """one run per seed"""
+    overlap: float = 0.5
+    """share of each window of the evaluation that is context only"""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """bf16 and fp16 are mixed precision; auto takes what the device does best"""
+    micro_batch: int | None = None
+    """sequences at a time on one process; more are accumulated (none: all at once)"""
+    validations: int = 10
+    """validations during a run"""
+    val_chars: int = 20_000
+    """validate on every k-th document, so many that they hold about so many characters"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda where there is one"""
+    processes: int = 1
+    """processes of a training run (torchrun when more than 1), one per GPU"""
+    prepare: bool = False
+    """stop before training: make corpus, tokenizers, arrays and every run's config.yaml (docs/slurm.md)"""
+    jobs: int | None = None
+    """training runs at a time (none: one per CPU core, or one where there is a GPU)"""
+    wandb: Literal["offline", "online", "disabled"] = "offline"
+    """where wandb gets the metrics and the report"""
+    out: Path = Path("out")
+    """everything goes below out/<name>"""
+
+    def __post_init__(self) -> None:
+        for key in ("tokenizers", "models", "seeds"):
+            if not getattr(self, key):
+                raise ValueError(f"{key} is empty: give at least one")
+        for key in ("tokenizers", "seeds"):
+            if len(set(getattr(self, key))) < len(getattr(self, key)):
+                raise ValueError(f"{key} names one twice: {getattr(self, key)}")
+        for spec in self.tokenizers:
+            check_spec(spec)
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"overlap {self.overlap} is not at least 0 and below 1")
+        self.runs()  # what a run refuses is refused before anything is made
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this comparison goes."""
+        return self.out / self.name
+
+    def runs(self) -> list[TrainConfig]:
+        """The training runs, a whole tokenizer after the other."""
+        return [
+            TrainConfig(
+                data=self.folder / "data" / spec,
+                out=self.folder / "runs" / spec / name / f"seed{seed}",
+                model=recipe.model,
+                context=self.context,
+                batch=self.batch,
+                budget=self.budget,
+                optimizer=recipe.optimizer,
+                seed=seed,
+                precision=self.precision,
+                micro_batch=self.micro_batch,
+                validations=self.validations,
+                val_chars=self.val_chars,
+                device=self.device,
+                wandb=self.wandb,
+                group=self.name,
+            )
+            for spec in self.tokenizers
+            for name, recipe in self.models.items()
+            for seed in self.seeds
+        ]
+
+
+def main(comparison: Comparison) -> None:
+    """Run the comparison from where it is to its report."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to stop either way
+    folder = comparison.folder
+    corpus = make_corpus(comparison.corpus, folder / "corpus")
+    splits = corpus.manifest["splits"]
+    documents = " / ".join(str(counts["documents"]) for counts in splits.values())
+    chars = sum(counts["chars"] for counts in splits.values())
+    say(f"corpus {comparison.corpus.source}: {documents} documents, {chars:,} characters")
+    for spec in comparison.tokenizers:
+        prepare(comparison, corpus, spec)
+    freeze(comparison)
+    if comparison.prepare:
+        for run in comparison.runs():
+            run.out.mkdir(parents=True, exist_ok=True)
+            run.write(run.out / "config.yaml")
+            say(f"{run.out / 'config.yaml'}")
+        return
+    run_all(comparison)
+    before = read_json(folder / "report" / "results.json")
+    results = make_report(folder)
+    if results != before:
+        log_report(folder, results, comparison.wandb)
+    say(f"\n{terminal_table(results['rows'])}\n\n{answer(results['rows']).replace('**', '')}")
+    say(f"\n{folder / 'report' / 'report.html'}")
+
+
+def say(line: str) -> None:
+    """A line for the person who watches, at once."""
+    print(line, flush=True)
+
+
+def prepare(comparison: Comparison, corpus: Corpus, spec: str) -> None:
+    """The tokenizer and its arrays, and whether they are enough text for the context."""
+    data = comparison.folder / "data" / spec
+    arrays = make_arrays(corpus, make_tokenizer(corpus, spec, data / "tokenizer"), data)
+    train_split = arrays.split("train")
+    check_test_length(arrays.split("test"), plan_block_size(comparison.context, train_split))
+    say(
+        f"tokenizer {spec}: vocabulary {arrays.vocab_size:,}, "
+        f"{train_split.chars_per_token:.3f} characters a token"
+    )
+
+
+def freeze(comparison: Comparison) -> None:
+    """Write the resolved configuration, and in its first line which code ran it."""
+    revision = git("rev-parse", "HEAD") or "unknown"
+    changed = " with local changes" if git("status", "--porcelain") else ""
+    content = asdict(comparison) | {"out": str(comparison.out)}
+    text = yaml.safe_dump(content, sort_keys=False)
+    write_file(comparison.folder / "comparison.yaml", f"# code: git revision {revision}{changed}\n{text}")
+
+
+def git(*arguments: str) -> str:
+    """What git says of the checkout this file is in; nothing where it is none."""
+    try:
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+class Job:
+    """One run under way: a training process, then an evaluation process, both logging to train.log."""
+
+    def __init__(self, comparison: Comparison, run: TrainConfig, title: str, env: dict[str, str]) -> None:
+        self.run, self.title, self.env = run, title, env
+        train = [sys.executable]
+        if comparison.processes > 1:
+            train += ["-m", "torch.distributed.run", "--standalone"]
+            train += [f"--nproc-per-node={comparison.processes}"]
+        train += [str(ROOT / "train_ddp.py"), "--config", str(run.out / "config.yaml")]
+        evaluate = [sys.executable, "-m", "eval.evaluate", f"--run={run.out}"]
+        evaluate += [f"--overlap={comparison.overlap}", f"--device={run.device}"]
+        run.out.mkdir(parents=True, exist_ok=True)
+        run.write(run.out / "config.yaml")
+        self.commands = [train, evaluate]  # training a trained run is quick: it finds nothing to do
+        self.log = run.out / "train.log"
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen:
+        """Start the next command."""
+        with open(self.log, "ab") as log:
+            return subprocess.Popen(self.commands.pop(0), stdout=log, stderr=log, env=self.env)
+
+    def done(self) -> bool:
+        """Whether the last command has ended; starts the next one where one has.
+
+        Raises:
+            RuntimeError: a command failed; says what its log ends with.
+            KeyboardInterrupt: the trainer was asked to stop, and has.
+        """
+        code = self.process.poll()
+        if code is None:
+            return False
+        if code in (stop.STOPPED, 128 + signal.SIGINT):
+            raise KeyboardInterrupt
+        if code:
+            last = (self.log.read_text(errors="replace").strip() or "no output").splitlines()[-1]
+            raise RuntimeError(f"{self.title} failed: {last.removeprefix('codebook: ')} ({self.log})")
+        if self.commands:
+            self.process = self.start()
+            return False
+        return True
+
+    def where(self) -> str:
+        """How far the run is, for the progress bar."""
+        if not self.commands:
+            return f"{self.title} test"
+        metrics, plan = read_metrics(self.run.out / "metrics.jsonl"), read_json(self.run.out / "plan.json")
+        if not metrics or not plan:
+            return f"{self.title} starts"
+        return f"{self.title} {metrics[-1]['step'] / plan['steps']:.0%}"
+
+
+def remove_if_changed(run: TrainConfig, title: str) -> None:
+    """Remove a run that was trained with other options or data, and say so: it is done again."""
+    found = newest_checkpoint(run.out / "checkpoints")
+    if found and (differs := differences(found[1], {**run.identity(), **TokenArrays(run.data).fingerprints})):
+        say(f"{title}: {', '.join(differs)} changed, so this run is done again")
+        shutil.rmtree(run.out)
+
+
+def run_all(comparison: Comparison) -> None:
+    """Train and evaluate every run that is not done, `jobs` at a time; on a stop all write a checkpoint."""
+    device = pick_device(comparison.device)
+    cores = os.cpu_count() or 1
+    jobs = comparison.jobs or (max(1, cores // comparison.processes) if device == "cpu" else 1)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # Threads of processes that share a core wait for each other by spinning: a step takes far longer.
+    env.setdefault("OMP_NUM_THREADS", str(max(1, cores // (jobs * comparison.processes))))
+    waiting: list[tuple[TrainConfig, str]] = []
+    for run in comparison.runs():
+        title = str(run.out.relative_to(comparison.folder / "runs"))
+        remove_if_changed(run, title)
+        if finished_result(run.out, comparison.overlap):
+            say(f"{title}: done")
+        else:
+            waiting.append((run, title))
+    progress = tqdm(total=len(waiting), unit="run", disable=None, leave=False)
+    active: list[Job] = []
+    try:
+        while waiting or active:
+            while waiting and len(active) < jobs:
+                active.append(Job(comparison, *waiting.pop(0), env))
+            time.sleep(0.2)
+            for job in [job for job in active if job.done()]:
+                active.remove(job)
+                progress.update()
+                bpc = read_json(job.run.out / "result.json")["test_bpc"]
+                progress.write(f"{job.title}: {bpc:.4f} bits per character on the test split")
+            if not progress.disable:
+                progress.set_postfix_str(", ".join(job.where() for job in active))
+    finally:
+        for job in active:
+            job.process.terminate()
+        for job in active:
+            job.process.wait()
+        progress.close()
+
+
+if __name__ == "__main__":
+    run_command(main, Comparison, "Compare tokenizers: one comparison file in, one report out.")

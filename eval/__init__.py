@@ -1,0 +1,1 @@
+"""Bits per character of finished runs, statistics, figures and the report."""

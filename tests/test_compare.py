@@ -1,0 +1,297 @@
+"""The front door as its users open it: one comparison file in, one report out."""
+
+import csv
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+import yaml
+
+from data_prep.arrays import TokenArrays
+from publish import sha256_file
+
+COMPARE = [sys.executable, "compare.py"]
+ROW = """tokenizer model seed vocab_size chars_per_token block_size context_chars params_total
+  params_embedding flops_per_char train_chars train_seconds test_bpc test_bpc_low test_bpc_high
+  test_bpb""".split()
+
+
+def comparison_of(source: Path, out: Path) -> dict:
+    return {
+        "name": "tiny",
+        "out": str(out),
+        "corpus": {"source": f"jsonl:{source}", "val_fraction": 0.08, "test_fraction": 0.08},
+        "tokenizers": ["char", "bpe-300"],
+        "models": {
+            "gpt": {"model": {"n_layer": 1, "n_embd": 32}, "optimizer": {"lr": 0.003}},
+            "bigram": {"model": {"kind": "bigram"}, "optimizer": {"lr": 0.03}},
+        },
+        "context": {"chars": 40},
+        "batch": {"chars": 700},
+        "budget": {"chars": 15_000},
+        "val_chars": 500,
+        "precision": "fp32",
+        "validations": 2,
+    }
+
+
+def compare(path: Path, *options: str) -> subprocess.CompletedProcess:
+    return subprocess.run([*COMPARE, str(path), *options], capture_output=True, text=True, timeout=240)
+
+
+def write(path: Path, comparison: dict) -> Path:
+    path.write_text(yaml.safe_dump(comparison))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_source, tmp_path_factory) -> tuple[Path, str]:
+    """The folder of a finished comparison, and what it printed."""
+    folder = tmp_path_factory.mktemp("compare")
+    result = compare(write(folder / "tiny.yaml", comparison_of(tiny_source, folder)))
+    assert result.returncode == 0, result.stderr
+    return folder / "tiny", result.stdout
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Content of every file below a folder but the report's and wandb's, by name."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {
+        str(path.relative_to(folder)): sha256_file(path)
+        for path in files
+        if not {"report", "wandb"} & set(path.relative_to(folder).parts)
+    }
+
+
+def test_the_folder_is_laid_out_as_documented(finished):
+    folder, _ = finished
+    for name in """comparison.yaml corpus/manifest.json corpus/test/00000.parquet data/char/manifest.json
+      data/bpe-300/tokenizer/tokenizer.json data/bpe-300/train-00000.tokens.npy
+      data/bpe-300/test-00000.documents.npy report/report.md report/report.html report/results.csv
+      report/results.json report/figures/bpc_by_vocabulary.svg report/figures/learning_curves.png""".split():
+        assert (folder / name).is_file(), name
+    run = folder / "runs" / "bpe-300" / "gpt" / "seed0"
+    found = {path.name for path in run.iterdir()}
+    assert found >= {"config.yaml", "metrics.jsonl", "checkpoints", "result.json", "documents.parquet"}
+    assert not list(folder.rglob("*.tmp")), "a temporary file was left"
+
+
+def test_results_json_has_a_row_for_every_run_best_first(finished):
+    results = json.loads((finished[0] / "report" / "results.json").read_text())
+    rows = results["rows"]
+    assert {(row["tokenizer"], row["model"]) for row in rows} == {
+        (tokenizer, model) for tokenizer in ("char", "bpe-300") for model in ("gpt", "bigram")
+    }
+    assert all(set(ROW) <= set(row) for row in rows)
+    assert [row["test_bpc"] for row in rows] == sorted(row["test_bpc"] for row in rows)
+    assert all(row["test_bpc_low"] < row["test_bpc"] < row["test_bpc_high"] for row in rows)
+
+
+def test_every_row_scored_the_whole_test_text(finished):
+    folder, _ = finished
+    results = json.loads((folder / "report" / "results.json").read_text())
+    corpus = json.loads((folder / "corpus" / "manifest.json").read_text())["splits"]["test"]
+    assert results["corpus"]["test_chars"] == corpus["chars"]
+    assert results["corpus"]["test_sha256"] == corpus["sha256"]
+    for row in results["rows"]:
+        run = folder / "runs" / row["tokenizer"] / row["model"] / "seed0"
+        documents = pyarrow.parquet.read_table(run / "documents.parquet").to_pydict()
+        arrays = TokenArrays(folder / "data" / row["tokenizer"]).split("test")
+        assert sum(documents["chars"]) == corpus["chars"]
+        assert sum(documents["tokens"]) == arrays.tokens
+        assert row["test_bpc"] == pytest.approx(sum(documents["bits"]) / corpus["chars"])
+        assert row["test_bpb"] == pytest.approx(sum(documents["bits"]) / corpus["bytes"])
+        assert row["chars_per_token"] == pytest.approx(corpus["chars"] / arrays.tokens)
+
+
+def test_budgets_are_matched_in_characters(finished):
+    rows = json.loads((finished[0] / "report" / "results.json").read_text())["rows"]
+    for row in rows:
+        assert 15_000 <= row["train_chars"] <= 15_000 + 1.2 * 700
+        assert row["context_chars"] == pytest.approx(40, rel=0.1)
+        assert row["batch_chars"] == pytest.approx(700, rel=0.05)
+
+
+def test_results_csv_says_the_same_as_results_json(finished):
+    report = finished[0] / "report"
+    rows = json.loads((report / "results.json").read_text())["rows"]
+    with open(report / "results.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [{key: str(value) for key, value in row.items()} for row in rows] == table
+
+
+def test_report_html_is_one_file_that_needs_no_other(finished):
+    page = (finished[0] / "report" / "report.html").read_text()
+    assert page.count("data:image/svg+xml;base64,") == 4
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert "bits per character" in page
+
+
+def test_the_terminal_ends_with_the_table_and_the_path_in_80_columns(finished):
+    folder, output = finished
+    *_, table, _, path = output.rstrip("\n").split("\n\n")
+    assert path == str(folder / "report" / "report.html")
+    assert len(table.splitlines()) == 5
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_the_comparison_is_frozen_with_the_revision_of_the_code(finished):
+    text = (finished[0] / "comparison.yaml").read_text()
+    assert re.match(r"# code: git revision ([0-9a-f]{40}|unknown)", text)
+    frozen = yaml.safe_load(text)
+    assert frozen["overlap"] == 0.5  # defaults are resolved
+    assert frozen["tokenizers"] == ["char", "bpe-300"]
+
+
+def test_the_report_is_a_wandb_run_with_table_and_figures(finished):
+    folder, _ = finished
+    (run,) = (folder / "wandb").glob("offline-run-*")
+    rows = json.loads((folder / "report" / "results.json").read_text())["rows"]
+    (table,) = run.glob("files/media/table/*.table.json")
+    content = json.loads(table.read_text())
+    column = content["columns"].index("test_bpc")
+    assert [row[column] for row in content["data"]] == [row["test_bpc"] for row in rows]
+    assert len(list(run.glob("files/media/images/*.png"))) == 4
+    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json"]
+    records = subprocess.run([*command, str(*run.glob("run-*.wandb"))], capture_output=True, text=True)
+    assert '"job_type":"report"' in records.stdout
+    assert '"run_group":"tiny"' in records.stdout
+
+
+def test_a_model_of_the_comparison_writes_text_from_one_character(finished):
+    run = finished[0] / "runs" / "bpe-300" / "gpt" / "seed0"
+    command = [sys.executable, "-m", "model.generate", "--run", str(run), "--prompt", "T", "--tokens", "30"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("T")
+    assert len(result.stdout) > 10
+
+
+def test_a_second_call_finds_everything_done(finished, tiny_source):
+    folder, _ = finished
+    before = snapshot(folder)
+    result = compare(folder.parent / "tiny.yaml")
+    assert result.stdout.count(": done") == 4
+    assert "bits per character on the test split\n" not in result.stdout
+    assert snapshot(folder) == before
+
+
+@pytest.fixture
+def change(finished, tmp_path, tiny_source) -> Callable[..., tuple[subprocess.CompletedProcess, Path]]:
+    """A function: compare a copy of the finished folder again, with some settings changed."""
+
+    def run(*options: str, **settings: object) -> tuple[subprocess.CompletedProcess, Path]:
+        subprocess.run(["cp", "-a", str(finished[0]), str(tmp_path / "tiny")], check=True)
+        comparison = {**comparison_of(tiny_source, tmp_path), "wandb": "disabled", **settings}
+        # The copies of the runs still name the arrays they were trained on, which are the same.
+        return compare(write(tmp_path / "tiny.yaml", comparison), *options), tmp_path / "tiny"
+
+    return run
+
+
+def test_another_tokenizer_adds_its_runs_and_keeps_the_others(change):
+    result, folder = change(tokenizers=["char", "bpe-300", "spbpe-420"])
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count(": done") == 4
+    assert result.stdout.count("bits per character on the test split\n") == 2
+    assert len(json.loads((folder / "report" / "results.json").read_text())["rows"]) == 6
+
+
+def test_a_run_whose_options_changed_is_done_again_and_says_why(change):
+    models = {"gpt": {"model": {"n_layer": 1, "n_embd": 16}, "optimizer": {"lr": 0.003}}}
+    result, folder = change(models=models, tokenizers=["char"])
+    assert "char/gpt/seed0: model changed, so this run is done again" in result.stdout
+    (row,) = json.loads((folder / "report" / "results.json").read_text())["rows"]
+    assert row["params_total"] < 20_000
+
+
+def test_a_changed_corpus_is_never_silently_reused(change, tiny_source, tmp_path):
+    lines = tiny_source.read_text().splitlines(keepends=True)
+    (tmp_path / "other.jsonl").write_text("".join(lines[:-30]))
+    corpus = {"source": f"jsonl:{tmp_path}/other.jsonl", "val_fraction": 0.08, "test_fraction": 0.08}
+    result, folder = change(tokenizers=["char"], corpus=corpus)
+    assert result.returncode == 0, result.stderr
+    assert "corpus_fingerprint" in result.stdout
+    results = json.loads((folder / "report" / "results.json").read_text())
+    manifest = json.loads((folder / "corpus" / "manifest.json").read_text())
+    assert results["corpus"]["test_sha256"] == manifest["splits"]["test"]["sha256"]
+
+
+def test_a_ctrl_c_loses_nothing_and_the_same_command_goes_on(tiny_source, tmp_path):
+    """The terminal sends SIGINT to the whole process group, as here."""
+    comparison = comparison_of(tiny_source, tmp_path)
+    comparison |= {"tokenizers": ["char"], "budget": {"steps": 400}, "wandb": "disabled"}
+    log = tmp_path / "tiny/runs/char/gpt/seed0/train.log"
+    path = write(tmp_path / "tiny.yaml", comparison)
+    process = subprocess.Popen(
+        [*COMPARE, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    metrics = tmp_path / "tiny/runs/char/gpt/seed0/metrics.jsonl"
+    while not (metrics.exists() and metrics.read_text().count("\n") > 5):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    subprocess.run(["kill", "-INT", "--", f"-{process.pid}"], check=True)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert errors == "codebook: interrupted; the same command goes on from here\n"
+    assert 5 < int(re.search(r"stopped after step (\d+) of 400", log.read_text())[1]) < 400
+    result = compare(path)
+    assert result.returncode == 0, result.stderr
+    assert log.read_text().count("step 200/400") == 1  # not trained twice
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"tokenizers": ["char", "bpf-300"]}, "no tokenizer 'bpf-300' (did you mean 'bpe-300'?)"),
+        ({"tokenizers": ["bpe-60000"]}, "bpe-60000: the training text fills a vocabulary of at most"),
+        ({"budgets": {"chars": 5}}, "did you mean 'budget.chars'"),
+        ({"models": {"gpt": {"model": {"n_layers": 3}}}}, "did you mean 'n_layer'"),
+        ({"context": {"chars": 400_000}}, "shorter than one context"),
+        ({"context": {"chars": 30_000}}, "the test split is shorter than one context"),
+        ({"corpus": {"source": "jsonl:/nowhere/*.jsonl"}}, "no .jsonl file at /nowhere"),
+        ({"budget": {}}, "budget: give exactly one of chars, tokens, flops, steps"),
+        ({"tokenizers": []}, "tokenizers is empty"),
+        ({"seeds": [1, 1]}, "seeds names one twice"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_earlier_results_untouched(change, finished, settings, says):
+    before = snapshot(finished[0])
+    result, folder = change(**settings)
+    assert result.returncode == 2
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+    after = snapshot(folder)
+    assert {name: after.get(name) for name in before} == before
+    assert (folder / "report" / "results.json").exists()
+
+
+def test_a_broken_yaml_is_one_line_with_the_place(tmp_path):
+    (tmp_path / "broken.yaml").write_text("name: x\ntokenizers: [a\nmodels: {")
+    result = compare(tmp_path / "broken.yaml")
+    assert result.returncode == 2
+    assert "line 3" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_rows_that_scored_other_text_are_never_mixed(finished, tmp_path):
+    folder = tmp_path / "tiny"
+    subprocess.run(["cp", "-a", str(finished[0]), str(folder)], check=True)
+    file = folder / "runs/char/gpt/seed0/result.json"
+    file.write_text(file.read_text().replace('"test_sha256": "', '"test_sha256": "f'))
+    before = (folder / "report" / "report.md").read_text()
+    command = [sys.executable, "-m", "eval.report", "--folder", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "another test text" in result.stderr
+    assert (folder / "report" / "report.md").read_text() == before

@@ -1,0 +1,221 @@
+"""The trainer as its users start it: real processes, real torchrun, real signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from publish import sha256_file
+from training.tracking import read_metrics
+
+TRAIN = [sys.executable, "train_ddp.py"]
+TORCHRUN = [
+    sys.executable,
+    "-m",
+    "torch.distributed.run",
+    "--standalone",
+    "--nproc-per-node=2",
+    "train_ddp.py",
+]
+SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 700 --budget.steps 12
+  --validations 3 --val_chars 500 --precision fp32 --wandb disabled""".split()
+TIMES = ("train_seconds", "chars_per_second")
+
+
+@pytest.fixture
+def start(tiny_arrays, tmp_path):
+    """A function: starts a small run in `tmp_path/name` and returns the process."""
+
+    def begin(
+        name: str, *options: str, launcher: list[str] = TRAIN, data: str = "bpe-300"
+    ) -> subprocess.Popen:
+        command = [
+            *launcher,
+            "--data",
+            str(tiny_arrays(data)),
+            "--out",
+            str(tmp_path / name),
+            *SMALL,
+            *options,
+        ]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return begin
+
+
+@pytest.fixture
+def train(start, tmp_path):
+    """A function: a whole small run; returns its folder."""
+
+    def run(name: str, *options: str, **more) -> Path:
+        process = start(name, *options, **more)
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        return tmp_path / name
+
+    return run
+
+
+def values(run: Path) -> list[dict]:
+    """The lines of metrics.jsonl without clock times."""
+    return [{k: v for k, v in line.items() if k not in TIMES} for line in read_metrics(run / "metrics.jsonl")]
+
+
+def weights(run: Path) -> str:
+    return sha256_file(sorted(run.glob("checkpoints/step-*"))[-1] / "model.safetensors")
+
+
+def wait_for_step(process: subprocess.Popen, run: Path, step: int) -> None:
+    while not any(line["step"] >= step for line in read_metrics(run / "metrics.jsonl")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def test_a_run_leaves_its_configuration_its_record_and_a_checkpoint(train):
+    run = train("run")
+    lines = values(run)
+    assert [line["step"] for line in lines] == list(range(1, 13))
+    assert [line["step"] for line in lines if "val_bpc" in line] == [4, 8, 12]
+    assert lines[-1]["val_bpc"] < lines[3]["val_bpc"]
+    assert json.loads((run / "plan.json").read_text())["steps"] == 12
+    assert {path.name for path in run.iterdir()} == {
+        "config.yaml",
+        "plan.json",
+        "metrics.jsonl",
+        "checkpoints",
+    }
+
+
+def test_its_config_file_makes_the_same_run_again(train, tmp_path):
+    run = train("run")
+    (tmp_path / "config.yaml").write_text((run / "config.yaml").read_text())
+    again = tmp_path / "again"
+    config = str(tmp_path / "config.yaml")
+    subprocess.run([*TRAIN, config, "--out", str(again)], check=True, capture_output=True, timeout=120)
+    assert values(again) == values(run)
+    assert weights(again) == weights(run)
+
+
+def test_two_processes_of_torchrun_do_the_same_run_as_one(train):
+    one, two = values(train("one")), values(train("two", launcher=TORCHRUN))
+    assert [line["step"] for line in two] == [line["step"] for line in one]
+    for a, b in zip(one, two, strict=True):
+        assert b == pytest.approx(a, rel=1e-4)
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(train):
+    """Also when the last micro-batch is smaller, on two processes with unequal shares."""
+    whole = values(train("whole"))
+    for parts in (
+        values(train("parts", "--micro_batch", "5")),
+        values(train("two", "--micro_batch", "2", launcher=TORCHRUN)),
+    ):
+        for a, b in zip(whole, parts, strict=True):
+            assert b["train_bpc"] == pytest.approx(a["train_bpc"], rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_learns_as_fp32_does(train, precision):
+    full, mixed = values(train("fp32")), values(train("mixed", "--precision", precision))
+    assert mixed[-1]["val_bpc"] == pytest.approx(full[-1]["val_bpc"], rel=0.02)
+    assert mixed != full
+
+
+@pytest.mark.parametrize("kind", ["bigram", "bag-of-words"])
+def test_the_baselines_are_trained_by_the_same_trainer(train, kind):
+    lines = values(train(kind, "--model.kind", kind, "--optimizer.lr", "0.03"))
+    assert lines[-1]["val_bpc"] < lines[3]["val_bpc"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_stopped_goes_on_bit_for_bit(train, start, tmp_path, number):
+    options = ("--budget.steps", "150", "--checkpoint_seconds", "0.2")
+    whole = train("whole", *options)
+    process = start("stopped", *options)
+    wait_for_step(process, tmp_path / "stopped", 60)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 75)
+    assert values(tmp_path / "stopped")[-1]["step"] < 150
+    stopped = train("stopped", *options)
+    assert values(stopped) == values(whole)
+    assert weights(stopped) == weights(whole)
+
+
+def test_a_stop_that_reaches_one_of_two_processes_stops_both(start, train, tmp_path):
+    options = ("--budget.steps", "300")
+    process = start("stopped", *options, launcher=TORCHRUN)
+    wait_for_step(process, tmp_path / "stopped", 20)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert "stopped after step" in output
+    assert values(train("stopped", *options, launcher=TORCHRUN))[-1]["step"] == 300
+
+
+def test_a_finished_run_is_not_trained_again(train):
+    run = train("run")
+    before = weights(run), values(run)
+    assert (weights(train("run")), values(run)) == before
+
+
+def test_a_run_with_other_options_is_refused_and_stays_as_it_is(train, start):
+    run = train("run")
+    before = weights(run), (run / "metrics.jsonl").read_text(), (run / "config.yaml").read_text()
+    process = start("run", "--optimizer.lr", "0.5")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "another optimizer" in errors
+    assert (weights(run), (run / "metrics.jsonl").read_text(), (run / "config.yaml").read_text()) == before
+
+
+def test_a_loss_that_is_no_number_ends_the_run(start):
+    process = start("run", "--optimizer.lr", "1e30", "--optimizer.grad_clip", "1e30")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the loss is" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--model.n_heads", "2"], "did you mean 'model.n_head'"),
+        (["--model.n_head", "5"], "n_embd 32 is not a multiple of model.n_head 5"),
+        (["--model.n_layer", "two"], "expected int"),
+        (["--data", "nowhere"], "nowhere holds no token arrays"),
+        (["--device", "cuda"], "torch finds no GPU"),
+        (
+            ["--budget.chars", "1000"],
+            "budget: give exactly one of chars, tokens, flops, steps, not chars and steps",
+        ),
+        (["--context.chars", "100000000"], "shorter than one context"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(start, options, says):
+    process = start("run", *options)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert says in errors
+    assert errors.count("\n") == 1
+    assert output == ""
+
+
+def test_help_explains_every_field():
+    text = subprocess.run([*TRAIN, "--help"], capture_output=True, text=True, check=True).stdout
+    for option in ("--data", "--context.chars", "--budget.flops", "--optimizer.beta2", "--model.kind"):
+        assert option in text
+    assert "how long to train, in characters, tokens, FLOPs or steps" in text
+
+
+def test_wandb_offline_holds_every_value_of_the_record(train):
+    run = train("run", "--wandb", "offline")
+    (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
+    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(file)]
+    records = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert str(values(run)[-1]["val_bpc"])[:12] in records

@@ -1,0 +1,245 @@
+"""What a spec means, which sizes work, and that nothing of the training text is passed over."""
+
+import json
+import random
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+
+from data_prep.corpus import Corpus
+from tokenizers import Tokenizer, check_spec, train_tokenizer
+from tokenizers.bpe import BPETokenizer
+
+SIZED = ["unigram", "spbpe", "bpe"]
+SENTENCEPIECE = ["unigram", "spbpe"]
+
+
+@pytest.fixture(scope="module")
+def texts(tiny_corpus: Corpus) -> list[str]:
+    return list(tiny_corpus.texts("train"))
+
+
+def refusal(spec: str, texts: list[str]) -> str:
+    """The one line with which training this tokenizer is refused."""
+    with pytest.raises(ValueError) as caught:
+        train_tokenizer(spec, texts)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("size", [320, 401])
+@pytest.mark.parametrize("family", SIZED)
+def test_the_number_in_a_spec_is_the_whole_vocabulary(family: str, size: int, texts: list[str]) -> None:
+    tokenizer = train_tokenizer(f"{family}-{size}", texts)
+    assert tokenizer.vocab_size == size == len(tokenizer.token_bytes())
+
+
+def test_the_vocabulary_of_byte_is_256_bytes_and_the_end_of_text(texts: list[str]) -> None:
+    tokenizer = train_tokenizer("byte", texts)
+    assert tokenizer.vocab_size == 257 == len(tokenizer.token_bytes())
+
+
+def test_the_vocabulary_of_char_is_bytes_characters_and_the_end_of_text(texts: list[str]) -> None:
+    beyond_ascii = {c for text in texts for c in text if ord(c) >= 128}
+    tokenizer = train_tokenizer("char", texts)
+    assert tokenizer.vocab_size == 256 + len(beyond_ascii) + 1 == len(tokenizer.token_bytes())
+
+
+def test_char_gives_one_token_a_character_of_the_training_text(texts: list[str]) -> None:
+    tokenizer = train_tokenizer("char", texts)
+    assert all(len(tokenizer.encode(text)) == len(text) for text in texts)
+
+
+def test_char_gives_the_bytes_of_a_character_it_has_not_seen() -> None:
+    tokenizer = train_tokenizer("char", ["aé"])
+    assert tokenizer.encode("é€a").tolist() == [256, 0xE2, 0x82, 0xAC, ord("a")]
+
+
+def test_char_can_be_trained_on_ascii_alone() -> None:
+    tokenizer = train_tokenizer("char", ["abc"])
+    assert tokenizer.vocab_size == 257
+    assert tokenizer.decode(tokenizer.encode("abcé")) == "abcé"
+
+
+def test_every_id_but_the_end_of_text_stands_for_bytes_of_its_own(tokenizer: Tokenizer) -> None:
+    """But in the two tokenizers with byte fallback, where a character and its byte may both be a token."""
+    table = tokenizer.token_bytes()
+    assert [i for i, token in enumerate(table) if not token] == [tokenizer.eot]
+    if "unigram" not in tokenizer.spec and "spbpe" not in tokenizer.spec:
+        assert len(set(table)) == tokenizer.vocab_size
+
+
+def test_every_byte_is_a_token(tokenizer: Tokenizer) -> None:
+    assert {bytes([i]) for i in range(256)} <= set(tokenizer.token_bytes())
+
+
+def test_sentencepiece_agrees_with_the_library(texts: list[str]) -> None:
+    for family in SENTENCEPIECE:
+        tokenizer = train_tokenizer(f"{family}-400", texts)
+        for text in texts:
+            ids = tokenizer.encode(text).tolist()
+            assert ids == tokenizer.processor.encode(text)
+            assert tokenizer.decode(ids) == tokenizer.processor.decode(ids)
+
+
+def test_bpe_token_bytes_are_the_librarys(texts: list[str]) -> None:
+    tokenizer = train_tokenizer("bpe-400", texts)
+    library = [tokenizer.encoding.decode_single_token_bytes(i) for i in range(tokenizer.eot)]
+    assert tokenizer.token_bytes() == [*library, b""]
+
+
+@pytest.mark.parametrize("family", SIZED)
+def test_more_vocabulary_makes_fewer_tokens(family: str, texts: list[str]) -> None:
+    counts = [
+        sum(map(len, train_tokenizer(f"{family}-{size}", texts).encode_batch(texts)))
+        for size in (320, 360, 400)
+    ]
+    assert counts[0] > counts[1] > counts[2]
+
+
+@pytest.mark.parametrize("family", SIZED)
+def test_a_run_of_spaces_becomes_a_token(family: str, texts: list[str]) -> None:
+    program = "".join(f"    if {i}:\n        return {i}\n" for i in range(1000))
+    assert b"    " in train_tokenizer(f"{family}-400", [*texts, program]).token_bytes()
+
+
+@pytest.mark.parametrize("family", SIZED)
+def test_too_large_a_size_names_the_largest_that_works(family: str, texts: list[str]) -> None:
+    message = refusal(f"{family}-50000", texts)
+    assert message.startswith(f"{family}-50000: ")
+    largest = int(re.search(r"at most (\d+)", message)[1])
+    assert train_tokenizer(f"{family}-{largest}", texts).vocab_size == largest
+    refusal(f"{family}-{largest + 1}", texts)
+
+
+@pytest.mark.parametrize("family", SIZED)
+def test_too_small_a_size_names_the_smallest_that_works(family: str, texts: list[str]) -> None:
+    message = refusal(f"{family}-100", texts)
+    assert message.startswith(f"{family}-100: ")
+    smallest = int(re.search(r"at least (\d+)", message)[1])
+    assert train_tokenizer(f"{family}-{smallest}", texts).vocab_size == smallest
+    refusal(f"{family}-{smallest - 1}", texts)
+
+
+@pytest.mark.parametrize("size", [2**31, 2**32 + 1, 10**20])
+@pytest.mark.parametrize("family", SIZED)
+def test_a_size_beyond_the_integers_of_a_library_is_refused(family: str, size: int, texts: list[str]) -> None:
+    assert f"{family}-{size}" in refusal(f"{family}-{size}", texts)
+
+
+@pytest.mark.parametrize("family", SIZED)
+def test_a_text_of_one_letter_is_refused_as_too_little(family: str) -> None:
+    assert "at most" in refusal(f"{family}-5000", ["a"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "nearest"),
+    [
+        ("ungiram-512", "unigram-512"),
+        ("uni-512", "unigram-512"),
+        ("bep-4096", "bpe-4096"),
+        ("spbp-300", "spbpe-300"),
+        ("bytes", "byte"),
+        ("chars", "char"),
+        ("byte-300", "byte"),
+        ("char-", "char"),
+        ("bpe", "bpe-4096"),
+        ("unigram-", "unigram-4096"),
+        ("bpe-0512", "bpe-4096"),
+        ("bpe-1e3", "bpe-4096"),
+        ("spbpe--5", "spbpe-4096"),
+        ("spbpe-٣٠٠", "spbpe-4096"),
+        ("bpe-512 ", "bpe-4096"),
+    ],
+)
+def test_a_spec_that_is_not_right_names_the_nearest(spec: str, nearest: str) -> None:
+    with pytest.raises(ValueError, match=f"'{nearest}'") as caught:
+        check_spec(spec)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("spec", ["", "-", "wordpiece-300", "tiktoken"])
+def test_a_spec_like_no_other_lists_what_there_is(spec: str) -> None:
+    with pytest.raises(ValueError, match="byte, char, unigram-N, spbpe-N, bpe-N"):
+        check_spec(spec)
+
+
+# SentencePiece passes over a training sentence that is too long (4,192 bytes unless told otherwise) or
+# holds a sign that it uses itself, with a line in its log at most. It shows in a character that such a
+# document alone has: it must become a token.
+HARD_DOCUMENTS = {
+    "over a mebibyte long": " ".join(
+        random.Random(0).choices("ß the king of a silver land".split(), k=300_000)
+    ),
+    "with its sign for a space": "ß" * 500 + "\u2581",
+    "with its sign for the unknown": "ß" * 500 + "\u2585",
+    "with its name of the unknown": "ß" * 500 + "<unk>",
+    "with NUL": "ß" * 500 + "\0",
+    "with a tab": "ß" * 500 + "\t",
+    "with a non-character": "ß" * 500 + "\ufffe",
+    "with a replacement character": "ß" * 500 + "\ufffd",
+    "with line ends": "ß\r\nß\rß\n" * 200,
+}
+
+
+@pytest.mark.parametrize("family", SENTENCEPIECE)
+@pytest.mark.parametrize("document", HARD_DOCUMENTS.values(), ids=HARD_DOCUMENTS)
+def test_a_training_document_is_not_passed_over(family: str, document: str, texts: list[str]) -> None:
+    tokenizer = train_tokenizer(f"{family}-400", [*texts, document])
+    assert "ß".encode() in tokenizer.token_bytes()
+    assert tokenizer.decode(tokenizer.encode(document)) == document
+
+
+def test_unigram_trains_in_seconds_on_a_long_document_that_occurs_twice(texts: list[str]) -> None:
+    """The library's search for repeats takes time with the square of a repeat's length: 19 s for this one."""
+    book = "".join(texts)
+    start = time.monotonic()
+    train_tokenizer("unigram-400", [book, book])
+    assert time.monotonic() - start < 6
+
+
+@pytest.mark.parametrize("family", SIZED)
+def test_the_order_of_the_specs_trained_before_does_not_matter(family: str, texts: list[str]) -> None:
+    first = train_tokenizer(f"{family}-320", texts)
+    train_tokenizer(f"{family}-400", texts[:50])
+    assert train_tokenizer(f"{family}-320", texts).fingerprint == first.fingerprint
+
+
+def test_the_same_text_gives_the_same_tokenizers_in_another_process(
+    tiny_corpus: Corpus, texts: list[str], run_python: Callable
+) -> None:
+    specs = ["byte", "char", "unigram-400", "spbpe-400", "bpe-400"]
+    script = """
+import json, pathlib, sys
+from data_prep.corpus import Corpus
+from tokenizers import train_tokenizer
+corpus = Corpus(pathlib.Path(sys.argv[1]))
+print(json.dumps([train_tokenizer(spec, corpus.texts("train")).fingerprint for spec in sys.argv[2:]]))
+"""
+    # Other hash seeds and numbers of threads, which must not show.
+    elsewhere = run_python(
+        "-c", script, tiny_corpus.folder, *specs, PYTHONHASHSEED="7", RAYON_NUM_THREADS="1"
+    )
+    assert json.loads(elsewhere.stdout) == [train_tokenizer(spec, texts).fingerprint for spec in specs]
+
+
+def test_the_fingerprint_tells_tokenizers_apart(texts: list[str]) -> None:
+    specs = ["byte", "char", "unigram-320", "unigram-400", "spbpe-320", "spbpe-400", "bpe-320", "bpe-400"]
+    made = [train_tokenizer(spec, texts) for spec in specs]
+    made += [train_tokenizer(spec, texts[:200]) for spec in specs if spec not in ("byte", "char")]
+    assert len({tokenizer.fingerprint for tokenizer in made}) == len(made)
+
+
+def test_the_fingerprint_covers_the_scores_of_pieces() -> None:
+    one, other = (train_tokenizer("unigram-259", [text] * 10) for text in ("aab", "aaaab"))
+    assert one.token_bytes() == other.token_bytes()
+    assert one.fingerprint != other.fingerprint
+
+
+def test_the_fingerprint_covers_how_text_is_cut_into_words(texts: list[str]) -> None:
+    tokenizer = train_tokenizer("bpe-400", texts)
+    other = BPETokenizer(tokenizer.ranks, tokenizer.spec, r"\s+|\S+")
+    assert tokenizer.token_bytes() == other.token_bytes()
+    assert tokenizer.fingerprint != other.fingerprint

@@ -1,0 +1,98 @@
+"""Everything that decides a training run, as typed options."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from model import ModelConfig
+from publish import write_file
+
+from .budget import Budget, TextAmount, check_amount
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW under a schedule of linear warm-up and cosine decay."""
+
+    lr: float = 1e-3
+    """learning rate after the warm-up"""
+    beta1: float = 0.9
+    """decay of AdamW's mean of gradients"""
+    beta2: float = 0.99
+    """decay of AdamW's mean of squared gradients"""
+    weight_decay: float = 0.1
+    """decoupled weight decay, on matrices only"""
+    warmup: float = 0.05
+    """share of the steps in which the learning rate rises from 0"""
+    final_lr: float = 0.1
+    """learning rate at the end, as a share of `lr`"""
+    grad_clip: float = 1.0
+    """largest norm of the gradient"""
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0 or self.grad_clip <= 0:
+            raise ValueError(f"optimizer: lr {self.lr} and grad_clip {self.grad_clip} must be above 0")
+        for name in ("beta1", "beta2", "warmup", "final_lr"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"optimizer.{name} {getattr(self, name)} is not between 0 and 1")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run: one model on the arrays of one tokenizer."""
+
+    data: Path
+    """folder of token arrays, such as out/shakespeare/data/bpe-2048"""
+    out: Path
+    """folder of the run; an interrupted run found there goes on"""
+    context: TextAmount
+    """what the model sees at a time (its block_size), in characters or tokens"""
+    batch: TextAmount
+    """text per optimizer step over all processes, in characters or tokens"""
+    budget: Budget
+    """how long to train, in characters, tokens, FLOPs or steps"""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """the model"""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """AdamW and its schedule"""
+    seed: int = 0
+    """decides the initial weights and the batches"""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """bf16 and fp16 are mixed precision (autocast); auto takes what the device does best"""
+    micro_batch: int | None = None
+    """sequences at a time on one process; more are accumulated (none: all at once)"""
+    validations: int = 10
+    """validations during the run, evenly spaced, the last one at the end"""
+    val_chars: int = 20_000
+    """validate on every k-th document, so many that they hold about so many characters"""
+    checkpoint_seconds: float = 20.0
+    """time between two checkpoints"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda where there is one"""
+    wandb: Literal["offline", "online", "disabled"] = "offline"
+    """where wandb gets the metrics; metrics.jsonl has them always"""
+    group: str = "codebook"
+    """wandb's group, the comparison's name"""
+
+    def __post_init__(self) -> None:
+        for name in ("context", "batch", "budget"):
+            check_amount(name, getattr(self, name))
+        for name in ("validations", "val_chars", "micro_batch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}: it must be at least 1")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed {self.seed} is not between 0 and 2**63")
+
+    def identity(self) -> dict:
+        """What decides the run's result; a run found with another identity is not continued."""
+        keys = ("model", "context", "batch", "budget", "optimizer", "seed", "precision")
+        more = ("micro_batch", "validations", "val_chars")
+        return {key: asdict(self)[key] for key in keys + more}
+
+    def write(self, path: Path) -> None:
+        """Write the YAML file that makes the same run again."""
+        content = {key: str(v) if isinstance(v, Path) else v for key, v in asdict(self).items()}
+        write_file(path, yaml.safe_dump(content, sort_keys=False))

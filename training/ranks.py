@@ -1,0 +1,59 @@
+"""One process or many: who this process is, and what it agrees on with the others."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among all of the run's. Torchrun says so in the environment; alone it is 0 of 1."""
+
+    rank: int
+    world_size: int
+    device: str
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the one process that speaks and writes."""
+        return self.rank == 0
+
+    def sum(self, *values: float) -> list[float]:
+        """Each value summed over all ranks, in float64; the same on every rank."""
+        if self.world_size == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(total)
+        return total.tolist()
+
+
+def pick_device(device: str) -> str:
+    """What `auto` means here: cuda where there is one, else cpu.
+
+    Raises:
+        ValueError: a GPU is asked for where there is none.
+    """
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise ValueError("device is cuda, and torch finds no GPU: set device to cpu or auto")
+    return device if device != "auto" else "cuda" if available else "cpu"
+
+
+def join(device: str) -> Ranks:
+    """Join the other processes, over nccl on GPUs and gloo on CPUs; `device` as for `pick_device`."""
+    kind = pick_device(device)
+    world_size = int(os.environ.get("WORLD_SIZE", 1))
+    if kind == "cuda":
+        kind = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        torch.cuda.set_device(kind)
+    if world_size > 1:
+        dist.init_process_group("nccl" if kind.startswith("cuda") else "gloo")
+    return Ranks(int(os.environ.get("RANK", 0)), world_size, kind)
+
+
+def leave() -> None:
+    """Leave the other processes."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
