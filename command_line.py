@@ -48,7 +48,7 @@ def parse(config_type: type[Config], arguments: list[str], about: str) -> Config
     Raises:
         ValueError: an option, a key or a value that is not right; names the nearest known key.
     """
-    parser = jsonargparse.ArgumentParser(description=about, exit_on_error=False)
+    parser = jsonargparse.ArgumentParser(description=about, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="YAML file with the options below")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     parser.add_class_arguments(config_type, None)
@@ -56,9 +56,19 @@ def parse(config_type: type[Config], arguments: list[str], about: str) -> Config
         arguments = ["--config", *arguments]
     try:
         options = parser.instantiate(parser.parse_args(arguments))
-    except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
-        raise ValueError(_explain(str(error), config_type)) from error
+    except (argparse.ArgumentError, jsonargparse.ArgumentError, UnicodeDecodeError) as error:
+        message = _explain(str(error), config_type)
+        if re.match("Problems parsing config|Unexpected config|'utf-8' codec", message):
+            message = f"{_config_file(arguments)} is no configuration: {message}"
+        raise ValueError(message) from error
     return config_type(**{field.name: options[field.name] for field in dataclasses.fields(config_type)})
+
+
+def _config_file(arguments: list[str]) -> str:
+    """What stands behind --config."""
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("--config")
+    return options.parse_known_args(arguments)[0].config
 
 
 def _explain(message: str, config_type: type) -> str:

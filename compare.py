@@ -6,9 +6,13 @@ Every stage is skipped when what it was made from is unchanged, an interrupted o
 inputs or options changed is done again.
 """
 
-import os
-import shutil
 import signal
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C during the imports, which take seconds, is silent
+
+import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -29,7 +33,7 @@ from eval.report import answer, make_report, terminal_table
 from eval.wandb_report import log_report
 from model import ModelConfig
 from publish import read_json, write_file
-from tokenizers import check_spec
+from tokenizers import Tokenizer, check_spec
 from training import stop
 from training.budget import Budget, TextAmount, plan_block_size
 from training.checkpoint import differences, newest_checkpoint
@@ -104,6 +108,11 @@ class Comparison:
             check_spec(spec)
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap {self.overlap} is not at least 0 and below 1")
+        for name in [self.name, *self.models]:
+            if not re.fullmatch(r"\w[\w.-]*", name):
+                raise ValueError(f"'{name}' names a folder: letters, digits, '.', '-' and '_' only")
+        if self.processes < 1 or (self.jobs is not None and self.jobs < 1):
+            raise ValueError(f"processes {self.processes} and jobs {self.jobs} must be at least 1")
         self.runs()  # what a run refuses is refused before anything is made
 
     @property
@@ -139,15 +148,21 @@ class Comparison:
 
 def main(comparison: Comparison) -> None:
     """Run the comparison from where it is to its report."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to stop either way
+    for number in (signal.SIGINT, signal.SIGTERM):  # asked to stop either way
+        signal.signal(number, signal.default_int_handler)
     folder = comparison.folder
     corpus = make_corpus(comparison.corpus, folder / "corpus")
     splits = corpus.manifest["splits"]
     documents = " / ".join(str(counts["documents"]) for counts in splits.values())
     chars = sum(counts["chars"] for counts in splits.values())
     say(f"corpus {comparison.corpus.source}: {documents} documents, {chars:,} characters")
-    for spec in comparison.tokenizers:
-        prepare(comparison, corpus, spec)
+    # All tokenizers before any arrays: a size that the corpus cannot fill leaves the arrays as they are
+    data = folder / "data"
+    tokenizers = [make_tokenizer(corpus, s, data / s / "tokenizer") for s in comparison.tokenizers]
+    for tokenizer in tokenizers:
+        encode(comparison, corpus, tokenizer)
+    for run in comparison.runs():
+        run.plan(TokenArrays(run.data), comparison.processes)  # refused before any run is touched
     freeze(comparison)
     if comparison.prepare:
         for run in comparison.runs():
@@ -169,10 +184,10 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def prepare(comparison: Comparison, corpus: Corpus, spec: str) -> None:
-    """The tokenizer and its arrays, and whether they are enough text for the context."""
-    data = comparison.folder / "data" / spec
-    arrays = make_arrays(corpus, make_tokenizer(corpus, spec, data / "tokenizer"), data)
+def encode(comparison: Comparison, corpus: Corpus, tokenizer: Tokenizer) -> None:
+    """The arrays of a tokenizer, and whether they are enough text for the context."""
+    spec = tokenizer.spec
+    arrays = make_arrays(corpus, tokenizer, comparison.folder / "data" / spec)
     train_split = arrays.split("train")
     check_test_length(arrays.split("test"), plan_block_size(comparison.context, train_split))
     say(
@@ -186,6 +201,8 @@ def freeze(comparison: Comparison) -> None:
     revision = git("rev-parse", "HEAD") or "unknown"
     changed = " with local changes" if git("status", "--porcelain") else ""
     content = asdict(comparison) | {"out": str(comparison.out)}
+    for key in ("prepare", "jobs"):  # how it was run, not what it is
+        del content[key]
     text = yaml.safe_dump(content, sort_keys=False)
     write_file(comparison.folder / "comparison.yaml", f"# code: git revision {revision}{changed}\n{text}")
 
@@ -211,9 +228,12 @@ class Job:
         train += [str(ROOT / "train_ddp.py"), "--config", str(run.out / "config.yaml")]
         evaluate = [sys.executable, "-m", "eval.evaluate", f"--run={run.out}"]
         evaluate += [f"--overlap={comparison.overlap}", f"--device={run.device}"]
-        run.out.mkdir(parents=True, exist_ok=True)
-        run.write(run.out / "config.yaml")
-        self.commands = [train, evaluate]  # training a trained run is quick: it finds nothing to do
+        self.commands = [train, evaluate]
+        if trained(run, title):
+            self.commands.remove(train)
+        else:
+            run.out.mkdir(parents=True, exist_ok=True)
+            run.write(run.out / "config.yaml")
         self.log = run.out / "train.log"
         self.process = self.start()
 
@@ -235,8 +255,10 @@ class Job:
         if code in (stop.STOPPED, 128 + signal.SIGINT):
             raise KeyboardInterrupt
         if code:
-            last = (self.log.read_text(errors="replace").strip() or "no output").splitlines()[-1]
-            raise RuntimeError(f"{self.title} failed: {last.removeprefix('codebook: ')} ({self.log})")
+            lines = self.log.read_text(errors="replace").splitlines()
+            ours = [line.removeprefix("codebook: ") for line in lines if line.startswith("codebook: ")]
+            kind = ValueError if code == 2 else RuntimeError
+            raise kind(f"{self.title} failed: {(ours or lines or ['no output'])[-1]} ({self.log})")
         if self.commands:
             self.process = self.start()
             return False
@@ -252,12 +274,21 @@ class Job:
         return f"{self.title} {metrics[-1]['step'] / plan['steps']:.0%}"
 
 
-def remove_if_changed(run: TrainConfig, title: str) -> None:
-    """Remove a run that was trained with other options or data, and say so: it is done again."""
+def trained(run: TrainConfig, title: str) -> bool:
+    """Whether the run's last checkpoint is there. One with other options or data is removed, aloud."""
     found = newest_checkpoint(run.out / "checkpoints")
-    if found and (differs := differences(found[1], {**run.identity(), **TokenArrays(run.data).fingerprints})):
-        say(f"{title}: {', '.join(differs)} changed, so this run is done again")
+    if not found:
+        return False
+    if differs := changes(run, found[1]):
+        tqdm.write(f"{title}: {', '.join(differs)} changed, so this run is done again")
         shutil.rmtree(run.out)
+        return False
+    return found[1]["step"] == read_json(run.out / "plan.json")["steps"]
+
+
+def changes(run: TrainConfig, state: dict) -> list[str]:
+    """In what the run that a checkpoint's state is of differs from the one that is wanted."""
+    return differences(state, {**run.identity(), **TokenArrays(run.data).fingerprints})
 
 
 def run_all(comparison: Comparison) -> None:
@@ -271,12 +302,13 @@ def run_all(comparison: Comparison) -> None:
     waiting: list[tuple[TrainConfig, str]] = []
     for run in comparison.runs():
         title = str(run.out.relative_to(comparison.folder / "runs"))
-        remove_if_changed(run, title)
-        if finished_result(run.out, comparison.overlap):
+        result = finished_result(run.out, comparison.overlap)
+        if result and not changes(run, result["made_from"]):
             say(f"{title}: done")
         else:
             waiting.append((run, title))
-    progress = tqdm(total=len(waiting), unit="run", disable=None, leave=False)
+    form = "{n_fmt}/{total_fmt} runs, {elapsed}{postfix}"
+    progress = tqdm(total=len(waiting), bar_format=form, disable=None, leave=False)
     active: list[Job] = []
     try:
         while waiting or active:

@@ -9,6 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def check_replaceable(folder: Path, marker: str) -> None:
+    """Refuse to replace a folder that holds something, but not the file that says it is one of ours."""
+    if folder.exists() and not (folder / marker).exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} exists and was not made by this command: name another folder")
+
+
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes `target`, replacing it, when the block ends without an error.

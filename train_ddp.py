@@ -32,7 +32,6 @@ from model import build_model
 from model.scoring import score
 from publish import write_json
 from training.batches import crop_starts, make_batch, rank_slice
-from training.budget import make_plan, plan_block_size
 from training.checkpoint import newest_checkpoint, restore_checkpoint, save_checkpoint
 from training.config import TrainConfig
 from training.optimizer import learning_rate, make_optimizer
@@ -44,29 +43,24 @@ from training.tracking import Tracker
 def main(config: TrainConfig) -> int:
     """Train, or go on training, and return the exit code."""
     ranks = join(config.device)
-    if config.precision == "auto":
-        config = replace(config, precision=best_precision(ranks.device))
+    found = newest_checkpoint(config.out / "checkpoints", speak=ranks.main)
+    if config.precision == "auto":  # a run goes on as it began, also on another machine
+        began = found[1]["identity"]["precision"] if found else None
+        config = replace(config, precision=began or best_precision(ranks.device))
 
     # The data, and what the budget means on it
     arrays = TokenArrays(config.data)
     train, val = arrays.split("train"), arrays.split("val")
-    block_size = plan_block_size(config.context, train)
+    plan = config.plan(arrays, ranks.world_size)
     torch.manual_seed(config.seed)
-    model = build_model(config.model, arrays.vocab_size, block_size).to(ranks.device)
+    model = build_model(config.model, arrays.vocab_size, plan.block_size).to(ranks.device)
     flops_per_token = sum(model.flops_per_token().values())
-    plan = make_plan(block_size, config.batch, config.budget, train, flops_per_token)
-    if plan.sequences < ranks.world_size:
-        raise ValueError(
-            f"a batch of {plan.sequences} sequences is too small for {ranks.world_size} processes: "
-            "set a larger batch or fewer processes"
-        )
 
     # The state of the run: fresh, or where it was interrupted
     optimizer = make_optimizer(model, config.optimizer)
     scaler = grad_scaler(ranks.device, config.precision)
     identity = {**config.identity(), **arrays.fingerprints}
     state = {"step": 0, "train_seconds": 0.0, "identity": identity}
-    found = newest_checkpoint(config.out / "checkpoints", speak=ranks.main)
     if found:
         state = restore_checkpoint(*found, identity, model, optimizer, scaler)
     first_step = state["step"]
@@ -80,6 +74,7 @@ def main(config: TrainConfig) -> int:
                 "kind": config.model.kind,
                 "vocab_size": arrays.vocab_size,
                 "block_size": plan.block_size,
+                "chars_per_token": plan.chars_per_token,
                 "sequences_per_step": plan.sequences,
                 "steps": plan.steps,
                 "chars_per_step": plan.tokens_per_step * plan.chars_per_token,
@@ -101,7 +96,7 @@ def main(config: TrainConfig) -> int:
     mine = rank_slice(plan.sequences, ranks.rank, ranks.world_size)
     rows = mine.stop - mine.start
     micro_batch = min(config.micro_batch or rows, rows)
-    positions = train.crop_starts(block_size + 1)
+    positions = train.crop_starts(plan.block_size + 1)
     val_sequences, val_chars = validation_part(val, config.val_chars)
     val_steps = {round(plan.steps * i / config.validations) for i in range(1, config.validations + 1)}
     log_every = max(1, plan.steps // 200)
@@ -115,7 +110,7 @@ def main(config: TrainConfig) -> int:
         total = torch.zeros((), device=ranks.device)
         for at in range(0, rows, micro_batch):
             last = at + micro_batch >= rows
-            x, y = make_batch(train, starts[at : at + micro_batch], block_size)
+            x, y = make_batch(train, starts[at : at + micro_batch], plan.block_size)
             with nullcontext() if last or parallel is model else parallel.no_sync():
                 with autocast(ranks.device, config.precision):
                     loss = parallel(x.to(ranks.device), y.to(ranks.device))

@@ -148,7 +148,10 @@ class TokenArrays:
 
     @staticmethod
     def _dtype(path: Path) -> str:
-        return str(np.load(path, mmap_mode="r").dtype)
+        try:
+            return str(np.load(path, mmap_mode="r").dtype)
+        except ValueError:
+            return "no array"
 
     def split(self, name: str) -> Split:
         """Open the train, val or test split."""

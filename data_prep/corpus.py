@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 
 from command_line import run_command
-from publish import fingerprint, new_folder, read_json, sha256_file, write_json
+from publish import check_replaceable, fingerprint, new_folder, read_json, sha256_file, write_json
 
 from .sources import check_source, hash_split, input_files, read_documents
 
@@ -29,9 +29,9 @@ class CorpusConfig:
     text_column: str = "text"
     """the column that holds the text (jsonl, parquet, hub)"""
     val_fraction: float = 0.05
-    """share of documents for validation, where the source has no split of its own"""
+    """share for validation, where the source has no split of its own"""
     test_fraction: float = 0.05
-    """share of documents for the test, likewise"""
+    """share for the test, likewise"""
 
     def __post_init__(self) -> None:
         check_source(self.source)
@@ -86,12 +86,17 @@ def make_corpus(config: CorpusConfig, folder: Path) -> Corpus:
     made_from = fingerprint([FORMAT, asdict(config), inputs])
     manifest = read_json(folder / "manifest.json")
     if manifest and manifest["made_from"] == made_from:
-        return Corpus(folder)
+        corpus = Corpus(folder)
+        if all((folder / name).exists() for name in manifest["files"]):
+            return corpus
+    check_replaceable(folder, "manifest.json")
 
     with new_folder(folder) as temporary:
         writers = {split: _SplitWriter(temporary, split) for split in SPLITS}
         dropped = 0
-        for document in read_documents(config.source, config.text_column):
+        for document in read_documents(
+            config.source, config.text_column, config.val_fraction, config.test_fraction
+        ):
             if not document.text:
                 dropped += 1
                 continue

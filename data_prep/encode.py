@@ -29,7 +29,10 @@ def make_arrays(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> TokenArra
     }
     manifest = read_json(folder / "manifest.json")
     if manifest and made_from.items() <= manifest.items() and manifest["format"] == FORMAT:
-        return TokenArrays(folder)
+        try:
+            return TokenArrays(folder)
+        except ValueError:
+            pass  # damaged: made again
 
     dtype = narrowest_dtype(tokenizer.vocab_size)
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,8 +49,9 @@ def make_arrays(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> TokenArra
         }
         # The manifest goes first and comes last: arrays without one are no arrays.
         (folder / "manifest.json").unlink(missing_ok=True)
-        for old in folder.glob("*.npy"):
-            old.unlink()
+        for split in SPLITS:
+            for old in folder.glob(f"{split}-[0-9]*.npy"):
+                old.unlink()
         for new in sorted(temporary.iterdir()):
             new.rename(folder / new.name)
         write_json(folder / "manifest.json", manifest)

@@ -35,7 +35,7 @@ HELD_OUT_PLAYS = {
 }
 
 FEW_FILES = 20  # below this a text file is cut into passages, from here on a file is a document
-PASSAGE_CHARS = 8192  # a passage ends with the first paragraph that reaches this length
+PASSAGE_CHARS = 8192  # a passage ends with the first paragraph that reaches this length, or a line twice it
 
 EXTENSIONS = {"text": (".txt", ".md"), "jsonl": (".jsonl",), "parquet": (".parquet",)}
 
@@ -67,16 +67,21 @@ def check_source(source: str) -> tuple[str, str]:
 
 
 def input_files(source: str) -> list[Path]:
-    """The files of a text:, jsonl: or parquet: source, sorted; none for the other kinds.
+    """The files of a source that lies on this machine, sorted; none for the others.
 
     Raises:
         FileNotFoundError: nothing there.
     """
     kind, argument = check_source(source)
+    if kind == "hub":
+        folder = Path(argument.partition(":")[0])
+        return sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else []
     if kind not in EXTENSIONS:
         return []
+    if os.path.isfile(argument):  # first, for a name with [ or * in it
+        return [Path(argument)]
     if os.path.isdir(argument):
-        found = [p for p in Path(argument).rglob("*") if p.suffix in EXTENSIONS[kind]]
+        found = [p for p in Path(argument).rglob("*") if p.suffix in EXTENSIONS[kind] and p.is_file()]
     else:
         found = [Path(p) for p in glob.glob(argument, recursive=True) if os.path.isfile(p)]
     if not found:
@@ -84,7 +89,9 @@ def input_files(source: str) -> list[Path]:
     return sorted(found)
 
 
-def read_documents(source: str, text_column: str) -> Iterator[Document]:
+def read_documents(
+    source: str, text_column: str = "text", val_fraction: float = 0.05, test_fraction: float = 0.05
+) -> Iterator[Document]:
     """The documents of a source, in a fixed order.
 
     Raises:
@@ -95,7 +102,7 @@ def read_documents(source: str, text_column: str) -> Iterator[Document]:
     if kind == "shakespeare":
         yield from _shakespeare()
     elif kind == "text":
-        yield from _text(input_files(source))
+        yield from _text(input_files(source), val_fraction, test_fraction)
     elif kind == "jsonl":
         yield from _jsonl(input_files(source), text_column)
     elif kind == "parquet":
@@ -140,22 +147,30 @@ def split_scenes(markdown: str) -> list[str]:
     return scenes + [pending] * bool(pending)
 
 
-def _text(files: list[Path]) -> Iterator[Document]:
+def _text(files: list[Path], val_fraction: float, test_fraction: float) -> Iterator[Document]:
     for path in files:
         text = _decode(path.read_bytes(), path)
         if len(files) >= FEW_FILES:
             yield Document(str(path), text)
         else:
-            yield from _passages(path, text)
+            yield from _passages(path, text, val_fraction, test_fraction)
 
 
-def _passages(path: Path, text: str) -> Iterator[Document]:
-    """A file cut at paragraph ends, in order: the first 90 % train, then 5 % val and 5 % test."""
+def _passages(path: Path, text: str, val_fraction: float, test_fraction: float) -> Iterator[Document]:
+    """A file cut at paragraph ends (or line ends, in a long paragraph), in order: train, then val, test."""
+    size = min(PASSAGE_CHARS, len(text) // 60)  # a small file has as many passages, for all three splits
     start = 0
-    for end in [m.end() for m in re.finditer(r"\n\s*\n", text)] + [len(text)]:
-        if end - start >= PASSAGE_CHARS or end == len(text) > start:
+    for gap in re.finditer(r"\n(\s*\n)?|\Z", text):
+        end, length = gap.end(), gap.end() - start
+        if length and (end == len(text) or length >= (size if gap[1] else 2 * size)):
             done = start / len(text)
-            split = "train" if done < 0.9 else "val" if done < 0.95 else "test"
+            split = (
+                "train"
+                if done < 1 - val_fraction - test_fraction
+                else "val"
+                if done < 1 - test_fraction
+                else "test"
+            )
             yield Document(f"{path}:{start}", text[start:end], split)
             start = end
 
@@ -200,7 +215,14 @@ def _parquet(files: list[Path], column: str) -> Iterator[Document]:
         _check_column(column, table.schema_arrow.names, str(path))
         number = 0
         for batch in table.iter_batches(batch_size=256, columns=[column]):
-            for text in batch.column(0).to_pylist():
+            for value in batch.column(0):
+                try:
+                    text = value.as_py()
+                except UnicodeDecodeError as error:
+                    raise ValueError(
+                        f"{path} row {number}: column '{column}' is not UTF-8: "
+                        f"byte 0x{error.object[error.start]:02x} at offset {error.start} of the text"
+                    ) from None
                 yield _row(f"{path}:{number}", text, column)
                 number += 1
 
@@ -212,16 +234,21 @@ def _hub(name: str, column: str) -> Iterator[Document]:
         os.environ["HF_HUB_OFFLINE"] = "1"  # fail at once, or serve what is in the cache
     import datasets
 
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what is wrong is said below, in one line
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
     try:
         found = datasets.load_dataset(name, config or None)
     except Exception as error:  # the library raises a dozen kinds, network and data alike
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = " ".join(str(error.__cause__ or error).split())[:300] or type(error).__name__
         raise ValueError(
             f"hub:{name} cannot be loaded: {reason}; check the name and the network, "
             "or download it where there is one and use parquet:PATH"
         ) from None
     own = {"train": "train", "validation": "val", "test": "test"}
     keeps = set(own) <= set(found)
+    if any(split.info.builder_name == "text" for split in found.values()):
+        raise ValueError(f"hub:{name} is plain text, whose line ends the library changes: use text:PATH")
     for split in own if keeps else found:
         _check_column(column, found[split].column_names, f"hub:{name}")
         for number, row in enumerate(found[split].select_columns([column])):

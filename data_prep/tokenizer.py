@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from command_line import run_command
-from publish import new_folder, read_json, write_json
+from publish import check_replaceable, new_folder, read_json, write_json
 from tokenizers import Tokenizer, check_spec, load_tokenizer, save_tokenizer, train_tokenizer
 
 from .corpus import Corpus
@@ -19,7 +19,11 @@ def make_tokenizer(corpus: Corpus, spec: str, folder: Path) -> Tokenizer:
     check_spec(spec)
     made_from = {"spec": spec, "train_sha256": corpus.manifest["splits"]["train"]["sha256"]}
     if read_json(folder / "made_from.json") == made_from:
-        return load_tokenizer(folder)
+        try:
+            return load_tokenizer(folder)
+        except (ValueError, OSError):
+            pass  # damaged: made again
+    check_replaceable(folder, "made_from.json")
     tokenizer = train_tokenizer(spec, corpus.texts("train"))
     with new_folder(folder) as temporary:
         save_tokenizer(tokenizer, temporary)

@@ -12,7 +12,7 @@ from command_line import run_command
 from data_prep.arrays import Split, TokenArrays
 from model import load_model
 from model.scoring import score
-from publish import read_json, write_json
+from publish import read_json, write_file, write_json
 from training.checkpoint import newest_checkpoint
 from training.ranks import pick_device
 
@@ -43,7 +43,12 @@ def finished_result(run: Path, overlap: float) -> dict | None:
 
 def _made_from(plan: dict, state: dict, overlap: float) -> dict:
     stride = max(1, round(plan["block_size"] * (1 - overlap)))
-    return {"format": FORMAT, "stride": stride, "checkpoint": state["files"]}
+    return {
+        "format": FORMAT,
+        "stride": stride,
+        "checkpoint": state["files"],
+        "identity": state["identity"],
+    }
 
 
 def evaluate_run(run: Path, overlap: float = 0.5, device: str = "auto") -> dict:
@@ -85,8 +90,10 @@ def evaluate_run(run: Path, overlap: float = 0.5, device: str = "auto") -> dict:
         "bits": bits,
         "eot_bits": eot_bits,
     }
-    pyarrow.parquet.write_table(pyarrow.table(table), run / "documents.parquet")
-    per_char = 1 / test.chars_per_token
+    content = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.table(table), content)
+    write_file(run / "documents.parquet", content.getvalue().to_pybytes())
+    per_char = 1 / plan["chars_per_token"]  # of the stream it was trained on
     flops = plan["flops_per_token"]
     result = {
         "made_from": made_from,

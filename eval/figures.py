@@ -36,6 +36,8 @@ def draw_figures(rows: list[Row], curves: list[tuple[Row, list[dict]]], folder: 
     folder.mkdir(parents=True, exist_ok=True)
     main = main_rows(rows)
     kept = [(row, metrics) for row, metrics in curves if row in main]
+    several = len({row["model"] for row in main}) > 1
+    names = {id(row): f"{row['tokenizer']} {row['model']}" if several else row["tokenizer"] for row in rows}
     figures = {
         "bpc_by_vocabulary": (
             _bpc_by_vocabulary(rows),
@@ -48,12 +50,12 @@ def draw_figures(rows: list[Row], curves: list[tuple[Row, list[dict]]], folder: 
             "codebook makes the sequence.",
         ),
         "flops_per_char": (
-            _flops_per_char(main),
+            _flops_per_char(main, names),
             "Training FLOPs per character by part: the transformer body, attention between positions, and "
             "the output layer, which grows with the vocabulary.",
         ),
         "learning_curves": (
-            _learning_curves(kept),
+            _learning_curves(kept, names),
             "Bits per character on the same part of the validation split while training, against "
             "characters of text seen; hollow markers are the smaller vocabularies of a family.",
         ),
@@ -144,16 +146,16 @@ def _chars_per_token(rows: list[Row]) -> Figure:
     return figure
 
 
-def _flops_per_char(rows: list[Row]) -> Figure:
+def _flops_per_char(rows: list[Row], names: dict[int, str]) -> Figure:
     unique = {row["tokenizer"] + row["model"]: row for row in rows}.values()  # the same for every seed
     shown = sorted(unique, key=lambda row: row["flops_per_char"], reverse=True)
     figure, axes = plt.subplots(figsize=(6, 1.2 + 0.35 * len(shown)), layout="constrained")
     left = [0.0] * len(shown)
     for part, hatch in HATCHES.items():
         values = [row[f"flops_per_char_{part}"] / 1e6 for row in shown]
-        names = [row["tokenizer"] for row in shown]
+        labels = [names[id(row)] for row in shown]
         axes.barh(
-            names, values, left=left, label=part, color=PART_COLOURS[part], hatch=hatch, edgecolor="white"
+            labels, values, left=left, label=part, color=PART_COLOURS[part], hatch=hatch, edgecolor="white"
         )
         left = [a + b for a, b in zip(left, values, strict=True)]
     axes.set_xlabel("training MFLOPs per character")
@@ -161,7 +163,7 @@ def _flops_per_char(rows: list[Row]) -> Figure:
     return figure
 
 
-def _learning_curves(curves: list[tuple[Row, list[dict]]]) -> Figure:
+def _learning_curves(curves: list[tuple[Row, list[dict]]], names: dict[int, str]) -> Figure:
     figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
     for row, metrics in sorted(curves, key=lambda pair: pair[0]["test_bpc"]):
         colour, marker, dash = _style(row)
@@ -174,7 +176,7 @@ def _learning_curves(curves: list[tuple[Row, list[dict]]]) -> Figure:
             markersize=4,
             linestyle=dash,
             markerfacecolor=colour if larger else "white",
-            label=row["tokenizer"],
+            label=names[id(row)],
         )
     axes.set_xlabel("characters of text seen")
     axes.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter())

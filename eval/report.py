@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import markdown
-import yaml
 
 from command_line import run_command
 from publish import new_folder
 from training.tracking import read_metrics
 
 from .figures import draw_figures, main_rows
-from .results import collect_results, run_folders
+from .results import collect_results, read_comparison, run_folders
 
 
 def make_report(folder: Path) -> dict:
@@ -32,12 +31,12 @@ def make_report(folder: Path) -> dict:
     """
     results = collect_results(folder)
     rows = results["rows"]
+    comparison = read_comparison(folder)
     by_run = {(row["tokenizer"], row["model"], row["seed"]): row for row in rows}
     curves = []
-    for model, run in run_folders(folder):
-        row = by_run[run.parent.parent.name, model, int(run.name.removeprefix("seed"))]
-        curves.append((row, [m for m in read_metrics(run / "metrics.jsonl") if "val_bpc" in m]))
-    comparison = yaml.safe_load((folder / "comparison.yaml").read_text())
+    for tokenizer, model, seed, run in run_folders(comparison, folder):
+        metrics = [line for line in read_metrics(run / "metrics.jsonl") if "val_bpc" in line]
+        curves.append((by_run[tokenizer, model, seed], metrics))
     with new_folder(folder / "report") as report:
         (report / "results.json").write_text(json.dumps(results, indent=1) + "\n")
         (report / "results.csv").write_text(_csv(rows))
@@ -46,6 +45,9 @@ def make_report(folder: Path) -> dict:
         (report / "report.md").write_text(page)
         (report / "report.html").write_text(_html(page, folder.name, report))
     return results
+
+
+FEW_DOCUMENTS = 10  # below this a bootstrap over documents says little
 
 
 def answer(rows: list[dict]) -> str:
@@ -57,12 +59,17 @@ def answer(rows: list[dict]) -> str:
         f"**{best['test_bpc']:.3f} per character** on the test split, 95 % interval "
         f"{best['test_bpc_low']:.3f} to {best['test_bpc_high']:.3f}."
     )
-    level = [row for row in contenders if row is not best and row["behind_best_low"] <= 0]
-    names = list(dict.fromkeys(row["tokenizer"] for row in level if row["tokenizer"] != best["tokenizer"]))
-    if names:
+    contenders = [row for row in contenders if row["model"] == best["model"]]
+    others = [row for row in contenders if row["tokenizer"] != best["tokenizer"]]
+    names = list(dict.fromkeys(row["tokenizer"] for row in others if row["behind_best_low"] <= 0))
+    if best["test_documents"] < FEW_DOCUMENTS:
+        text += f" The test text is {best['test_documents']} documents, too few to trust an interval."
+    elif names:
         text += f" Not distinguishable from it on this test text: {', '.join(names)}."
-    elif len(contenders) > 1:
+    elif others:
         text += " Every other tokenizer is behind it by more than the uncertainty of the test text."
+    if len({row["seed"] for row in contenders}) > 1:
+        text += " This is the best single seed; the intervals do not cover the choice of seed."
     return text
 
 
@@ -150,7 +157,8 @@ def _markdown(results: dict, comparison: dict, captions: dict[str, str]) -> str:
   budget {_amount(comparison["budget"])}. Models of one name have the same body; embeddings come on top.
   Precision of training {best["precision"]}, of scoring fp32.
 - **Intervals**: 95 %, bootstrap over test documents, 10,000 resamples, the same for all rows; "behind the
-  best" is paired. They cover the choice of test text, not that of the seed.
+  best" is paired, against the best row of the same model. They cover the choice of test text, not that of
+  the seed.
 - **FLOPs** are those of training (forward and backward) per character, matrix multiplications only; a
   query of causal attention counts the (T+1)/2 keys that it sees on average.
 """

@@ -1,5 +1,6 @@
 """The rows of a comparison: what every run scored on the same text, with intervals."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,28 +12,41 @@ from publish import read_json
 from .statistics import bootstrap_bpc, interval
 
 
-def run_folders(folder: Path) -> list[tuple[str, Path]]:
-    """Name of the model and run folder of every run that `comparison.yaml` asks for."""
-    comparison = yaml.safe_load((folder / "comparison.yaml").read_text())
+def run_folders(comparison: dict, folder: Path) -> list[tuple[str, str, int, Path]]:
+    """Tokenizer, name of the model, seed and folder of every run that a comparison asks for."""
     return [
-        (model, folder / "runs" / tokenizer / model / f"seed{seed}")
+        (tokenizer, model, seed, folder / "runs" / tokenizer / model / f"seed{seed}")
         for tokenizer in comparison["tokenizers"]
         for model in comparison["models"]
         for seed in comparison["seeds"]
     ]
 
 
+def read_comparison(folder: Path) -> dict:
+    """The frozen configuration of a comparison.
+
+    Raises:
+        ValueError: the folder holds none.
+    """
+    path = folder / "comparison.yaml"
+    if not path.exists():
+        raise ValueError(f"{folder} holds no comparison: make one with compare.py")
+    return yaml.safe_load(path.read_text())
+
+
 def collect_results(folder: Path) -> dict:
     """The content of results.json: rows by bits per character, best first.
 
-    Every row says how far it is behind the best, with the interval of that paired difference.
+    Every row says how far it is behind the best of its model, with the interval of that paired difference.
 
     Raises:
-        ValueError: a run that is not evaluated, or one that scored other text than the rest.
+        ValueError: a run that is not evaluated, is of other options than the comparison's, or scored other
+            text than the rest.
     """
+    comparison = read_comparison(folder)
     rows, bits, chars = [], [], None
     first = None
-    for model, run in run_folders(folder):
+    for _, model, _, run in run_folders(comparison, folder):
         result = read_json(run / "result.json")
         if result is None:
             raise ValueError(f"{run} is not evaluated: run compare.py, or python -m eval.evaluate")
@@ -43,20 +57,28 @@ def collect_results(folder: Path) -> dict:
                     f"{run} scored another test text than {first[0]} ({key} differs): "
                     "a report never mixes them; evaluate both on one corpus"
                 )
+        wanted = {key: comparison[key] for key in ("context", "batch", "budget")} | comparison["models"][
+            model
+        ]
+        identity = result.pop("made_from")["identity"]
+        if differs := [key for key in wanted if identity[key] != wanted[key]]:
+            raise ValueError(f"{run} was trained with another {', '.join(differs)} than comparison.yaml says")
         table = pyarrow.parquet.read_table(run / "documents.parquet")
         bits.append(table.column("bits").to_numpy())
         chars = table.column("chars").to_numpy()
-        del result["made_from"]
+        if not math.isclose(bits[-1].sum() / chars.sum(), result["test_bpc"]):
+            raise ValueError(f"{run / 'documents.parquet'} is not of {run / 'result.json'}: remove both")
         rows.append({"tokenizer": result["tokenizer"], "model": model, **result})
 
     samples = bootstrap_bpc(np.array(bits), chars)
     low, high = interval(samples)
-    best = min(range(len(rows)), key=lambda i: rows[i]["test_bpc"])
-    behind_low, behind_high = interval(samples - samples[:, [best]])
     for i, row in enumerate(rows):
         row["test_bpc_low"], row["test_bpc_high"] = float(low[i]), float(high[i])
+        same_model = [j for j, other in enumerate(rows) if other["model"] == row["model"]]
+        best = min(same_model, key=lambda j: rows[j]["test_bpc"])
+        behind_low, behind_high = interval(samples[:, i] - samples[:, best])
         row["behind_best"] = row["test_bpc"] - rows[best]["test_bpc"]
-        row["behind_best_low"], row["behind_best_high"] = float(behind_low[i]), float(behind_high[i])
+        row["behind_best_low"], row["behind_best_high"] = float(behind_low), float(behind_high)
     rows.sort(key=lambda row: row["test_bpc"])
     return {
         "comparison": folder.name,

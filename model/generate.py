@@ -3,6 +3,7 @@
 As a command this is the one part of `model` that knows tokenizers: it speaks text.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,9 @@ def main(arguments: Arguments) -> None:
         raise ValueError(f"{arguments.run} holds no checkpoint: train it with train_ddp.py")
     config = yaml.safe_load((arguments.run / "config.yaml").read_text())
     tokenizer = load_tokenizer(Path(config["data"]) / "tokenizer")
+    state = json.loads(checkpoints[-1].with_name("state.json").read_text())
+    if state["identity"]["tokenizer_fingerprint"] != tokenizer.fingerprint:
+        raise ValueError(f"{config['data']}/tokenizer is not the one {arguments.run} was trained with")
     ids = tokenizer.encode(arguments.prompt).tolist() or [tokenizer.eot]
     torch.manual_seed(arguments.seed)
     drawn = generate(

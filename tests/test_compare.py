@@ -263,6 +263,11 @@ def test_a_ctrl_c_loses_nothing_and_the_same_command_goes_on(tiny_source, tmp_pa
         ({"budget": {}}, "budget: give exactly one of chars, tokens, flops, steps"),
         ({"tokenizers": []}, "tokenizers is empty"),
         ({"seeds": [1, 1]}, "seeds names one twice"),
+        ({"budget": {"flops": 1e9}}, "a budget in flops means nothing to a bigram model"),
+        ({"processes": 50}, "too small for 50 processes"),
+        ({"processes": 0}, "must be at least 1"),
+        ({"jobs": -1}, "must be at least 1"),
+        ({"models": {"a/b": {}}}, "'a/b' names a folder"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_earlier_results_untouched(change, finished, settings, says):
@@ -274,6 +279,40 @@ def test_bad_input_is_one_line_and_leaves_earlier_results_untouched(change, fini
     after = snapshot(folder)
     assert {name: after.get(name) for name in before} == before
     assert (folder / "report" / "results.json").exists()
+
+
+def test_a_run_trained_elsewhere_is_evaluated_as_it_is(tiny_source, tmp_path):
+    """As on a cluster: prepared here, trained there in another precision, reported here."""
+    models = {"gpt": {"model": {"n_layer": 1, "n_embd": 16}}}
+    comparison = comparison_of(tiny_source, tmp_path) | {"tokenizers": ["char"], "models": models}
+    path = write(tmp_path / "tiny.yaml", comparison | {"precision": "auto", "wandb": "disabled"})
+    config = tmp_path / "tiny/runs/char/gpt/seed0/config.yaml"
+    assert str(config) in compare(path, "--prepare", "true").stdout
+    subprocess.run([sys.executable, "train_ddp.py", str(config), "--precision", "fp16"], check=True)
+    result = compare(path)
+    assert result.returncode == 0, result.stderr
+    (row,) = json.loads((tmp_path / "tiny/report/results.json").read_text())["rows"]
+    assert row["precision"] == "fp16"
+
+
+def test_a_report_never_puts_new_options_over_old_rows(change, finished):
+    result, folder = change("--prepare", "true", budget={"steps": 99})
+    assert result.returncode == 0, result.stderr
+    command = [sys.executable, "-m", "eval.report", "--folder", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "trained with another budget" in result.stderr
+
+
+def test_text_is_not_generated_with_a_tokenizer_that_is_not_the_runs_own(finished, tmp_path):
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-a", str(finished[0] / "runs/char/gpt/seed0"), str(run)], check=True)
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("data/char", "data/bpe-300"))
+    command = [sys.executable, "-m", "model.generate", "--run", str(run)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "is not the one" in result.stderr
 
 
 def test_a_broken_yaml_is_one_line_with_the_place(tmp_path):

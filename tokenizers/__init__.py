@@ -10,6 +10,7 @@ N is the whole vocabulary, end of text and fallback bytes included.
 """
 
 import difflib
+import hashlib
 import json
 import re
 from collections.abc import Iterable
@@ -29,6 +30,7 @@ FAMILIES = {
     "spbpe": SentencePieceTokenizer,
     "bpe": BPETokenizer,
 }
+ABOUT = "tokenizer.json"
 SIZED = ("unigram", "spbpe", "bpe")
 
 
@@ -44,7 +46,7 @@ def check_spec(spec: str) -> str:
         near = [near[0] + (dash + size if near[0] in SIZED else "")] if near else []
         hint = f"did you mean '{near[0]}'?" if near else "known: byte, char, unigram-N, spbpe-N, bpe-N"
         raise ValueError(f"no tokenizer '{spec}' ({hint})")
-    if family in SIZED and not re.fullmatch(r"[1-9][0-9]*", size):
+    if family in SIZED and not re.fullmatch(r"[1-9][0-9]{0,8}", size):  # the libraries' integers end at 2**31
         raise ValueError(f"tokenizer '{spec}' wants a vocabulary size, as in '{family}-4096'")
     if family not in SIZED and dash:
         raise ValueError(f"tokenizer '{spec}' takes no size (did you mean '{family}'?)")
@@ -73,8 +75,9 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
         "vocab_size": tokenizer.vocab_size,
         "eot": tokenizer.eot,
         "fingerprint": tokenizer.fingerprint,
+        "files": {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path != folder / ABOUT},
     }
-    (folder / "tokenizer.json").write_text(json.dumps(about, indent=1) + "\n")
+    (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
@@ -83,11 +86,22 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     Raises:
         ValueError: the folder holds none, or its files are not those that were written.
     """
-    about_file = folder / "tokenizer.json"
+    about_file = folder / ABOUT
     if not about_file.exists():
         raise ValueError(f"{folder} holds no tokenizer: make one with python -m data_prep.tokenizer")
-    about = json.loads(about_file.read_text())
+    changed = ValueError(f"{folder} was changed after it was made: make the tokenizer again")
+    try:
+        about = json.loads(about_file.read_text())
+    except ValueError:
+        raise changed from None
+    # Before a library reads them: the libraries have worse words for a damaged file.
+    if any(_sha256(folder / name) != known for name, known in about["files"].items()):
+        raise changed
     tokenizer = FAMILIES[check_spec(about["spec"])].load(about["spec"], folder)
     if tokenizer.fingerprint != about["fingerprint"]:
-        raise ValueError(f"{folder} was changed after it was made: make the tokenizer again")
+        raise changed
     return tokenizer
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

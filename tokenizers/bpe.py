@@ -45,7 +45,8 @@ class BPETokenizer(Tokenizer):
         if size < 257:
             raise ValueError(f"{spec}: too small: 256 bytes and end of text need at least 257")
         trainer = rustbpe.Tokenizer()
-        trainer.train_from_iterator(iter(texts), size - 1, pattern=PATTERN)
+        parts = (part for text in texts for part in _cut_spaces(text))
+        trainer.train_from_iterator(parts, size - 1, pattern=PATTERN)
         ranks = {bytes(token): rank for token, rank in trainer.get_mergeable_ranks()}
         if len(ranks) < size - 1:
             raise ValueError(

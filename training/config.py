@@ -4,12 +4,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import torch
 import yaml
 
-from model import ModelConfig
+from data_prep.arrays import TokenArrays
+from model import ModelConfig, build_model
 from publish import write_file
 
-from .budget import Budget, TextAmount, check_amount
+from .budget import Budget, Plan, TextAmount, check_amount, make_plan, plan_block_size
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,25 @@ class TrainConfig:
                 raise ValueError(f"{name} is {value}: it must be at least 1")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed {self.seed} is not between 0 and 2**63")
+
+    def plan(self, arrays: TokenArrays, processes: int) -> Plan:
+        """What context, batch and budget mean on these arrays.
+
+        Raises:
+            ValueError: they mean nothing there, or leave one of the processes without a sequence.
+        """
+        train = arrays.split("train")
+        block_size = plan_block_size(self.context, train)
+        with torch.device("meta"):
+            model = build_model(self.model, arrays.vocab_size, block_size)
+        flops_per_token = sum(model.flops_per_token().values())
+        plan = make_plan(block_size, self.batch, self.budget, train, flops_per_token)
+        if plan.sequences < processes:
+            raise ValueError(
+                f"a batch of {plan.sequences} sequences is too small for {processes} processes: "
+                "set a larger batch or fewer processes"
+            )
+        return plan
 
     def identity(self) -> dict:
         """What decides the run's result; a run found with another identity is not continued."""

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 import data_prep.corpus
-from data_prep.corpus import SPLITS, Corpus, CorpusConfig, make_corpus
+from data_prep.corpus import SPLITS, Corpus, CorpusConfig, make_corpus, read_texts
 from data_prep.sources import hash_split
 
 
@@ -26,8 +26,8 @@ def config(tmp_path: Path) -> CorpusConfig:
     return write_jsonl(tmp_path / "source.jsonl", [f"document {i}" for i in range(60)])
 
 
-def state(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file below a folder, its content and when and where it was written."""
+def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Every file below a folder: which it is, when it was written, and its content."""
     return {
         str(p): (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes())
         for p in folder.rglob("*")
@@ -85,8 +85,8 @@ def test_documents_that_occur_twice_are_in_one_split(tmp_path: Path) -> None:
     assert all(count == 3 for texts in found.values() for count in texts.values())
 
 
-def test_empty_documents_are_dropped_and_counted(tmp_path: Path) -> None:
-    texts = [text for i in range(60) for text in (f"document {i}", "")]
+def test_empty_documents_are_dropped_and_counted_but_not_blank_ones(tmp_path: Path) -> None:
+    texts = [text for i in range(60) for text in (" " * i + "\n", "")]
     corpus = make_corpus(write_jsonl(tmp_path / "x.jsonl", texts), tmp_path / "corpus")
     assert corpus.manifest["empty_documents_dropped"] == 60
     assert sum(counts["documents"] for counts in corpus.manifest["splits"].values()) == 60
@@ -100,6 +100,7 @@ def test_a_large_corpus_is_written_in_several_files(
     monkeypatch.setattr(data_prep.corpus, "SHARD_CHARS", 120)
     parts = make_corpus(config, tmp_path / "parts")
     assert len(whole.files("train")) == 1 < len(parts.files("train"))
+    assert all(sum(map(len, read_texts(path))) >= 120 for path in parts.files("train")[:-1])
     for split in SPLITS:
         assert list(parts.texts(split)) == list(whole.texts(split))
         assert parts.ids(split) == whole.ids(split)

@@ -102,25 +102,40 @@ def test_the_passages_of_a_file_put_together_are_the_file(
     assert "".join(texts(f"text:{path}")).encode() == path.read_bytes()
 
 
+def write_book(path: Path, paragraphs: int, end: str = "\n\n") -> Path:
+    """Paragraphs, or with another end lines, of 500 characters and the end."""
+    path.write_text("".join(f"{i:<9} {'a word ' * 70}{end}" for i in range(paragraphs)))
+    return path
+
+
 def test_a_passage_is_as_long_as_asked_and_ends_with_a_paragraph(tmp_path: Path) -> None:
-    path = tmp_path / "book.txt"
-    path.write_text("".join(f"{'word ' * 100}\n\n" for _ in range(400)))
-    found = texts(f"text:{path}")
-    assert len(found) > 10
+    found = texts(f"text:{write_book(tmp_path / 'book.txt', 2000)}")
     assert all(PASSAGE_CHARS <= len(text) < PASSAGE_CHARS + 502 for text in found[:-1])
     assert all(text.endswith("\n\n") for text in found)
 
 
-def test_the_end_of_a_book_is_held_out(tmp_path: Path) -> None:
-    path = tmp_path / "book.txt"
-    path.write_text("".join(f"{i} {'word ' * 100}\n\n" for i in range(5000)))
-    found = documents(f"text:{path}")
+def test_without_paragraphs_a_passage_ends_with_a_line(tmp_path: Path) -> None:
+    found = texts(f"text:{write_book(tmp_path / 'book.txt', 2000, end=chr(10))}")
+    assert all(2 * PASSAGE_CHARS <= len(text) < 2 * PASSAGE_CHARS + 501 for text in found[:-1])
+    assert all(text.endswith("\n") for text in found)
+
+
+def test_a_small_book_has_shorter_passages_so_that_some_are_held_out(tmp_path: Path) -> None:
+    found = documents(f"text:{write_book(tmp_path / 'book.txt', 100)}")
+    assert 30 <= len(found) <= 60
+    assert {document.split for document in found} == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.05, 0.05), (0.1, 0.2), (0.3, 0.02)])
+def test_the_end_of_a_book_is_held_out(val: float, test: float, tmp_path: Path) -> None:
+    path = write_book(tmp_path / "book.txt", 5000)
+    found = list(read_documents(f"text:{path}", "text", val, test))
     splits = [document.split for document in found]
     assert splits == sorted(splits, key=["train", "val", "test"].index)  # in this order, none mixed
     chars = {s: sum(len(d.text) for d in found if d.split == s) for s in ("train", "val", "test")}
     total = sum(chars.values())
-    assert chars["train"] / total == pytest.approx(0.9, abs=0.01)
-    assert chars["val"] / total == pytest.approx(0.05, abs=0.01)
+    assert chars["val"] / total == pytest.approx(val, abs=0.01)
+    assert chars["test"] / total == pytest.approx(test, abs=0.01)
 
 
 def test_few_files_are_cut_into_passages_each(tmp_path: Path) -> None:
@@ -423,3 +438,20 @@ def test_a_larger_test_split_keeps_what_was_in_it() -> None:
     texts = [f"document {i}" for i in range(2000)]
     small = {text for text in texts if hash_split(text, 0.05, 0.05) == "test"}
     assert small <= {text for text in texts if hash_split(text, 0.05, 0.2) == "test"}
+
+
+@pytest.mark.parametrize(("length", "paragraph"), [(3_000, 1), (560_000, 10**9), (560_000, 7)])
+def test_a_single_file_is_split_in_order_by_the_fractions(
+    tmp_path: Path, length: int, paragraph: int
+) -> None:
+    """A small file, one without empty lines, and an ordinary one."""
+    lines = [f"line {i}\n" + "\n" * (i % paragraph == 0) for i in range(length // 10)]
+    (tmp_path / "book.txt").write_text("".join(lines))
+    documents = list(read_documents(f"text:{tmp_path}/book.txt", "text", 0.2, 0.3))
+    assert "".join(d.text for d in documents) == "".join(lines)
+    splits = [d.split for d in documents]
+    assert splits == sorted(splits, key=["train", "val", "test"].index)
+    total = sum(map(len, lines))
+    for split, share in (("train", 0.5), ("val", 0.2), ("test", 0.3)):
+        held = sum(len(d.text) for d in documents if d.split == split)
+        assert held / total == pytest.approx(share, abs=0.05)

@@ -243,3 +243,9 @@ def test_the_fingerprint_covers_how_text_is_cut_into_words(texts: list[str]) -> 
     other = BPETokenizer(tokenizer.ranks, tokenizer.spec, r"\s+|\S+")
     assert tokenizer.token_bytes() == other.token_bytes()
     assert tokenizer.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize("family", ["unigram", "spbpe", "bpe"])
+def test_a_training_document_with_a_million_spaces_harms_nothing(family: str, texts: list[str]) -> None:
+    """The regular expression that cuts words overflows its stack there, in training as in encoding."""
+    assert train_tokenizer(f"{family}-400", [*texts, " " * 1_500_000 + "x"]).vocab_size == 400
