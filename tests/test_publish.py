@@ -121,6 +121,13 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_a_reader_of_the_old_file_never_sees_the_new_one(tmp_path: Path) -> None:
+    write_file(tmp_path / "file", "old")
+    with open(tmp_path / "file") as reader:
+        write_file(tmp_path / "file", "new")
+        assert reader.read() == "old"
+
+
 def test_a_process_killed_anywhere_leaves_the_old_file_or_the_new_one(
     tmp_path: Path, run_killing: Callable[..., None]
 ) -> None:
