@@ -78,24 +78,25 @@ def _explain(message: str, config_type: type) -> str:
     unknown = re.search(r"ption '([^']+)'|arguments: --(\S+)", message)
     if unknown:
         name = (unknown[1] or unknown[2]).split("=")[0]
-        near = difflib.get_close_matches(name, _names(config_type), n=1, cutoff=0.5)
-        near = near or difflib.get_close_matches(
-            name.split(".")[-1], [known.split(".")[-1] for known in _names(config_type)], n=1, cutoff=0.5
-        )
-        message += f" (did you mean '{near[0]}'?)" if near else " (--help lists what is known)"
+        known = _names(config_type)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        near = near or difflib.get_close_matches(name.split(".")[-1], known, n=1, cutoff=0.5)
+        # An option is written with its path; a key of a YAML file stands below its group.
+        hint = [known[near[0]] if unknown[2] else near[0]] if near else []
+        message += f" (did you mean '{hint[0]}'?)" if hint else " (--help lists what is known)"
     return _one_line(message)
 
 
-def _names(config_type: type, prefix: str = "") -> list[str]:
-    """Every field name below a dataclass, both alone and with its path."""
-    names = []
+def _names(config_type: type, prefix: str = "") -> dict[str, str]:
+    """Every field below a dataclass, both by its name alone and by its path, to its path."""
+    names: dict[str, str] = {}
     hints = typing.get_type_hints(config_type)
     for field in dataclasses.fields(config_type):
-        names += [field.name, prefix + field.name]
+        names |= {name: prefix + field.name for name in (field.name, prefix + field.name)}
         inner = hints[field.name]
         for candidate in (inner, *typing.get_args(inner)):
             if dataclasses.is_dataclass(candidate):
-                names += _names(candidate, f"{prefix}{field.name}.")
+                names = _names(candidate, f"{prefix}{field.name}.") | names
     return names
 
 

@@ -15,6 +15,12 @@ from training import stop
 
 stop.listen()  # before torch is imported, which takes seconds
 
+import os
+
+# Before torch, too. Threads that spin long for each other make a step up to a hundred times slower when
+# another process wants a core; so short a wait costs nothing otherwise (docs/performance.md).
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 import math
 import time
 from contextlib import nullcontext

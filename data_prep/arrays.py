@@ -119,8 +119,8 @@ class TokenArrays:
         manifest = read_json(folder / "manifest.json")
         if manifest is None:
             raise ValueError(f"{folder} holds no token arrays: make them with python -m data_prep.encode")
-        if manifest["format"] != FORMAT:
-            raise ValueError(f"{folder} has format {manifest['format']}, not {FORMAT}: encode it again")
+        if manifest.get("format") != FORMAT:
+            raise ValueError(f"{folder} has format {manifest.get('format')}, not {FORMAT}: encode it again")
         self.folder, self.manifest = folder, manifest
         self.spec: str = manifest["tokenizer"]
         self.vocab_size: int = manifest["vocab_size"]

@@ -49,8 +49,8 @@ class Corpus:
         manifest = read_json(folder / "manifest.json")
         if manifest is None:
             raise ValueError(f"{folder} holds no corpus: make one with python -m data_prep.corpus")
-        if manifest["format"] != FORMAT:
-            raise ValueError(f"{folder} has format {manifest['format']}, not {FORMAT}: make it again")
+        if manifest.get("format") != FORMAT:
+            raise ValueError(f"{folder} has format {manifest.get('format')}, not {FORMAT}: make it again")
         self.folder, self.manifest = folder, manifest
         self.fingerprint: str = manifest["fingerprint"]
 

@@ -13,6 +13,8 @@ from tokenizers import Tokenizer, load_tokenizer
 from .arrays import DOCUMENT, FORMAT, ArrayWriter, TokenArrays, describe_file, narrowest_dtype
 from .corpus import SPLITS, Corpus, read_texts
 
+MANIFEST = "manifest.json"
+
 
 def make_arrays(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> TokenArrays:
     """Encode every split into `folder`, unless it holds just that already.
@@ -27,7 +29,7 @@ def make_arrays(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> TokenArra
         "tokenizer": tokenizer.spec,
         "tokenizer_fingerprint": tokenizer.fingerprint,
     }
-    manifest = read_json(folder / "manifest.json")
+    manifest = read_json(folder / MANIFEST)
     if manifest and made_from.items() <= manifest.items() and manifest["format"] == FORMAT:
         try:
             return TokenArrays(folder)
@@ -47,16 +49,21 @@ def make_arrays(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> TokenArra
             "splits": splits,
             "files": {path.name: describe_file(path) for path in sorted(temporary.iterdir())},
         }
-        # The manifest goes first and comes last: arrays without one are no arrays.
-        (folder / "manifest.json").unlink(missing_ok=True)
-        for split in SPLITS:
-            for old in folder.glob(f"{split}-[0-9]*.npy"):
-                old.unlink()
-        for new in sorted(temporary.iterdir()):
-            new.rename(folder / new.name)
-        write_json(folder / "manifest.json", manifest)
-    (folder / "arrays").rmdir()
+        write_json(temporary / MANIFEST, manifest)
+    _replace_arrays(folder, folder / "arrays")
     return TokenArrays(folder)
+
+
+def _replace_arrays(folder: Path, new: Path) -> None:
+    """Move new arrays in; the manifest goes first and comes last: arrays without one are no arrays."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for split in SPLITS:
+        for old in folder.glob(f"{split}-[0-9]*.npy"):
+            old.unlink()
+    for path in new.glob("*.npy"):
+        path.rename(folder / path.name)
+    (new / MANIFEST).rename(folder / MANIFEST)
+    new.rmdir()
 
 
 def _encode_split(corpus: Corpus, tokenizer: Tokenizer, split: str, folder: Path, dtype: np.dtype) -> dict:

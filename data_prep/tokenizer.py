@@ -9,6 +9,8 @@ from tokenizers import Tokenizer, check_spec, load_tokenizer, save_tokenizer, tr
 
 from .corpus import Corpus
 
+FORMAT = 1  # of how tokenizers are trained and saved: another one trains them again
+
 
 def make_tokenizer(corpus: Corpus, spec: str, folder: Path) -> Tokenizer:
     """Train a tokenizer on the training split and write it, unless `folder` holds just that already.
@@ -17,7 +19,7 @@ def make_tokenizer(corpus: Corpus, spec: str, folder: Path) -> Tokenizer:
         ValueError: an unknown spec or a size that the corpus cannot fill. `folder` is then as it was.
     """
     check_spec(spec)
-    made_from = {"spec": spec, "train_sha256": corpus.manifest["splits"]["train"]["sha256"]}
+    made_from = {"format": FORMAT, "spec": spec, "train_sha256": corpus.manifest["splits"]["train"]["sha256"]}
     if read_json(folder / "made_from.json") == made_from:
         try:
             return load_tokenizer(folder)

@@ -100,14 +100,15 @@ def test_an_option_wins_over_the_yaml_file(recipe: Path) -> None:
     [
         ("nmae", "name"),
         ("layer", "layers"),
-        ("oven.degres", "degrees"),
-        ("degrees", "degrees"),
-        ("ofen.grill", "grill"),
+        ("oven.degres", "oven.degrees"),
+        ("ofen.grill", "oven.grill"),
+        ("degrees", "oven.degrees"),  # not itself
+        ("gril", "oven.grill"),
     ],
 )
 def test_an_unknown_option_names_the_nearest(option: str, nearest: str) -> None:
     message = refusal("--name", "x", f"--{option}", 1)
-    assert option in message and f"did you mean '{nearest}'?" in message.replace("oven.", "")
+    assert option in message and f"did you mean '{nearest}'?" in message
 
 
 @pytest.mark.parametrize(

@@ -92,13 +92,14 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     changed = ValueError(f"{folder} was changed after it was made: make the tokenizer again")
     try:
         about = json.loads(about_file.read_text())
-    except ValueError:
+        spec, files, fingerprint = about["spec"], about["files"], about["fingerprint"]
+    except (ValueError, KeyError, TypeError):
         raise changed from None
     # Before a library reads them: the libraries have worse words for a damaged file.
-    if any(_sha256(folder / name) != known for name, known in about["files"].items()):
+    if any(_sha256(folder / name) != known for name, known in files.items()):
         raise changed
-    tokenizer = FAMILIES[check_spec(about["spec"])].load(about["spec"], folder)
-    if tokenizer.fingerprint != about["fingerprint"]:
+    tokenizer = FAMILIES[check_spec(spec)].load(spec, folder)
+    if tokenizer.fingerprint != fingerprint:
         raise changed
     return tokenizer
 

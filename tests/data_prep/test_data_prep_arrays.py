@@ -320,5 +320,10 @@ def test_arrays_of_another_format_are_refused(copy: Path) -> None:
     assert "format 99" in refusal(copy)
 
 
+def test_a_manifest_of_something_else_is_refused(copy: Path) -> None:
+    (copy / "manifest.json").write_text("{}")
+    assert str(copy) in refusal(copy)
+
+
 def test_a_folder_without_arrays_says_how_to_make_them(tmp_path: Path) -> None:
     assert "python -m data_prep.encode" in refusal(tmp_path)

