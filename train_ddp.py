@@ -17,8 +17,8 @@ stop.listen()  # before torch is imported, which takes seconds
 
 import os
 
-# Before torch, too. Threads that spin long for each other make a step up to a hundred times slower when
-# another process wants a core; so short a wait costs nothing otherwise (docs/performance.md).
+# Before torch, too. Threads that spin long for each other lose whole time slices when another process
+# wants a core; a short wait costs nothing otherwise (docs/performance.md).
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import math
