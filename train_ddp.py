@@ -187,8 +187,7 @@ def main(config: TrainConfig) -> int:
         tracker.close()
         if stopped:
             print(f"codebook: stopped after step {state['step']} of {plan.steps}; the same command goes on")
-    leave()
-    return stop.STOPPED if stopped else 0
+    return leave(stop.STOPPED if stopped else 0)
 
 
 def validation_part(val: Split, chars: int) -> tuple[list[np.ndarray], int]:

@@ -1,6 +1,7 @@
 """One process or many: who this process is, and what it agrees on with the others."""
 
 import os
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -53,7 +54,16 @@ def join(device: str) -> Ranks:
     return Ranks(int(os.environ.get("RANK", 0)), world_size, kind)
 
 
-def leave() -> None:
-    """Leave the other processes."""
+def leave(code: int) -> int:
+    """Leave the other processes and return the exit code; one of many ends here and now.
+
+    Gloo's threads may still hold tensors when a process of many ends, and the interpreter's own clean-up
+    then aborts it (pytorch pull request 179291): all that is written has been, so it is left out.
+    """
     if dist.is_initialized():
+        dist.barrier()
         dist.destroy_process_group()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
