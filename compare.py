@@ -27,13 +27,13 @@ from command_line import run_command
 from data_prep.arrays import TokenArrays
 from data_prep.corpus import Corpus, CorpusConfig, make_corpus
 from data_prep.encode import make_arrays
-from data_prep.tokenizer import make_tokenizer
+from data_prep.tokenizer import TRAIN_CHARS, make_tokenizer
 from eval.evaluate import check_test_length, finished_result
 from eval.report import answer, make_report, terminal_table
 from eval.wandb_report import log_report
 from model import ModelConfig
 from publish import read_json, write_file
-from tokenizers import Tokenizer, check_spec
+from tokenizers import Tokenizer, check_spec, folder_name
 from training import stop
 from training.budget import Budget, TextAmount, plan_block_size
 from training.checkpoint import differences, newest_checkpoint
@@ -61,7 +61,7 @@ class Comparison:
     name: str
     """name of the comparison and of its folder"""
     tokenizers: list[str]
-    """byte, char, unigram-N, spbpe-N, bpe-N"""
+    """byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], tiktoken:NAME, tiktoken:PATH, sentencepiece:PATH"""
     models: dict[str, Recipe]
     """the models, by a name of your own"""
     context: TextAmount
@@ -72,6 +72,10 @@ class Comparison:
     """how long to train, in characters, tokens, FLOPs or steps"""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     """where the text comes from"""
+    train_chars: int = TRAIN_CHARS
+    """characters of the training split that tokenizers are trained on, drawn by document"""
+    allow_lossy: bool = False
+    """report a published tokenizer that loses text, apart and unranked, rather than refuse it"""
     seeds: list[int] = field(default_factory=lambda: [0])
     """one run per seed"""
     overlap: float = 0.5
@@ -106,6 +110,10 @@ class Comparison:
                 raise ValueError(f"{key} names one twice: {getattr(self, key)}")
         for spec in self.tokenizers:
             check_spec(spec)
+        if len({folder_name(spec) for spec in self.tokenizers}) < len(self.tokenizers):
+            raise ValueError(f"tokenizers: two have the same folder name, move one's file: {self.tokenizers}")
+        if self.train_chars < 1:
+            raise ValueError(f"train_chars {self.train_chars} must be at least 1")
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap {self.overlap} is not at least 0 and below 1")
         for name in [self.name, *self.models]:
@@ -120,12 +128,16 @@ class Comparison:
         """Where everything of this comparison goes."""
         return self.out / self.name
 
+    def data(self, spec: str) -> Path:
+        """Where the arrays of a tokenizer go; the tokenizer lies below."""
+        return self.folder / "data" / folder_name(spec)
+
     def runs(self) -> list[TrainConfig]:
         """The training runs, a whole tokenizer after the other."""
         return [
             TrainConfig(
-                data=self.folder / "data" / spec,
-                out=self.folder / "runs" / spec / name / f"seed{seed}",
+                data=self.data(spec),
+                out=self.folder / "runs" / folder_name(spec) / name / f"seed{seed}",
                 model=recipe.model,
                 context=self.context,
                 batch=self.batch,
@@ -157,8 +169,10 @@ def main(comparison: Comparison) -> None:
     chars = sum(counts["chars"] for counts in splits.values())
     say(f"corpus {comparison.corpus.source}: {documents} documents, {chars:,} characters")
     # All tokenizers before any arrays: a size that the corpus cannot fill leaves the arrays as they are
-    data = folder / "data"
-    tokenizers = [make_tokenizer(corpus, s, data / s / "tokenizer") for s in comparison.tokenizers]
+    tokenizers = [
+        make_tokenizer(corpus, spec, comparison.data(spec) / "tokenizer", comparison.train_chars)
+        for spec in comparison.tokenizers
+    ]
     for tokenizer in tokenizers:
         encode(comparison, corpus, tokenizer)
     for run in comparison.runs():
@@ -187,7 +201,8 @@ def say(line: str) -> None:
 def encode(comparison: Comparison, corpus: Corpus, tokenizer: Tokenizer) -> None:
     """The arrays of a tokenizer, and whether they are enough text for the context."""
     spec = tokenizer.spec
-    arrays = make_arrays(corpus, tokenizer, comparison.folder / "data" / spec)
+    folder, allow_lossy = comparison.data(spec), comparison.allow_lossy
+    arrays = make_arrays(corpus, tokenizer, folder, allow_lossy=allow_lossy)
     train_split = arrays.split("train")
     check_test_length(arrays.split("test"), plan_block_size(comparison.context, train_split))
     say(

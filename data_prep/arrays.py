@@ -15,7 +15,7 @@ import numpy as np
 from command_line import run_command
 from publish import read_json, sha256_file
 
-FORMAT = 1
+FORMAT = 2
 DOCUMENT = np.dtype([("start", np.int64), ("chars", np.int64), ("bytes", np.int64)])
 
 
@@ -40,7 +40,7 @@ class ArrayWriter:
 
     def write(self, values: np.ndarray) -> None:
         """Append values, cast to the array's dtype."""
-        self.file.write(values.astype(self.dtype).tobytes())
+        self.file.write(values.astype(self.dtype, copy=False).data)
         self.length += len(values)
 
     def close(self) -> None:
@@ -64,6 +64,7 @@ class Split:
         self.bytes: int = counts["bytes"]
         self.text_sha256: str = counts["text_sha256"]
         self.tokens: int = counts["tokens"]  # without eot
+        self.lossy_documents: int = counts["lossy_documents"]
         paths = sorted(folder.glob(f"{name}-*.tokens.npy"))
         self.shards = [np.load(path, mmap_mode="r") for path in paths]
         self.tables = [
@@ -125,6 +126,7 @@ class TokenArrays:
         self.spec: str = manifest["tokenizer"]
         self.vocab_size: int = manifest["vocab_size"]
         self.eot: int = manifest["eot"]
+        self.lossy = any(counts["lossy_documents"] for counts in manifest["splits"].values())
         self.fingerprints = {key: manifest[key] for key in ("corpus_fingerprint", "tokenizer_fingerprint")}
         self._check_files(verify)
 

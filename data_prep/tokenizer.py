@@ -4,29 +4,53 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from command_line import run_command
-from publish import check_replaceable, new_folder, read_json, write_json
-from tokenizers import Tokenizer, check_spec, load_tokenizer, save_tokenizer, train_tokenizer
+from publish import check_replaceable, new_folder, read_json, sha256_file, write_json
+from tokenizers import (
+    SIZED,
+    Tokenizer,
+    check_spec,
+    load_tokenizer,
+    published_file,
+    save_tokenizer,
+    train_tokenizer,
+)
 
 from .corpus import Corpus
+from .sample import training_sample
 
-FORMAT = 1  # of how tokenizers are trained and saved: another one trains them again
+FORMAT = 2  # of how tokenizers are trained and saved: another one trains them again
+TRAIN_CHARS = 20_000_000
 
 
-def make_tokenizer(corpus: Corpus, spec: str, folder: Path) -> Tokenizer:
+def make_tokenizer(corpus: Corpus, spec: str, folder: Path, train_chars: int = TRAIN_CHARS) -> Tokenizer:
     """Train a tokenizer on the training split and write it, unless `folder` holds just that already.
 
+    `unigram`, `spbpe` and `bpe` are trained on a sample of `train_chars` characters, `char` on the whole
+    split.
+
     Raises:
-        ValueError: an unknown spec or a size that the corpus cannot fill. `folder` is then as it was.
+        ValueError: an unknown spec, a size that the corpus cannot fill, or a published tokenizer that cannot
+            be read. `folder` is then as it was.
     """
-    check_spec(spec)
-    made_from = {"format": FORMAT, "spec": spec, "train_sha256": corpus.manifest["splits"]["train"]["sha256"]}
+    family = check_spec(spec)
+    if train_chars < 1:
+        raise ValueError(f"train_chars {train_chars} must be at least 1")
+    train = corpus.manifest["splits"]["train"]
+    made_from: dict = {"format": FORMAT, "spec": spec}
+    if family in SIZED or family == "char":
+        made_from["train_sha256"] = train["sha256"]
+    if family in SIZED:
+        made_from["train_chars"] = min(train_chars, train["chars"])
+    if file := published_file(spec):
+        made_from["file_sha256"] = sha256_file(file)
     if read_json(folder / "made_from.json") == made_from:
         try:
             return load_tokenizer(folder)
         except (ValueError, OSError):
             pass  # damaged: made again
     check_replaceable(folder, "made_from.json")
-    tokenizer = train_tokenizer(spec, corpus.texts("train"))
+    texts = training_sample(corpus, train_chars) if family in SIZED else corpus.texts("train")
+    tokenizer = train_tokenizer(spec, texts)
     with new_folder(folder) as temporary:
         save_tokenizer(tokenizer, temporary)
         write_json(temporary / "made_from.json", made_from)
@@ -40,14 +64,18 @@ class Arguments:
     corpus: Path
     """folder of the corpus, such as out/shakespeare/corpus"""
     spec: str
-    """byte, char, unigram-N, spbpe-N or bpe-N, N being the whole vocabulary"""
+    """byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN] (N being the whole vocabulary), tiktoken:NAME,
+    tiktoken:PATH or sentencepiece:PATH"""
     out: Path
     """folder to write, such as out/shakespeare/data/bpe-2048/tokenizer"""
+    train_chars: int = TRAIN_CHARS
+    """characters of the training split to train on, drawn by document (char: all of it)"""
 
 
 def main(arguments: Arguments) -> None:
     """Train the tokenizer and print what came out."""
-    tokenizer = make_tokenizer(Corpus(arguments.corpus), arguments.spec, arguments.out)
+    corpus = Corpus(arguments.corpus)
+    tokenizer = make_tokenizer(corpus, arguments.spec, arguments.out, arguments.train_chars)
     print(f"{tokenizer.spec}  vocabulary {tokenizer.vocab_size}  {tokenizer.fingerprint[:12]}")
 
 

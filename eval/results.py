@@ -8,6 +8,7 @@ import pyarrow.parquet
 import yaml
 
 from publish import read_json
+from tokenizers import folder_name
 
 from .statistics import bootstrap_bpc, interval
 
@@ -15,7 +16,7 @@ from .statistics import bootstrap_bpc, interval
 def run_folders(comparison: dict, folder: Path) -> list[tuple[str, str, int, Path]]:
     """Tokenizer, name of the model, seed and folder of every run that a comparison asks for."""
     return [
-        (tokenizer, model, seed, folder / "runs" / tokenizer / model / f"seed{seed}")
+        (tokenizer, model, seed, folder / "runs" / folder_name(tokenizer) / model / f"seed{seed}")
         for tokenizer in comparison["tokenizers"]
         for model in comparison["models"]
         for seed in comparison["seeds"]

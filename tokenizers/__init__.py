@@ -4,9 +4,14 @@
     char            the characters of the training text, other characters as UTF-8 bytes
     unigram-N       SentencePiece unigram, a vocabulary of N
     spbpe-N         SentencePiece BPE, a vocabulary of N
-    bpe-N           byte-level BPE, a vocabulary of N
+    bpe-N           byte-level BPE, a vocabulary of N; bpe-N:PATTERN cuts words as PATTERN says
 
-N is the whole vocabulary, end of text and fallback bytes included.
+    tiktoken:NAME               a published encoding, such as tiktoken:o200k_base
+    tiktoken:PATH               a tokenizer.json whose model is byte-level BPE, or a .tiktoken file
+    sentencepiece:PATH          a published .model
+
+N is the whole vocabulary, end of text and fallback bytes included. PATTERN is one of gpt2, gpt4 (which is
+meant without one), gpt4-2digits, gpt4-1digit and gpt4o; also behind a .tiktoken file, which has none itself.
 """
 
 import difflib
@@ -18,10 +23,21 @@ from pathlib import Path
 
 from .base import Tokenizer
 from .bpe import BPETokenizer
+from .patterns import PATTERNS
+from .published import read_published
 from .sentencepiece_tokenizer import SentencePieceTokenizer
 from .simple import ByteTokenizer, CharTokenizer
 
-__all__ = ["Tokenizer", "check_spec", "load_tokenizer", "save_tokenizer", "train_tokenizer"]
+__all__ = [
+    "SIZED",
+    "Tokenizer",
+    "check_spec",
+    "folder_name",
+    "load_tokenizer",
+    "published_file",
+    "save_tokenizer",
+    "train_tokenizer",
+]
 
 FAMILIES = {
     "byte": ByteTokenizer,
@@ -29,9 +45,13 @@ FAMILIES = {
     "unigram": SentencePieceTokenizer,
     "spbpe": SentencePieceTokenizer,
     "bpe": BPETokenizer,
+    "tiktoken": BPETokenizer,
+    "sentencepiece": SentencePieceTokenizer,
 }
 ABOUT = "tokenizer.json"
 SIZED = ("unigram", "spbpe", "bpe")
+PUBLISHED = {"tiktoken": "gpt2", "sentencepiece": "x.model"}  # family to an example of what follows
+KNOWN = "byte, char, unigram-N, spbpe-N, bpe-N, tiktoken:NAME, tiktoken:PATH, sentencepiece:PATH"
 
 
 def check_spec(spec: str) -> str:
@@ -40,30 +60,61 @@ def check_spec(spec: str) -> str:
     Raises:
         ValueError: no such tokenizer; names the nearest.
     """
-    family, dash, size = spec.partition("-")
+    family, sign, rest = re.fullmatch(r"([^-:]*)([-:]?)(.*)", spec, re.DOTALL).groups()
     if family not in FAMILIES:
-        near = difflib.get_close_matches(family, FAMILIES, n=1, cutoff=0.4)
-        near = [near[0] + (dash + size if near[0] in SIZED else "")] if near else []
-        hint = f"did you mean '{near[0]}'?" if near else "known: byte, char, unigram-N, spbpe-N, bpe-N"
+        near = difflib.get_close_matches(family, FAMILIES, n=1, cutoff=0.5)
+        near = [near[0] + (sign + rest if near[0] in (*SIZED, *PUBLISHED) else "")] if near else []
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {KNOWN}"
         raise ValueError(f"no tokenizer '{spec}' ({hint})")
-    if family in SIZED and not re.fullmatch(r"[1-9][0-9]{0,8}", size):  # the libraries' integers end at 2**31
+    if family in PUBLISHED:
+        if sign != ":" or not rest:
+            raise ValueError(f"tokenizer '{spec}' wants a name or file, as in '{family}:{PUBLISHED[family]}'")
+        return family
+    size, colon, pattern = rest.partition(":")
+    if family not in SIZED:
+        if sign:
+            raise ValueError(f"tokenizer '{spec}' takes no size (did you mean '{family}'?)")
+        return family
+    # the libraries' integers end at 2**31
+    if sign != "-" or not re.fullmatch(r"[1-9][0-9]{0,8}", size):
         raise ValueError(f"tokenizer '{spec}' wants a vocabulary size, as in '{family}-4096'")
-    if family not in SIZED and dash:
-        raise ValueError(f"tokenizer '{spec}' takes no size (did you mean '{family}'?)")
+    if colon and family != "bpe":
+        raise ValueError(f"tokenizer '{spec}' takes no pattern (did you mean '{family}-{size}'?)")
+    if colon and pattern not in PATTERNS:
+        near = difflib.get_close_matches(pattern, PATTERNS, n=1)
+        hint = f"did you mean '{family}-{size}:{near[0]}'?" if near else f"known: {', '.join(PATTERNS)}"
+        raise ValueError(f"tokenizer '{spec}': no pattern '{pattern}' ({hint})")
     return family
 
 
+def folder_name(spec: str) -> str:
+    """The name of the folder that holds what belongs to a tokenizer: its spec, without `/` and `:`."""
+    return re.sub(r"[^\w.-]+", "-", spec)[-200:].strip("-.")
+
+
+def published_file(spec: str) -> Path | None:
+    """The file that a published tokenizer is read from, where its spec names one."""
+    family, _, rest = spec.partition(":")
+    paths = (rest, rest.rpartition(":")[0]) if family in PUBLISHED else ()
+    return next((Path(path) for path in paths if Path(path).is_file()), None)
+
+
 def train_tokenizer(spec: str, texts: Iterable[str]) -> Tokenizer:
-    """The tokenizer `spec`, trained on `texts` where there is something to train.
+    """The tokenizer `spec`: trained on `texts`, or read where it is published.
 
     Raises:
-        ValueError: an unknown spec, or a size that these texts cannot fill.
+        ValueError: an unknown spec, a size that these texts cannot fill, or a published tokenizer that is not
+            there or cannot be read.
     """
     family = check_spec(spec)
     if family == "byte":
         return ByteTokenizer()
     if family == "char":
         return CharTokenizer.train(texts)
+    if family == "tiktoken":
+        return read_published(spec)
+    if family == "sentencepiece":
+        return SentencePieceTokenizer.read(spec)
     return FAMILIES[family].train(texts, spec)
 
 

@@ -6,15 +6,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+
+from .parts import parts
+
+FEW_TOKENS = 300  # below this a loop in Python decodes sooner than a call to pyarrow
 
 
 class Tokenizer(ABC):
     """Text to token ids and back, without loss.
 
-    1) `decode(encode(text)) == text` for every string that UTF-8 can encode
+    1) `decode(encode(text)) == text` for every string that UTF-8 can encode; a published model that changes
+       text breaks this, and `data_prep.encode` refuses the documents with which it does
     2) ids are 0 <= id < vocab_size; `eot` is one of them and is never the encoding of any text,
        not even of the text "<|endoftext|>"
-    3) the bytes of a text are the bytes of its tokens put together; a token may be part of a character
+    3) the bytes of the tokens put together are `prefix` and the bytes of the text; a token may be part of
+       a character
     """
 
     spec: str
@@ -23,14 +30,20 @@ class Tokenizer(ABC):
     """number of ids, `eot` and fallback bytes included"""
     eot: int
     """the id that ends a document"""
+    prefix: bytes = b""
+    """what encoding puts before a text and decoding takes off: a SentencePiece model's dummy space"""
 
     @abstractmethod
     def _encode(self, text: str) -> np.ndarray:
-        """The ids of a text that is known to be encodable as UTF-8."""
+        """The ids of a text that is known to be encodable as UTF-8, 1-d, of any unsigned type."""
+
+    def _continue(self, text: str) -> np.ndarray:
+        """The ids of a text that goes on after another one: no `prefix`."""
+        return self._encode(text)
 
     @abstractmethod
     def token_bytes(self) -> list[bytes]:
-        """The bytes each id stands for, by id; `b""` for `eot`."""
+        """The bytes each id stands for, by id; `b""` for `eot` and other special ids."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -47,25 +60,51 @@ class Tokenizer(ABC):
         Raises:
             ValueError: a lone surrogate, with its position; no UTF-8 text holds one.
         """
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            code = ord(text[error.start])
-            raise ValueError(
-                f"a lone surrogate (U+{code:04X}) at character {error.start}: UTF-8 cannot hold it"
-            ) from None
-        return self._encode(text)
+        ids = [ids for _, ids in self.encode_parts(text)]
+        return (ids[0] if len(ids) == 1 else np.concatenate(ids)).astype(np.uint32, copy=False)
+
+    def encode_parts(self, text: str) -> Iterator[tuple[bytes, np.ndarray]]:
+        """The text in parts that are encoded one by one, so that memory is bounded: UTF-8 bytes and ids.
+
+        Up to 500,000 characters are one part (`parts`). Put together, the ids are those of `encode`, of any
+        unsigned type.
+
+        Raises:
+            ValueError: as `encode`.
+        """
+        encode = self._encode
+        for part in parts(text):
+            try:
+                source = part.encode()
+            except UnicodeEncodeError:
+                place = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
+                raise ValueError(
+                    f"a lone surrogate (U+{ord(text[place]):04X}) at character {place}: UTF-8 cannot hold it"
+                ) from None
+            yield source, encode(part)
+            encode = self._continue
 
     def encode_batch(self, texts: Iterable[str]) -> list[np.ndarray]:
         """`encode` of each text."""
         return [self.encode(text) for text in texts]
 
+    def join(self, ids: np.ndarray) -> bytes:
+        """The bytes of the tokens put together, `prefix` included."""
+        if len(ids) < FEW_TOKENS:
+            table = self.table
+            return b"".join([table[i] for i in ids.tolist()])
+        if not hasattr(self, "_arrow"):
+            self._arrow = pyarrow.array(self.table, pyarrow.large_binary())
+        joined = self._arrow.take(pyarrow.array(ids))
+        _, offsets, data = joined.buffers()
+        size = int(np.frombuffer(offsets, dtype=np.int64)[len(ids)])
+        return data.slice(0, size).to_pybytes()
+
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes that `ids` stand for; `eot` stands for none."""
-        table = self.table
-        if isinstance(ids, np.ndarray):
-            ids = ids.tolist()
-        return b"".join([table[i] for i in ids])
+        """The bytes of the text that `ids` stand for; `eot` stands for none."""
+        if not isinstance(ids, np.ndarray):
+            ids = np.fromiter(ids, dtype=np.uint32)
+        return self.join(ids).removeprefix(self.prefix)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text that `ids` stand for; bytes that are no UTF-8 become U+FFFD."""

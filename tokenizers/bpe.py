@@ -1,10 +1,11 @@
-"""Byte-level BPE: trained by rustbpe, encoded by tiktoken."""
+"""Byte-level BPE: trained by rustbpe or published by others, encoded by tiktoken."""
 
 import base64
-import itertools
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,80 +13,124 @@ import rustbpe
 import tiktoken
 
 from .base import Tokenizer
+from .parts import parts
+from .patterns import DEFAULT, PATTERNS
 
-# How GPT-4 cuts text into words before merging (tiktoken's cl100k_base). It skips no character.
-PATTERN = (
-    r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*"""
-    r"""|\s*[\r\n]|\s+(?!\S)|\s+"""
-)
-# tiktoken's regex overflows its stack on about a million white-space characters in a row, with a panic
-# that is no Exception (tiktoken issue 245): longer runs are cut here, far above what text holds.
-MAX_SPACES = 100_000
+
+@dataclass(frozen=True)
+class Ranks:
+    """What a byte-level BPE encodes with."""
+
+    ranks: dict[bytes, int]
+    """token to id; where two pairs can be merged, the one that gives the lower id is"""
+    pattern: str
+    """the regular expression that cuts text into words; no merge reaches over their ends"""
+    special: dict[str, int] = field(default_factory=dict)
+    """ids that no text is ever encoded to, by name"""
+    eot: int | None = None
+    """the one of them that ends a document (none: one more id is made for that)"""
+    added: dict[str, int] = field(default_factory=dict)
+    """texts that are a token wherever they occur, before anything is cut into words"""
+    normalization: str | None = None
+    """the Unicode normalization form that text is brought into first (loses what is in another)"""
+
+    def __post_init__(self) -> None:
+        missing = [byte for byte in range(256) if bytes([byte]) not in self.ranks]
+        if missing:  # tiktoken would panic, with no Exception
+            raise ValueError(f"the vocabulary has no token for the byte 0x{missing[0]:02x}")
 
 
 class BPETokenizer(Tokenizer):
-    """Byte-level BPE. The last id is `eot`, every other one is a rank of the merge table."""
+    """Byte-level BPE: a table of ranks, a pattern and special ids."""
 
-    def __init__(self, ranks: dict[bytes, int], spec: str, pattern: str = PATTERN) -> None:
-        self.spec, self.ranks, self.pattern = spec, ranks, pattern
-        self.eot = len(ranks)
-        self.vocab_size = len(ranks) + 1
+    def __init__(self, ranks: Ranks, spec: str) -> None:
+        self.spec, self.ranks = spec, ranks
+        ids = [*ranks.ranks.values(), *ranks.special.values(), *ranks.added.values()]
+        self.eot = max(ids) + 1 if ranks.eot is None else ranks.eot
+        self.vocab_size = max(*ids, self.eot) + 1
         self.encoding = tiktoken.Encoding(
-            name=spec, pat_str=pattern, mergeable_ranks=ranks, special_tokens={}
+            name=spec, pat_str=ranks.pattern, mergeable_ranks=ranks.ranks, special_tokens=ranks.special
         )
+        longest_first = sorted(ranks.added, key=len, reverse=True)
+        self._added = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
     @classmethod
     def train(cls, texts: Iterable[str], spec: str) -> "BPETokenizer":
-        """Train on texts, by a spec `bpe-N`.
+        """Train on texts, by a spec `bpe-N` or `bpe-N:PATTERN`.
 
         Raises:
             ValueError: N is more than the texts can fill, or too small for 256 bytes and `eot`.
         """
-        size = int(spec.split("-")[1])
+        family, _, name = spec.partition(":")
+        pattern, size = PATTERNS[name or DEFAULT], int(family.split("-")[1])
         if size < 257:
             raise ValueError(f"{spec}: too small: 256 bytes and end of text need at least 257")
         trainer = rustbpe.Tokenizer()
-        parts = (part for text in texts for part in _cut_spaces(text))
-        trainer.train_from_iterator(parts, size - 1, pattern=PATTERN)
+        trainer.train_from_iterator(
+            (part for text in texts for part in parts(text)), size - 1, pattern=pattern
+        )
         ranks = {bytes(token): rank for token, rank in trainer.get_mergeable_ranks()}
         if len(ranks) < size - 1:
             raise ValueError(
                 f"{spec}: the training text fills a vocabulary of at most {len(ranks) + 1}: ask for no more"
             )
-        return cls(ranks, spec)
+        return cls(Ranks(ranks, pattern), spec)
 
     def _encode(self, text: str) -> np.ndarray:
-        ids = [self.encoding.encode_ordinary(part) for part in _cut_spaces(text)]
-        return np.fromiter(itertools.chain(*ids), dtype=np.uint32)
+        if self.ranks.normalization:
+            text = unicodedata.normalize(self.ranks.normalization, text)
+        if not any(token in text for token in self.ranks.added):
+            return self.encoding.encode_to_numpy(text, disallowed_special=())
+        pieces = [
+            np.array([self.ranks.added[piece]], dtype=np.uint32)
+            if i % 2
+            else self.encoding.encode_to_numpy(piece, disallowed_special=())
+            for i, piece in enumerate(self._added.split(text))
+        ]
+        return np.concatenate(pieces)
 
     def token_bytes(self) -> list[bytes]:
         """As `Tokenizer.token_bytes`."""
-        return [*sorted(self.ranks, key=self.ranks.__getitem__), b""]
+        table = [b""] * self.vocab_size
+        for token, i in self.ranks.ranks.items():
+            table[i] = token
+        for token, i in self.ranks.added.items():
+            table[i] = token.encode()
+        return table
 
     def _identity(self) -> Iterator[bytes]:
         yield from super()._identity()
-        yield self.pattern.encode()
+        yield self.ranks.pattern.encode()
+        yield json.dumps([self.ranks.added, self.ranks.normalization], sort_keys=True).encode()
 
     def save(self, folder: Path) -> None:
-        """Write `bpe.tiktoken` (OpenAI's format: base64 of the bytes, the rank) and the pattern."""
-        lines = [f"{base64.b64encode(token).decode()} {rank}\n" for token, rank in self.ranks.items()]
+        """Write `bpe.tiktoken` (OpenAI's format: base64 of the bytes, the rank) and the rest."""
+        lines = [f"{base64.b64encode(token).decode()} {rank}\n" for token, rank in self.ranks.ranks.items()]
         (folder / "bpe.tiktoken").write_text("".join(lines))
-        (folder / "pattern.json").write_text(json.dumps({"pattern": self.pattern}, indent=1) + "\n")
+        rest = {key: value for key, value in vars(self.ranks).items() if key != "ranks"}
+        (folder / "encoding.json").write_text(json.dumps(rest, indent=1) + "\n")
 
     @classmethod
     def load(cls, spec: str, folder: Path) -> "BPETokenizer":
         """As `Tokenizer.load`."""
-        lines = (folder / "bpe.tiktoken").read_text().splitlines()
-        ranks = {base64.b64decode(token): int(rank) for token, rank in map(str.split, lines)}
-        return cls(ranks, spec, json.loads((folder / "pattern.json").read_text())["pattern"])
+        rest = json.loads((folder / "encoding.json").read_text())
+        return cls(Ranks(read_ranks(folder / "bpe.tiktoken"), **rest), spec)
 
 
-def _cut_spaces(text: str) -> Iterator[str]:
-    """The text in parts none of which holds more than `MAX_SPACES` white-space characters in a row."""
-    start = 0
-    if len(text) > MAX_SPACES:
-        for run in re.finditer(r"\s+", text):
-            for cut in range(run.start() + MAX_SPACES, run.end(), MAX_SPACES):
-                yield text[start:cut]
-                start = cut
-    yield text[start:]
+def read_ranks(path: Path) -> dict[bytes, int]:
+    """A `.tiktoken` file: a line for each token, base64 of its bytes and its rank.
+
+    Raises:
+        ValueError: the file is not of that format; names the line.
+    """
+    ranks: dict[bytes, int] = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            token, rank = line.split()
+            ranks[base64.b64decode(token, validate=True)] = int(rank)
+        except ValueError:
+            raise ValueError(
+                f"{path} line {number} is not a token in base64 and its rank: "
+                "give a .tiktoken file, or a tokenizer.json with that ending"
+            ) from None
+    return ranks

@@ -1,13 +1,16 @@
-"""SentencePiece models, unigram and BPE, trained so that nothing is lost."""
+"""SentencePiece models, unigram and BPE: trained so that nothing is lost, or published by others."""
 
 import io
+import itertools
 import re
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2 as model_format
 
 from .base import Tokenizer
 
@@ -16,21 +19,38 @@ SPACE = "▁"  # U+2581: what SentencePiece writes for a space, and so cannot te
 # square of a repeat inside sentences, so that long ones are slow: 19 s for 190 kB twice, 0.2 s when cut here.
 MAX_SENTENCE_BYTES = 1 << 16
 RESERVED = "[\u2581\u2585]"  # U+2585 stands for the unknown while training: its sentences are skipped
+COVERAGE = 0.9995  # of the training text's characters that get a piece; the rest is bytes
+BYTES = 256
 
 
 class SentencePieceTokenizer(Tokenizer):
-    """A unigram or BPE model of SentencePiece, with byte fallback.
+    """A model of SentencePiece.
 
-    With byte fallback the unknown piece, id 0, is never the encoding of anything: it serves as `eot`,
-    so that every one of the `vocab_size` ids is used.
+    In one that is trained here, the unknown piece, id 0, is never the encoding of anything, as there is byte
+    fallback: it serves as `eot`, so that every one of the `vocab_size` ids is used. A published model ends
+    documents with its own end-of-sentence piece, or where it has none, with one more id.
     """
 
     def __init__(self, model: bytes, spec: str) -> None:
-        self.spec = spec
-        self.model = model
+        self.spec, self.model = spec, model
         self.processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self.vocab_size = self.processor.vocab_size()
-        self.eot = self.processor.unk_id()
+        self.format = model_format.ModelProto.FromString(model)
+        pieces = self.processor.vocab_size()
+        if self.processor.eos_id() >= 0:
+            self.eot = self.processor.eos_id()
+        elif self.format.trainer_spec.byte_fallback:
+            self.eot = self.processor.unk_id()
+        else:
+            self.eot = pieces
+        self.vocab_size = max(pieces, self.eot + 1)
+        self._goes_on = self.processor
+        self._first_space: list[int] = []
+        if self.format.normalizer_spec.add_dummy_prefix:
+            self.prefix = b" "
+            self._first_space = [self.processor.piece_to_id(SPACE)]
+            self.format.normalizer_spec.add_dummy_prefix = False
+            self._goes_on = sentencepiece.SentencePieceProcessor(model_proto=self.format.SerializeToString())
+            self.format.normalizer_spec.add_dummy_prefix = True
         self._literal_space = [self.processor.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE.encode()]
 
     @classmethod
@@ -38,13 +58,14 @@ class SentencePieceTokenizer(Tokenizer):
         """Train on whole texts, by a spec `unigram-N` or `spbpe-N`.
 
         Raises:
-            ValueError: N is more than the texts can fill, or less than bytes and characters need.
+            ValueError: N is more than the texts can fill, or less than 256 bytes, `eot` and a character.
         """
         family, size = spec.split("-")
+        coverage, sentences = _characters(list(_sentences(texts)), int(size) - BYTES - 1)
         model = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=_sentences(texts),
+                sentence_iterator=iter(sentences),
                 model_writer=model,
                 model_type={"unigram": "unigram", "spbpe": "bpe"}[family],
                 vocab_size=int(size),
@@ -54,7 +75,7 @@ class SentencePieceTokenizer(Tokenizer):
                 add_dummy_prefix=False,
                 allow_whitespace_only_pieces=True,
                 max_sentence_length=MAX_SENTENCE_BYTES + 4,
-                character_coverage=0.9995,
+                character_coverage=coverage,
                 unk_id=0,
                 bos_id=-1,
                 eos_id=-1,
@@ -66,11 +87,40 @@ class SentencePieceTokenizer(Tokenizer):
             raise ValueError(_refusal(spec, str(error))) from None
         return cls(model.getvalue(), spec)
 
+    @classmethod
+    def read(cls, spec: str) -> "SentencePieceTokenizer":
+        """The published model of a spec `sentencepiece:PATH`.
+
+        Raises:
+            ValueError: no such file, or not a model.
+        """
+        path = Path(spec.partition(":")[2])
+        if not path.is_file():
+            raise ValueError(f"{spec}: there is no file {path}")
+        try:
+            tokenizer = cls(path.read_bytes(), spec)
+        except Exception as error:  # the library's and protobuf's own kinds
+            raise ValueError(f"{path} is no SentencePiece model: {str(error).splitlines()[0]}") from None
+        if not tokenizer.format.normalizer_spec.escape_whitespaces:
+            raise ValueError(f"{path} does not escape white space, which is not supported")
+        return tokenizer
+
     def _encode(self, text: str) -> np.ndarray:
-        ids: list[int] = []
-        for i, part in enumerate(text.split(SPACE)):
-            ids += self._literal_space if i else []
-            ids += self.processor.encode(part)
+        return self._ids(self.processor, text)
+
+    def _continue(self, text: str) -> np.ndarray:
+        return self._ids(self._goes_on, text)
+
+    def _ids(self, processor: sentencepiece.SentencePieceProcessor, text: str) -> np.ndarray:
+        if SPACE not in text:
+            return processor.encode(text, return_type="numpy").astype(np.uint32)
+        first, *others = text.split(SPACE)
+        ids: list[int] = processor.encode(first)
+        if not first and processor is self.processor:
+            ids = [*self._first_space]  # no dummy space before nothing, but a text follows
+        for part in others:
+            ids += self._literal_space
+            ids += self._goes_on.encode(part)
         return np.array(ids, dtype=np.uint32)
 
     def token_bytes(self) -> list[bytes]:
@@ -78,19 +128,22 @@ class SentencePieceTokenizer(Tokenizer):
         return [self._bytes_of(i) for i in range(self.vocab_size)]
 
     def _bytes_of(self, i: int) -> bytes:
-        piece = self.processor.id_to_piece(i)
-        if i == self.eot:
+        if i == self.eot or self.processor.is_control(i) or self.processor.is_unknown(i):
             return b""
+        piece = self.processor.id_to_piece(i)
         if self.processor.is_byte(i):
             return bytes([int(piece[3:5], 16)])  # "<0xE2>"
         return piece.replace(SPACE, " ").encode()
 
     def _identity(self) -> Iterator[bytes]:
-        # The model file also holds the training settings; pieces and scores alone decide the encoding.
+        # The model file also holds the training settings; these alone decide the encoding.
         yield from super()._identity()
-        yield self.spec.split("-")[0].encode()
-        for i in range(self.vocab_size):
-            yield struct.pack("<f", self.processor.get_score(i))
+        yield re.split("[-:]", self.spec)[0].encode()
+        yield self.format.normalizer_spec.SerializeToString(deterministic=True)
+        trainer = self.format.trainer_spec
+        yield bytes([trainer.model_type, trainer.byte_fallback, trainer.treat_whitespace_as_suffix])
+        for piece in self.format.pieces:
+            yield struct.pack("<fB", piece.score, piece.type)
 
     def save(self, folder: Path) -> None:
         """Write `sentencepiece.model`."""
@@ -109,6 +162,24 @@ def _sentences(texts: Iterable[str]) -> Iterator[str]:
         for part in re.split(RESERVED, text):
             for start in range(0, len(part), limit):
                 yield part[start : start + limit]
+
+
+def _characters(sentences: list[str], room: int) -> tuple[float, list[str]]:
+    """The coverage to ask the library for, and the sentences to train on.
+
+    The library refuses a vocabulary that does not hold every character it is told to cover: thousands, where
+    a text has Chinese in it. There, the most frequent characters fill half of the room; sentences are cut at
+    the others, which are bytes when text is encoded.
+    """
+    counts: Counter[str] = Counter()
+    for sentence in sentences:
+        counts.update(sentence)
+    ranked = [character for character, _ in counts.most_common()]
+    shares = itertools.accumulate(counts[character] / counts.total() for character in ranked)
+    if sum(share < COVERAGE for share in shares) < room:
+        return COVERAGE, sentences
+    others = re.compile("[" + re.escape("".join(ranked[max(1, room // 2) :])) + "]+")
+    return 1.0, [part for sentence in sentences for part in others.split(sentence) if part]
 
 
 def _refusal(spec: str, error: str) -> str:

@@ -17,7 +17,11 @@ class ByteTokenizer(Tokenizer):
         self.spec, self.vocab_size, self.eot = spec, 257, 256
 
     def _encode(self, text: str) -> np.ndarray:
-        return np.frombuffer(text.encode(), dtype=np.uint8).astype(np.uint32)
+        return np.frombuffer(text.encode(), dtype=np.uint8)
+
+    def join(self, ids: np.ndarray) -> bytes:
+        """As `Tokenizer.join`, without a table."""
+        return ids[ids != self.eot].astype(np.uint8).tobytes()
 
     def token_bytes(self) -> list[bytes]:
         """As `Tokenizer.token_bytes`."""
@@ -44,28 +48,45 @@ class CharTokenizer(Tokenizer):
         self.characters = sorted({c for c in characters if ord(c) >= 128})
         self.eot = 256 + len(self.characters)
         self.vocab_size = self.eot + 1
-        self._id_of = np.full(UNICODE, self.vocab_size, dtype=np.uint32)  # vocab_size: unknown
+        points = np.array([ord(c) for c in self.characters], dtype=np.uint32)
+        # Of the unsigned type that holds one id more, which stands for a character without an id.
+        self._id_of = np.full(UNICODE, self.vocab_size, dtype=np.min_scalar_type(self.vocab_size))
         self._id_of[:128] = np.arange(128)
-        self._id_of[[ord(c) for c in self.characters]] = np.arange(256, self.eot)
+        self._id_of[points] = np.arange(256, self.eot)
+        self._point_of = np.concatenate([np.arange(256), points, [0]]).astype(np.uint32)
 
     @classmethod
     def train(cls, texts: Iterable[str]) -> "CharTokenizer":
         """The tokenizer of all characters that occur in `texts`."""
-        characters: set[str] = set()
+        seen = np.zeros(UNICODE, dtype=bool)
         for text in texts:
-            characters.update(text)
-        return cls(characters)
+            if not text.isascii():
+                seen[_points(text)] = True
+        return cls(map(chr, np.flatnonzero(seen)))
 
     def _encode(self, text: str) -> np.ndarray:
-        ids = self._id_of[np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)]
-        unknown = np.flatnonzero(ids == self.vocab_size)
-        if len(unknown) == 0:
+        if text.isascii():
+            return np.frombuffer(text.encode(), dtype=np.uint8)
+        points = _points(text)
+        ids = self._id_of[points]
+        unknown = ids == self.vocab_size
+        if not unknown.any():
             return ids
-        pieces, end = [], 0
-        for i in unknown.tolist():
-            pieces += [ids[end:i], np.frombuffer(text[i].encode(), dtype=np.uint8).astype(np.uint32)]
-            end = i + 1
-        return np.concatenate([*pieces, ids[end:]])
+        # Each unknown character makes room for its bytes, which are then put there.
+        sizes = np.where(unknown, _utf8_size(points), 1)
+        spread = np.repeat(ids, sizes)
+        missing = np.frombuffer("".join(map(chr, points[unknown])).encode(), dtype=np.uint8)
+        spread[np.repeat(unknown, sizes)] = missing
+        return spread
+
+    def join(self, ids: np.ndarray) -> bytes:
+        """As `Tokenizer.join`; from a table of code points where every token is a character."""
+        largest = int(ids.max(initial=0))
+        if largest < 256:
+            return ids.astype(np.uint8).tobytes()
+        if largest == self.eot or ((ids >= 128) & (ids < 256)).any():
+            return super().join(ids)
+        return self._point_of[ids].tobytes().decode("utf-32-le").encode()
 
     def token_bytes(self) -> list[bytes]:
         """As `Tokenizer.token_bytes`."""
@@ -79,3 +100,13 @@ class CharTokenizer(Tokenizer):
     def load(cls, spec: str, folder: Path) -> "CharTokenizer":
         """As `Tokenizer.load`."""
         return cls((folder / "characters.txt").read_bytes().decode(), spec)
+
+
+def _points(text: str) -> np.ndarray:
+    """The code points of a text, 1-d uint32."""
+    return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+
+
+def _utf8_size(points: np.ndarray) -> np.ndarray:
+    """How many bytes UTF-8 takes for each code point."""
+    return 1 + (points >= 0x80).astype(np.int64) + (points >= 0x800) + (points >= 0x10000)

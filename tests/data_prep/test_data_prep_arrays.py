@@ -105,6 +105,7 @@ def test_the_manifest_describes_the_arrays(folder: Path, tiny_corpus: Corpus) ->
             "chars": counts["chars"],
             "bytes": counts["bytes"],
             "tokens": int((tokens != tokenizer.eot).sum()),
+            "lossy_documents": 0,
             "text_sha256": counts["sha256"],
         }
         assert str(tokens.dtype) == manifest["dtype"]
@@ -204,7 +205,8 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> Split:
         np.save(folder / f"train-{shard:05}.tokens.npy", np.arange(start, start + length, dtype=np.uint8))
         np.save(folder / f"train-{shard:05}.documents.npy", np.zeros(1, dtype=[("start", int)]))
         start += length
-    return Split(folder, "train", {"chars": 1, "bytes": 1, "tokens": 1, "text_sha256": ""})
+    counts = {"chars": 1, "bytes": 1, "tokens": 1, "lossy_documents": 0, "text_sha256": ""}
+    return Split(folder, "train", counts)
 
 
 @pytest.mark.parametrize("length", range(1, 9))

@@ -61,7 +61,7 @@ def test_a_folder_without_a_tokenizer_says_how_to_make_one(tmp_path: Path) -> No
         ("unigram-400", "sentencepiece.model"),
         ("spbpe-400", "sentencepiece.model"),
         ("bpe-400", "bpe.tiktoken"),
-        ("bpe-400", "pattern.json"),
+        ("bpe-400", "encoding.json"),
         ("byte", "tokenizer.json"),
     ],
 )
@@ -87,7 +87,7 @@ def test_a_damaged_file_is_refused(
         ("unigram-400", "sentencepiece.model", "the", "eht"),
         ("spbpe-400", "sentencepiece.model", "the", "eht"),
         ("bpe-400", "bpe.tiktoken", "dGhl ", "ZWh0 "),  # the, eht
-        ("bpe-400", "pattern.json", "{1,3}", "{1,2}"),
+        ("bpe-400", "encoding.json", "{1,3}", "{1,2}"),
         ("unigram-400", "tokenizer.json", "unigram", "spbpe"),
         ("bpe-400", "tokenizer.json", '"fingerprint": "', '"fingerprint": "0'),
     ],

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from data_prep.corpus import Corpus
 from tokenizers import Tokenizer, train_tokenizer
-from tokenizers.bpe import PATTERN
+from tokenizers.patterns import PATTERNS
 
 ANY_CHARACTER = st.characters(exclude_categories=["Cs"])  # every code point but surrogates
 # What libraries are known to change, to drop or to read as something else.
@@ -113,9 +113,12 @@ def test_long_runs_survive(tokenizer: Tokenizer, text: str) -> None:
 
 
 def test_tiktoken_alone_panics_on_a_million_spaces() -> None:
-    """The reason for the cut in tokenizers/bpe.py, which can go once this test fails."""
+    """The reason for the cut in tokenizers/parts.py, which can go once this test fails."""
     encoding = tiktoken.Encoding(
-        "bytes", pat_str=PATTERN, mergeable_ranks={bytes([i]): i for i in range(256)}, special_tokens={}
+        "bytes",
+        pat_str=PATTERNS["gpt4"],
+        mergeable_ranks={bytes([i]): i for i in range(256)},
+        special_tokens={},
     )
     with pytest.raises(BaseException, match=r"(?i)stack") as caught:
         encoding.encode_ordinary(LONG_RUNS["1.5 million spaces, then a letter"])

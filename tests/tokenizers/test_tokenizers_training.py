@@ -5,6 +5,7 @@ import random
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -152,6 +153,13 @@ def test_a_text_of_one_letter_is_refused_as_too_little(family: str) -> None:
         ("spbpe--5", "spbpe-4096"),
         ("spbpe-٣٠٠", "spbpe-4096"),
         ("bpe-512 ", "bpe-4096"),
+        ("bpe-512:gpt5", "bpe-512:gpt4"),
+        ("bpe:gpt4", "bpe-4096"),
+        ("unigram-512:gpt4", "unigram-512"),
+        ("tiktoken", "tiktoken:gpt2"),
+        ("tiktoken:", "tiktoken:gpt2"),
+        ("tiktokn:gpt2", "tiktoken:gpt2"),
+        ("sentencepiece-300", "sentencepiece:x.model"),
     ],
 )
 def test_a_spec_that_is_not_right_names_the_nearest(spec: str, nearest: str) -> None:
@@ -160,7 +168,7 @@ def test_a_spec_that_is_not_right_names_the_nearest(spec: str, nearest: str) -> 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("spec", ["", "-", "wordpiece-300", "tiktoken"])
+@pytest.mark.parametrize("spec", ["", "-", "wordpiece-300", "qqq:gpt2"])
 def test_a_spec_like_no_other_lists_what_there_is(spec: str) -> None:
     with pytest.raises(ValueError, match="byte, char, unigram-N, spbpe-N, bpe-N"):
         check_spec(spec)
@@ -240,7 +248,7 @@ def test_the_fingerprint_covers_the_scores_of_pieces() -> None:
 
 def test_the_fingerprint_covers_how_text_is_cut_into_words(texts: list[str]) -> None:
     tokenizer = train_tokenizer("bpe-400", texts)
-    other = BPETokenizer(tokenizer.ranks, tokenizer.spec, r"\s+|\S+")
+    other = BPETokenizer(replace(tokenizer.ranks, pattern=r"\s+|\S+"), tokenizer.spec)
     assert tokenizer.token_bytes() == other.token_bytes()
     assert tokenizer.fingerprint != other.fingerprint
 

@@ -1,0 +1,109 @@
+"""About 100 MB of real text in ten languages, for measurements: documentation that Debian packages carry.
+
+    python -m benchmarks.debian_corpus --out out/debian
+
+Needs Debian 12 after an `apt-get update`. The packages are downloaded and unpacked in a temporary folder,
+never installed. Their current versions are taken, so an update of Debian may change the text a little.
+"""
+
+import gzip
+import hashlib
+import json
+import re
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from command_line import run_command
+from publish import write_file
+
+TRANSLATED = "de es fr it ja pl ru uk zh".split()
+DOMAINS = {"linux-doc-6.1": "kernel", "python3.11-doc": "python", "perl-doc": "perl"} | {
+    package: "manual"
+    for package in ("manpages", "manpages-dev", *(f"manpages-{code}" for code in TRANSLATED))
+}
+FILES = {
+    "kernel": r"\.txt(\.gz)?$",
+    "python": r"\.txt(\.gz)?$",
+    "perl": r"(?<!perlcn|perljp|perlko|perltw)\.pod(\.gz)?$",  # these four are not in English
+    "manual": r"^usr/share/man/.*\.gz$",
+}
+# The folder that says a file's language, of manual pages and of the kernel's documentation: man/de, but not
+# man/man1; translations/zh_CN. Files in a folder of another language (zh_TW, ko_KR) are left out.
+FOLDER = re.compile(r"/(?:man|translations)/([a-z]{2}(?:_[A-Z]{2})?)/")
+LANGUAGES = {code: code for code in TRANSLATED} | {"it_IT": "it", "ja_JP": "ja", "zh_CN": "zh"}
+MIN_CHARS = 100  # a shorter manual page only names another one
+
+
+def download(folder: Path) -> dict[str, Path]:
+    """Fetch all packages into `folder`: the name of each to its file.
+
+    Raises:
+        ValueError: apt-get could not; says why.
+    """
+    command = ["apt-get", "download", *DOMAINS]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        error = re.search(r"^E: (.*)", done.stderr, re.MULTILINE)
+        raise ValueError(f"apt-get download failed: {error[1] if error else done.stderr}")
+    return {file.name.partition("_")[0]: file for file in folder.glob("*.deb")}
+
+
+def documents(package: str, tree: Path) -> Iterator[dict[str, str]]:
+    """The texts of a package that is unpacked in `tree`, by path: `id`, `text`, `language` and `domain`."""
+    domain = DOMAINS[package]
+    files = {p.relative_to(tree).as_posix(): p for p in tree.rglob("*") if p.is_file() and not p.is_symlink()}
+    for path, file in sorted(files.items()):
+        folder = FOLDER.search(path)
+        language = LANGUAGES.get(folder[1]) if folder else "en"
+        if not language or not re.search(FILES[domain], path):
+            continue
+        content = file.read_bytes()
+        try:
+            text = (gzip.decompress(content) if path.endswith(".gz") else content).decode()
+        except UnicodeDecodeError:
+            continue
+        if len(text) >= MIN_CHARS:
+            yield {"id": f"{package}/{path}", "text": text, "language": language, "domain": domain}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command's options."""
+
+    out: Path
+    """folder to write debian.jsonl into"""
+
+
+def main(arguments: Arguments) -> None:
+    """Write the corpus, each text once, and print how much there is of each language."""
+    target = arguments.out / "debian.jsonl"
+    if target.exists():
+        print(f"{target} exists: nothing to do")
+        return
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    lines, seen = [], set()
+    count, size = Counter(), Counter()
+    with tempfile.TemporaryDirectory() as temporary:
+        for package, file in sorted(download(Path(temporary)).items()):
+            tree = Path(temporary, package)
+            subprocess.run(["dpkg-deb", "-x", file, tree], check=True)
+            for document in documents(package, tree):
+                text = document["text"].encode()
+                digest = hashlib.sha256(text).digest()
+                if digest not in seen:
+                    seen.add(digest)
+                    lines.append(json.dumps(document, ensure_ascii=False).encode() + b"\n")
+                    count[document["language"]] += 1
+                    size[document["language"]] += len(text)
+    write_file(target, b"".join(lines))
+    for language, total in [*size.most_common(), ("all", size.total())]:
+        texts = count[language] or count.total()
+        print(f"{language:4}{texts:>7,} documents{total / 1e6:>8.1f} MB")
+
+
+if __name__ == "__main__":
+    run_command(main, Arguments, "About 100 MB of real text in ten languages, from Debian's packages.")

@@ -1,0 +1,126 @@
+"""Row groups of a corpus encoded and checked, by several processes at a time."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+
+from tokenizers import Tokenizer
+
+from .arrays import DOCUMENT
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row group to encode."""
+
+    split: str
+    shard: int
+    path: Path
+    group: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """An encoded row group."""
+
+    split: str
+    shard: int
+    tokens: np.ndarray
+    """1-d, of the arrays' dtype: document, eot, document, eot, ..."""
+    documents: np.ndarray
+    """1-d of `DOCUMENT`; `start` counts from the beginning of `tokens`"""
+    lossy: int
+    """documents that do not decode to their source"""
+
+
+def encode_row_group(tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, task: Task) -> Group:
+    """Encode the documents of one row group, each of which is decoded again and compared with its source.
+
+    Raises:
+        ValueError: a document does not round-trip, unless that is allowed; names it.
+    """
+    file = pyarrow.parquet.ParquetFile(task.path)
+    texts = file.read_row_group(task.group, columns=["text"], use_threads=False).column("text")
+    eot = np.array([tokenizer.eot], dtype=dtype)
+    pieces: list[np.ndarray] = []
+    rows: list[tuple[int, int, int]] = []
+    length = lossy = 0
+    for number, value in enumerate(texts):
+        text, begin, size, kept = value.as_py(), length, 0, True
+        expected = tokenizer.prefix
+        for source, ids in tokenizer.encode_parts(text):
+            kept = kept and tokenizer.join(ids) == expected + source
+            expected = b""
+            pieces.append(ids.astype(dtype, copy=False))
+            length += len(ids)
+            size += len(source)
+        if not kept and not allow_lossy:
+            row = number + sum(file.metadata.row_group(g).num_rows for g in range(task.group))
+            raise ValueError(
+                f"{tokenizer.spec} loses text: {task.path} row {row} does not round-trip; "
+                "leave the tokenizer out, or set allow_lossy to have it reported apart"
+            )
+        lossy += not kept
+        pieces.append(eot)
+        length += 1
+        rows.append((begin, len(text), size))
+    return Group(task.split, task.shard, np.concatenate(pieces), np.array(rows, dtype=DOCUMENT), lossy)
+
+
+def encode_all(
+    tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, tasks: list[Task], processes: int
+) -> Iterator[Group]:
+    """The encoded row groups in order; no more than two for each process are held.
+
+    Raises:
+        ValueError: as `encode_row_group`.
+    """
+    processes = min(processes, len(tasks))
+    if processes <= 1:
+        for task in tasks:
+            yield encode_row_group(tokenizer, dtype, allow_lossy, task)
+        return
+    # A forked process has the tokenizer at once; where forking is unsafe, it is sent.
+    context = get_context("fork" if sys.platform == "linux" else "spawn")
+    arguments = (tokenizer, dtype, allow_lossy)
+    with ProcessPoolExecutor(processes, context, _begin, (os.getpid(), *arguments)) as pool:
+        waiting: deque[Future[Group]] = deque()
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(_encode, task))
+                if len(waiting) >= 2 * processes:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin(parent: int, *arguments: object) -> None:
+    """Prepare a process of the pool: it ends with its parent, which alone minds Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    global _arguments
+    _arguments = arguments
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _encode(task: Task) -> Group:
+    return encode_row_group(*_arguments, task)
