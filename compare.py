@@ -29,6 +29,7 @@ from data_prep.corpus import Corpus, CorpusConfig, make_corpus
 from data_prep.encode import make_arrays
 from data_prep.tokenizer import TRAIN_CHARS, make_tokenizer
 from eval.evaluate import check_test_length, finished_result
+from eval.intrinsic import measure_tokenizers
 from eval.report import answer, make_report, terminal_table
 from eval.wandb_report import log_report
 from model import ModelConfig
@@ -178,6 +179,7 @@ def main(comparison: Comparison) -> None:
     for run in comparison.runs():
         run.plan(TokenArrays(run.data), comparison.processes)  # refused before any run is touched
     freeze(comparison)
+    measure_tokenizers(folder, comparison.tokenizers)
     if comparison.prepare:
         for run in comparison.runs():
             run.out.mkdir(parents=True, exist_ok=True)
@@ -189,6 +191,9 @@ def main(comparison: Comparison) -> None:
     results = make_report(folder)
     if results != before:
         log_report(folder, results, comparison.wandb)
+    for row in results["lossy_rows"]:
+        lost = f"{row['lossy_documents']:,} documents"
+        say(f"{row['tokenizer']} {row['model']}: loses text of {lost}, so it is not ranked")
     say(f"\n{terminal_table(results['rows'])}\n\n{answer(results['rows']).replace('**', '')}")
     say(f"\n{folder / 'report' / 'report.html'}")
 

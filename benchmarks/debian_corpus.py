@@ -44,7 +44,7 @@ def download(folder: Path) -> dict[str, Path]:
     Raises:
         ValueError: apt-get could not; says why.
     """
-    command = ["apt-get", "download", *DOMAINS]
+    command = ["apt-get", "-o", f"Dir::Cache={folder}", "download", *DOMAINS]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         error = re.search(r"^E: (.*)", done.stderr, re.MULTILINE)

@@ -126,7 +126,7 @@ class TokenArrays:
         self.spec: str = manifest["tokenizer"]
         self.vocab_size: int = manifest["vocab_size"]
         self.eot: int = manifest["eot"]
-        self.lossy = any(counts["lossy_documents"] for counts in manifest["splits"].values())
+        self.lossy_documents = sum(counts["lossy_documents"] for counts in manifest["splits"].values())
         self.fingerprints = {key: manifest[key] for key in ("corpus_fingerprint", "tokenizer_fingerprint")}
         self._check_files(verify)
 

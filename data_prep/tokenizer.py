@@ -64,8 +64,7 @@ class Arguments:
     corpus: Path
     """folder of the corpus, such as out/shakespeare/corpus"""
     spec: str
-    """byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN] (N being the whole vocabulary), tiktoken:NAME,
-    tiktoken:PATH or sentencepiece:PATH"""
+    """byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], tiktoken:NAME, tiktoken:PATH, sentencepiece:PATH"""
     out: Path
     """folder to write, such as out/shakespeare/data/bpe-2048/tokenizer"""
     train_chars: int = TRAIN_CHARS

@@ -16,7 +16,7 @@ from publish import read_json, write_file, write_json
 from training.checkpoint import newest_checkpoint
 from training.ranks import pick_device
 
-FORMAT = 1
+FORMAT = 2
 
 
 def check_test_length(test: Split, block_size: int) -> None:
@@ -121,6 +121,7 @@ def evaluate_run(run: Path, overlap: float = 0.5, device: str = "auto") -> dict:
         "precision": plan["precision"],
         "test_bpc": float(bits.sum() / chars.sum()),
         "test_bpb": float(bits.sum() / sizes.sum()),
+        "lossy_documents": arrays.lossy_documents,
         "eot_bits_per_document": float(eot_bits.mean()),
     }
     write_json(run / "result.json", result)

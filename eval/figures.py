@@ -1,6 +1,7 @@
 """The figures of a report, each as SVG and PNG."""
 
 import math
+import re
 from pathlib import Path
 
 import matplotlib
@@ -73,7 +74,9 @@ def main_rows(rows: list[Row]) -> list[Row]:
 
 
 def _family(row: Row) -> str:
-    return row["tokenizer"].split("-")[0]
+    """What differs in the size of the vocabulary alone: `bpe`, or `bpe:gpt2` where a pattern is named."""
+    sized = re.fullmatch(r"(\w+)-\d+(:.*)?", row["tokenizer"])
+    return sized[1] + (sized[2] or "") if sized else row["tokenizer"]
 
 
 def _style(row: Row) -> tuple[str, str, str]:

@@ -20,6 +20,8 @@ from publish import new_folder
 from training.tracking import read_metrics
 
 from .figures import draw_figures, main_rows
+from .intrinsic import measure_tokenizers
+from .intrinsic_tables import report_section
 from .results import collect_results, read_comparison, run_folders
 
 
@@ -27,14 +29,18 @@ def make_report(folder: Path) -> dict:
     """Write `folder/report` from the results of every run and return the content of results.json.
 
     Raises:
-        ValueError: what `collect_results` raises. An earlier report is then as it was.
+        ValueError: what `collect_results` and `measure_tokenizers` raise. An earlier report is then as it
+            was.
     """
     results = collect_results(folder)
     rows = results["rows"]
     comparison = read_comparison(folder)
+    results["intrinsic"] = measure_tokenizers(folder, comparison["tokenizers"])
     by_run = {(row["tokenizer"], row["model"], row["seed"]): row for row in rows}
     curves = []
     for tokenizer, model, seed, run in run_folders(comparison, folder):
+        if (tokenizer, model, seed) not in by_run:
+            continue  # loses text
         metrics = [line for line in read_metrics(run / "metrics.jsonl") if "val_bpc" in line]
         curves.append((by_run[tokenizer, model, seed], metrics))
     with new_folder(folder / "report") as report:
@@ -82,11 +88,16 @@ def terminal_table(rows: list[dict]) -> str:
     for row in rows:
         span = f"{row['test_bpc_low']:.3f} - {row['test_bpc_high']:.3f}"
         lines.append(
-            f"{row['tokenizer'][:13]:14}{row['model'][:13]:14}{row['vocab_size']:>7}"
+            f"{_short(row['tokenizer']):14}{row['model'][:13]:14}{row['vocab_size']:>7}"
             f"{row['chars_per_token']:>9.3f}{row['block_size']:>6}{row['test_bpc']:>8.4f}  {span:15}"
             f"{row['train_seconds']:>5.0f}"
         )
     return "\n".join(lines)
+
+
+def _short(tokenizer: str) -> str:
+    """The end of a long spec, which tells more than its beginning."""
+    return tokenizer if len(tokenizer) < 14 else "…" + tokenizer[-12:]
 
 
 COLUMNS = {
@@ -124,6 +135,26 @@ def _table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def _lossy(rows: list[dict]) -> str:
+    """The rows that are not ranked, with the reason."""
+    if not rows:
+        return ""
+    lines = [
+        f"| {row['tokenizer']} | {row['model']} | {row['seed']} | {row['lossy_documents']:,} "
+        f"| {row['test_bpc']:.4f} |"
+        for row in rows
+    ]
+    return "\n".join(
+        [
+            "\nNot ranked, because these tokenizers lose text, and less text takes fewer bits:\n",
+            "| tokenizer | model | seed | documents that lose text | bits per character of the whole text |",
+            "|---|---|---:|---:|---:|",
+            *lines,
+            "",
+        ]
+    )
+
+
 def _markdown(results: dict, comparison: dict, captions: dict[str, str]) -> str:
     rows, corpus = results["rows"], results["corpus"]
     best = main_rows(rows)[0]
@@ -137,16 +168,19 @@ def _markdown(results: dict, comparison: dict, captions: dict[str, str]) -> str:
 {answer(rows)}
 
 {_table(rows)}
-
+{_lossy(results["lossy_rows"])}
 ## Figures
 
 {figures}
+
+{report_section(results["intrinsic"])}
 
 ## How it was measured
 
 - **Text.** Source `{comparison["corpus"]["source"]}`. Every row scored the same {corpus["test_chars"]:,}
   characters of {corpus["test_documents"]} test documents (SHA-256 `{corpus["test_sha256"][:16]}…`).
-  Tokenizers and models saw the training split only.
+  Tokenizers and models saw the training split only; tokenizers that are trained, at most
+  {comparison["train_chars"]:,} characters of it, drawn by document.
 - **Bits per character**: the sum over documents of -log2 p(tokens), divided by the characters of the
   source text. Every token is scored once; documents are scored alone; the end of a document is not
   counted.
@@ -161,6 +195,11 @@ def _markdown(results: dict, comparison: dict, captions: dict[str, str]) -> str:
   the seed.
 - **FLOPs** are those of training (forward and backward) per character, matrix multiplications only; a
   query of causal attention counts the (T+1)/2 keys that it sees on average.
+- **Tokenizers**: the end of a document is neither token nor type. A part of a character is a token whose
+  bytes alone are no UTF-8. A word is a run of letters, digits, `_` and combining marks; it is of one token
+  if no token ends inside it, whatever else the token holds. In scripts that write no spaces a word is thus
+  a whole run of letters. Unigram bits are the entropy of the tokens, per character; Rényi efficiency is of
+  order 2.5, against an even use of the vocabulary (Zouhar et al. 2023).
 """
 
 

@@ -39,13 +39,14 @@ def collect_results(folder: Path) -> dict:
     """The content of results.json: rows by bits per character, best first.
 
     Every row says how far it is behind the best of its model, with the interval of that paired difference.
+    Rows of tokenizers that lose text stand apart, in `lossy_rows`, and are not ranked.
 
     Raises:
         ValueError: a run that is not evaluated, is of other options than the comparison's, or scored other
-            text than the rest.
+            text than the rest; or there is no tokenizer that keeps the text.
     """
     comparison = read_comparison(folder)
-    rows, bits, chars = [], [], None
+    rows, lossy_rows, bits, chars = [], [], [], None
     first = None
     for _, model, _, run in run_folders(comparison, folder):
         result = read_json(run / "result.json")
@@ -65,11 +66,20 @@ def collect_results(folder: Path) -> dict:
         if differs := [key for key in wanted if identity[key] != wanted[key]]:
             raise ValueError(f"{run} was trained with another {', '.join(differs)} than comparison.yaml says")
         table = pyarrow.parquet.read_table(run / "documents.parquet")
-        bits.append(table.column("bits").to_numpy())
+        document_bits = table.column("bits").to_numpy()
         chars = table.column("chars").to_numpy()
-        if not math.isclose(bits[-1].sum() / chars.sum(), result["test_bpc"]):
+        if not math.isclose(document_bits.sum() / chars.sum(), result["test_bpc"]):
             raise ValueError(f"{run / 'documents.parquet'} is not of {run / 'result.json'}: remove both")
-        rows.append({"tokenizer": result["tokenizer"], "model": model, **result})
+        row = {"tokenizer": result["tokenizer"], "model": model, **result}
+        if result["lossy_documents"]:
+            lossy_rows.append(row)
+        else:
+            rows.append(row)
+            bits.append(document_bits)
+    if not rows:
+        raise ValueError(
+            f"{folder}: every tokenizer loses text, so there is nothing to rank: add one that does not"
+        )
 
     samples = bootstrap_bpc(np.array(bits), chars)
     low, high = interval(samples)
@@ -89,4 +99,5 @@ def collect_results(folder: Path) -> dict:
             "test_sha256": first[1]["test_sha256"],
         },
         "rows": rows,
+        "lossy_rows": lossy_rows,
     }

@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "data_prep": {"data_prep", "tokenizers"} | SHARED,
     "training": {"training", "model", "data_prep.arrays"} | SHARED,
     "train_ddp.py": {"training", "model", "data_prep.arrays"} | SHARED,
-    "eval": {"eval", "training", "model", "data_prep.arrays", "tokenizers"} | SHARED,
+    "eval": {"eval", "training", "model", "data_prep.arrays", "data_prep.corpus", "tokenizers"} | SHARED,
 }
 # As a command, model.generate speaks text.
 EXCEPT = {"model/generate.py": {"tokenizers", "command_line"}}

@@ -94,6 +94,18 @@ def test_results_json_has_a_row_for_every_run_best_first(finished):
     assert all(row["test_bpc_low"] < row["test_bpc"] < row["test_bpc_high"] for row in rows)
 
 
+def test_the_tokenizers_are_measured_by_themselves_too(finished):
+    folder, _ = finished
+    results = json.loads((folder / "report" / "results.json").read_text())
+    assert list(results["intrinsic"]) == ["char", "bpe-300"]
+    for spec, splits in results["intrinsic"].items():
+        assert json.loads((folder / "intrinsic" / f"{spec}.json").read_text())["splits"] == splits
+        rows = [row for row in results["rows"] if row["tokenizer"] == spec]
+        assert {row["chars_per_token"] for row in rows} == {splits["test"]["chars_per_token"]}
+    page = (folder / "report" / "report.md").read_text()
+    assert page.index("## Figures") < page.index("## Tokenizers") < page.index("## How it was measured")
+
+
 def test_every_row_scored_the_whole_test_text(finished):
     folder, _ = finished
     results = json.loads((folder / "report" / "results.json").read_text())

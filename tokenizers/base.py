@@ -34,12 +34,12 @@ class Tokenizer(ABC):
     """what encoding puts before a text and decoding takes off: a SentencePiece model's dummy space"""
 
     @abstractmethod
-    def _encode(self, text: str) -> np.ndarray:
-        """The ids of a text that is known to be encodable as UTF-8, 1-d, of any unsigned type."""
+    def _encode(self, text: str, utf8: bytes) -> np.ndarray:
+        """The ids of a text, which comes with its UTF-8; 1-d, of any unsigned type."""
 
-    def _continue(self, text: str) -> np.ndarray:
+    def _continue(self, text: str, utf8: bytes) -> np.ndarray:
         """The ids of a text that goes on after another one: no `prefix`."""
-        return self._encode(text)
+        return self._encode(text, utf8)
 
     @abstractmethod
     def token_bytes(self) -> list[bytes]:
@@ -75,13 +75,13 @@ class Tokenizer(ABC):
         encode = self._encode
         for part in parts(text):
             try:
-                source = part.encode()
+                utf8 = part.encode()
             except UnicodeEncodeError:
                 place = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
                 raise ValueError(
                     f"a lone surrogate (U+{ord(text[place]):04X}) at character {place}: UTF-8 cannot hold it"
                 ) from None
-            yield source, encode(part)
+            yield utf8, encode(part, utf8)
             encode = self._continue
 
     def encode_batch(self, texts: Iterable[str]) -> list[np.ndarray]:
@@ -93,10 +93,16 @@ class Tokenizer(ABC):
         if len(ids) < FEW_TOKENS:
             table = self.table
             return b"".join([table[i] for i in ids.tolist()])
+        # From buffers: to make an Arrow array of anything else, pyarrow loads pandas, for half a second.
         if not hasattr(self, "_arrow"):
-            self._arrow = pyarrow.array(self.table, pyarrow.large_binary())
-        joined = self._arrow.take(pyarrow.array(ids))
-        _, offsets, data = joined.buffers()
+            ends = np.cumsum([0, *map(len, self.table)])
+            buffers = [None, pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(self.table))]
+            kind = pyarrow.large_binary()
+            self._arrow = pyarrow.Array.from_buffers(kind, len(self.table), buffers)
+        ids = np.ascontiguousarray(ids)
+        kind = pyarrow.from_numpy_dtype(ids.dtype)
+        wanted = pyarrow.Array.from_buffers(kind, len(ids), [None, pyarrow.py_buffer(ids)])
+        _, offsets, data = self._arrow.take(wanted).buffers()
         size = int(np.frombuffer(offsets, dtype=np.int64)[len(ids)])
         return data.slice(0, size).to_pybytes()
 
@@ -129,4 +135,4 @@ class Tokenizer(ABC):
         """What the fingerprint is taken over."""
         yield type(self).__name__.encode()
         yield self.eot.to_bytes(8, "little")
-        yield from self.table
+        yield np.array([len(token) for token in self.table]).tobytes() + b"".join(self.table)

@@ -90,8 +90,11 @@ def read_tokenizer_json(path: Path) -> Ranks:
     try:
         content = json.loads(path.read_text())
         model, added = content["model"], content.get("added_tokens") or []
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no tokenizer.json ({error})") from None
+        known = {"vocab", "merges"} <= model.keys() or "type" in model
+    except (ValueError, KeyError, TypeError, AttributeError):
+        known = False
+    if not known:
+        raise ValueError(f"{path} is no tokenizer.json")
     try:
         _check_model(model)
         pattern = _pattern(content.get("pre_tokenizer"))

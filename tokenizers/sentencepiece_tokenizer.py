@@ -3,7 +3,6 @@
 import io
 import itertools
 import re
-import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -105,10 +104,10 @@ class SentencePieceTokenizer(Tokenizer):
             raise ValueError(f"{path} does not escape white space, which is not supported")
         return tokenizer
 
-    def _encode(self, text: str) -> np.ndarray:
+    def _encode(self, text: str, utf8: bytes) -> np.ndarray:
         return self._ids(self.processor, text)
 
-    def _continue(self, text: str) -> np.ndarray:
+    def _continue(self, text: str, utf8: bytes) -> np.ndarray:
         return self._ids(self._goes_on, text)
 
     def _ids(self, processor: sentencepiece.SentencePieceProcessor, text: str) -> np.ndarray:
@@ -142,8 +141,8 @@ class SentencePieceTokenizer(Tokenizer):
         yield self.format.normalizer_spec.SerializeToString(deterministic=True)
         trainer = self.format.trainer_spec
         yield bytes([trainer.model_type, trainer.byte_fallback, trainer.treat_whitespace_as_suffix])
-        for piece in self.format.pieces:
-            yield struct.pack("<fB", piece.score, piece.type)
+        yield np.array([piece.score for piece in self.format.pieces], dtype="<f4").tobytes()
+        yield bytes(piece.type for piece in self.format.pieces)
 
     def save(self, folder: Path) -> None:
         """Write `sentencepiece.model`."""

@@ -8,6 +8,7 @@ import numpy as np
 from .base import Tokenizer
 
 UNICODE = 0x110000  # number of code points
+NO_POINT = 0xD800  # a surrogate, which no text holds: stands for ids that are no character
 
 
 class ByteTokenizer(Tokenizer):
@@ -16,12 +17,14 @@ class ByteTokenizer(Tokenizer):
     def __init__(self, spec: str = "byte") -> None:
         self.spec, self.vocab_size, self.eot = spec, 257, 256
 
-    def _encode(self, text: str) -> np.ndarray:
-        return np.frombuffer(text.encode(), dtype=np.uint8)
+    def _encode(self, text: str, utf8: bytes) -> np.ndarray:
+        return np.frombuffer(utf8, dtype=np.uint8)
 
     def join(self, ids: np.ndarray) -> bytes:
         """As `Tokenizer.join`, without a table."""
-        return ids[ids != self.eot].astype(np.uint8).tobytes()
+        if ids.dtype != np.uint8:
+            ids = ids[ids != self.eot].astype(np.uint8)
+        return ids.tobytes()
 
     def token_bytes(self) -> list[bytes]:
         """As `Tokenizer.token_bytes`."""
@@ -53,7 +56,11 @@ class CharTokenizer(Tokenizer):
         self._id_of = np.full(UNICODE, self.vocab_size, dtype=np.min_scalar_type(self.vocab_size))
         self._id_of[:128] = np.arange(128)
         self._id_of[points] = np.arange(256, self.eot)
-        self._point_of = np.concatenate([np.arange(256), points, [0]]).astype(np.uint32)
+        wide = points.max(initial=0) > 0xFFFF
+        self._codec = "utf-32-le" if wide else "utf-16-le"
+        self._point_of = np.full(self.vocab_size, NO_POINT, dtype=np.uint32 if wide else np.uint16)
+        self._point_of[:128] = np.arange(128)
+        self._point_of[256 : self.eot] = points
 
     @classmethod
     def train(cls, texts: Iterable[str]) -> "CharTokenizer":
@@ -64,14 +71,14 @@ class CharTokenizer(Tokenizer):
                 seen[_points(text)] = True
         return cls(map(chr, np.flatnonzero(seen)))
 
-    def _encode(self, text: str) -> np.ndarray:
+    def _encode(self, text: str, utf8: bytes) -> np.ndarray:
         if text.isascii():
-            return np.frombuffer(text.encode(), dtype=np.uint8)
+            return np.frombuffer(utf8, dtype=np.uint8)
         points = _points(text)
-        ids = self._id_of[points]
-        unknown = ids == self.vocab_size
-        if not unknown.any():
+        ids = self._id_of.take(points, mode="clip")  # three times as fast as without a mode
+        if ids.max() < self.vocab_size:
             return ids
+        unknown = ids == self.vocab_size
         # Each unknown character makes room for its bytes, which are then put there.
         sizes = np.where(unknown, _utf8_size(points), 1)
         spread = np.repeat(ids, sizes)
@@ -81,12 +88,12 @@ class CharTokenizer(Tokenizer):
 
     def join(self, ids: np.ndarray) -> bytes:
         """As `Tokenizer.join`; from a table of code points where every token is a character."""
-        largest = int(ids.max(initial=0))
-        if largest < 256:
-            return ids.astype(np.uint8).tobytes()
-        if largest == self.eot or ((ids >= 128) & (ids < 256)).any():
+        if ids.dtype == np.uint8:
+            return ids.tobytes()
+        try:
+            return str(self._point_of.take(ids, mode="clip").data, self._codec).encode()
+        except UnicodeDecodeError:  # for `NO_POINT`
             return super().join(ids)
-        return self._point_of[ids].tobytes().decode("utf-32-le").encode()
 
     def token_bytes(self) -> list[bytes]:
         """As `Tokenizer.token_bytes`."""
@@ -103,7 +110,10 @@ class CharTokenizer(Tokenizer):
 
 
 def _points(text: str) -> np.ndarray:
-    """The code points of a text, 1-d uint32."""
+    """The code points of a text, 1-d: uint16 if that holds them all, which is faster, else uint32."""
+    narrow = text.encode("utf-16-le")
+    if len(narrow) == 2 * len(text):
+        return np.frombuffer(narrow, dtype=np.uint16)
     return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
 
 

@@ -38,11 +38,11 @@ def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 # ---- what is in it
 
 
-def test_parquet_holds_the_columns_id_and_text(tiny_corpus: Corpus) -> None:
+def test_parquet_holds_the_columns_id_text_language_and_domain(tiny_corpus: Corpus) -> None:
     for split in SPLITS:
         for path in tiny_corpus.files(split):
             schema = pyarrow.parquet.read_schema(path)
-            assert schema.names == ["id", "text"]
+            assert schema.names == ["id", "text", "language", "domain"]
             assert {str(field.type) for field in schema} == {"string"}
 
 
@@ -101,8 +101,12 @@ def test_a_large_corpus_is_written_in_several_files(
     parts = make_corpus(config, tmp_path / "parts")
     assert len(whole.files("train")) == 1 < len(parts.files("train"))
     assert all(sum(map(len, read_texts(path))) >= 120 for path in parts.files("train")[:-1])
+    monkeypatch.setattr(data_prep.corpus, "ROW_GROUP_DOCUMENTS", 1)
+    single = make_corpus(config, tmp_path / "single")
+    file = pyarrow.parquet.ParquetFile(single.files("train")[0])
+    assert {file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)} == {1}
     for split in SPLITS:
-        assert list(parts.texts(split)) == list(whole.texts(split))
+        assert list(parts.texts(split)) == list(single.texts(split)) == list(whole.texts(split))
         assert parts.ids(split) == whole.ids(split)
     assert parts.fingerprint == whole.fingerprint
 
@@ -183,6 +187,8 @@ def test_a_lost_file_makes_it_again(config: CorpusConfig, tmp_path: Path) -> Non
         (['{"text": "alone"}'], "no document falls into the"),
         (['{"text": "a"}', '{"body": "b"}'], "line 2 has no column 'text'"),
         (['{"text": "a"}', '{"text": "b\\ud800"}'], ":2: a lone surrogate at character 1"),
+        (['{"text": "a", "language": "\\ud800"}'], ":1: language: a lone surrogate at character 0"),
+        (['{"text": "a", "language": 1}'], ":1: column 'language' holds int, not text"),
         (['{"text": "a"}', "\udcff"], "is not UTF-8"),
     ],
 )

@@ -3,13 +3,19 @@
 import contextlib
 import json
 import os
+import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import data_prep.corpus
 from data_prep.arrays import TokenArrays
 from data_prep.corpus import Corpus, CorpusConfig, make_corpus
 from data_prep.encode import make_arrays
@@ -17,6 +23,7 @@ from data_prep.tokenizer import make_tokenizer
 from tokenizers import load_tokenizer, train_tokenizer
 from tokenizers.simple import ByteTokenizer
 
+ROOT = Path(__file__).parents[2]
 SPECS = ["byte", "char", "unigram-400", "spbpe-400", "bpe-300"]
 
 
@@ -177,8 +184,8 @@ class Lowering(ByteTokenizer):
     def __init__(self) -> None:
         super().__init__("lowering")
 
-    def _encode(self, text: str) -> np.ndarray:
-        return super()._encode(text.lower())
+    def _encode(self, text: str, utf8: bytes) -> np.ndarray:
+        return super()._encode(text.lower(), text.lower().encode())
 
 
 def test_a_tokenizer_that_loses_text_is_refused_with_the_document(tmp_path: Path) -> None:
@@ -252,3 +259,92 @@ for _ in killed_at_every_step(lambda: make_arrays(corpus, new, folder)):
 assert set(seen) == {"byte", "none", "bpe-270"}, seen
 """
     run_killing(script, corpus.folder, tmp_path / "pristine", tmp_path / "arrays")
+
+
+# ---- several processes, large vocabularies, large documents
+
+
+def test_any_number_of_processes_writes_the_same_files(
+    tiny_corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_prep.corpus, "ROW_GROUP_CHARS", 5_000)
+    monkeypatch.setattr(data_prep.corpus, "SHARD_CHARS", 40_000)
+    source = tiny_corpus.manifest["config"]["source"]
+    corpus = make_corpus(CorpusConfig(source, val_fraction=0.1, test_fraction=0.1), tmp_path / "corpus")
+    assert len(corpus.files("train")) > 2
+    tokenizer = train_tokenizer("bpe-300", corpus.texts("train"))
+    for processes in (1, 2, 5):
+        make_arrays(corpus, tokenizer, tmp_path / str(processes), processes)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "1").iterdir()}
+    for processes in (2, 5):
+        assert {path.name: path.read_bytes() for path in (tmp_path / str(processes)).iterdir()} == files
+    decoded = [tokenizer.decode(s) for s in TokenArrays(tmp_path / "5").split("train").sequences()]
+    assert decoded == list(corpus.texts("train"))
+
+
+def test_a_document_that_loses_text_stops_all_processes(
+    tiny_corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_prep.corpus, "ROW_GROUP_CHARS", 5_000)
+    source = tiny_corpus.manifest["config"]["source"]
+    corpus = make_corpus(CorpusConfig(source, val_fraction=0.1, test_fraction=0.1), tmp_path / "corpus")
+    with pytest.raises(ValueError, match=r"lowering loses text: .*train/00000\.parquet row 0 "):
+        make_arrays(corpus, Lowering(), tmp_path / "arrays", 2)
+    assert not list((tmp_path / "arrays").iterdir())
+
+
+def test_a_stopped_command_leaves_no_process(tiny_corpus: Corpus, tmp_path: Path) -> None:
+    """Whether it is asked to stop or killed, the processes that encode for it end too."""
+    script = """
+import os, sys, time
+from pathlib import Path
+import numpy as np
+from data_prep import row_groups
+from tokenizers.simple import ByteTokenizer
+class Slow(ByteTokenizer):
+    def _encode(self, text, utf8):
+        Path(sys.argv[1], str(os.getpid())).touch()
+        time.sleep(60)
+tasks = [row_groups.Task("train", 0, Path(sys.argv[2]), 0)] * 4
+list(row_groups.encode_all(Slow(), np.dtype("uint16"), False, tasks, 2))
+"""
+    for number in (signal.SIGKILL, signal.SIGINT):
+        seen = tmp_path / str(number)
+        seen.mkdir()
+        command = [sys.executable, "-c", script, str(seen), str(tiny_corpus.files("train")[0])]
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+        while len(list(seen.iterdir())) < 2:
+            time.sleep(0.05)
+        process.send_signal(number)
+        if number == signal.SIGINT:
+            process.kill()  # it waits for what is under way, a minute here
+        process.wait(timeout=30)
+        deadline = time.monotonic() + 30
+        while any(Path(f"/proc/{path.name}").exists() for path in seen.iterdir()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_a_vocabulary_beyond_16_bits_is_stored_in_32(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    words = ["".join(draw.choices("abcdefghijklmnopqrst", k=8)) for _ in range(30_000)]
+    texts = [" ".join(draw.choices(words, k=2_000)) for _ in range(60)]
+    corpus = corpus_of(texts, tmp_path / "source")
+    tokenizer = make_tokenizer(corpus, "bpe-70000", tmp_path / "tokenizer")
+    arrays = make_arrays(corpus, tokenizer, tmp_path / "arrays")
+    assert (arrays.vocab_size, arrays.manifest["dtype"]) == (70_000, "uint32")
+    tokens = arrays.split("train").shards[0]
+    assert tokens.dtype == np.uint32 and tokens.max() > 65_535
+    assert [tokenizer.decode(s) for s in arrays.split("test").sequences()] == list(corpus.texts("test"))
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_document_of_ten_megabytes_on_one_line_survives(
+    spec: str, tiny_corpus: Corpus, tmp_path: Path
+) -> None:
+    line = "the king saw 日本 and 😀, \u2581 said <|endoftext|>. " * 190_000
+    assert len(line.encode()) > 10_000_000
+    corpus = corpus_of([line, *(f"document {i}" for i in range(60))], tmp_path / "source")
+    tokenizer = train_tokenizer(spec, tiny_corpus.texts("train"))
+    arrays = make_arrays(corpus, tokenizer, tmp_path / "arrays")  # which decodes it again
+    assert max(int(arrays.split(s).document_chars().max()) for s in ("train", "val", "test")) == len(line)

@@ -200,6 +200,12 @@ def test_what_is_not_utf8_is_named_with_its_byte_offset(
     assert f"offset {len(before) + offset};" in message
 
 
+def test_what_is_not_utf8_is_named_with_its_offset_in_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "bad.txt"
+    path.write_bytes("é\n".encode() * 1000 + b"\xe2\n")
+    assert "byte 0xe2 at offset 3000;" in refusal(f"text:{path}")
+
+
 # ---- jsonl
 
 

