@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
+import sentencepiece
 import yaml
 
 from data_prep.arrays import TokenArrays
 from publish import sha256_file
+from tokenizers import save_tokenizer, train_tokenizer
 
 COMPARE = [sys.executable, "compare.py"]
 ROW = """tokenizer model seed vocab_size chars_per_token block_size context_chars params_total
@@ -346,3 +348,43 @@ def test_rows_that_scored_other_text_are_never_mixed(finished, tmp_path):
     assert result.returncode == 2
     assert "another test text" in result.stderr
     assert (folder / "report" / "report.md").read_text() == before
+
+
+def test_published_tokenizers_stand_beside_trained_ones_and_lossy_ones_apart(tiny_source, tmp_path):
+    """A model as SentencePiece makes it unless told otherwise loses double spaces and line ends."""
+    lines = [json.loads(line)["text"] for line in tiny_source.read_text().splitlines()]
+    prefix = str(tmp_path / "nfkc")
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_prefix=prefix, vocab_size=150, minloglevel=2
+    )
+    ranks = tmp_path / "own.tiktoken"
+    tokenizer = train_tokenizer("bpe-300", lines)
+    folder = tmp_path / "bpe"
+    folder.mkdir()
+    save_tokenizer(tokenizer, folder)
+    (folder / "bpe.tiktoken").rename(ranks)
+    lossy, published = f"sentencepiece:{prefix}.model", f"tiktoken:{ranks}:gpt4"
+    comparison = comparison_of(tiny_source, tmp_path) | {
+        "tokenizers": ["byte", "bpe-300:gpt2", published, lossy]
+    }
+    comparison["models"].pop("gpt")
+    path = write(tmp_path / "tiny.yaml", comparison)
+
+    refused = compare(path)
+    assert refused.returncode == 2 and not (tmp_path / "tiny" / "runs").exists()
+    (line,) = refused.stderr.splitlines()
+    assert "loses text" in line and "row" in line and "allow_lossy" in line
+
+    done = compare(path, "--allow_lossy", "true")
+    assert done.returncode == 0, done.stderr
+    assert f"{lossy} bigram: loses text of" in done.stdout
+    report = tmp_path / "tiny" / "report"
+    results = json.loads((report / "results.json").read_text())
+    assert {row["tokenizer"] for row in results["rows"]} == {"byte", "bpe-300:gpt2", published}
+    (row,) = results["lossy_rows"]
+    assert row["tokenizer"] == lossy and row["lossy_documents"] > 0 and "behind_best" not in row
+    ranked, apart = (report / "report.md").read_text().split("Not ranked")
+    assert lossy not in ranked and lossy in apart.partition("## Figures")[0]
+    assert lossy not in (report / "results.csv").read_text()
+    assert results["intrinsic"][lossy]["test"]["words_one_token"] is None
+    assert compare(path, "--allow_lossy", "true").stdout.count(": done") == 4

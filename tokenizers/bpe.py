@@ -4,7 +4,6 @@ import base64
 import json
 import re
 import unicodedata
-from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,8 +48,10 @@ class BPETokenizer(Tokenizer):
         ids = [*ranks.ranks.values(), *ranks.special.values(), *ranks.added.values()]
         self.eot = max(ids) + 1 if ranks.eot is None else ranks.eot
         self.vocab_size = max(*ids, self.eot) + 1
+        # Never none: looking for no special token at all is what makes `encode_to_numpy` slow.
+        special = ranks.special or {"<|endoftext|>": self.eot}
         self.encoding = tiktoken.Encoding(
-            name=spec, pat_str=ranks.pattern, mergeable_ranks=ranks.ranks, special_tokens=ranks.special
+            name=spec, pat_str=ranks.pattern, mergeable_ranks=ranks.ranks, special_tokens=special
         )
         longest_first = sorted(ranks.added, key=len, reverse=True)
         self._added = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
@@ -89,9 +90,7 @@ class BPETokenizer(Tokenizer):
         return np.concatenate(pieces)
 
     def _words(self, text: str) -> np.ndarray:
-        # encode_to_numpy takes half as long again: it looks for special tokens. numpy reads an array sooner
-        # than a list.
-        return np.frombuffer(array("I", self.encoding.encode_ordinary(text)), dtype=np.uint32)
+        return self.encoding.encode_to_numpy(text, disallowed_special=())
 
     def token_bytes(self) -> list[bytes]:
         """As `Tokenizer.token_bytes`."""

@@ -14,6 +14,7 @@ from sentencepiece import sentencepiece_model_pb2 as model_format
 from .base import Tokenizer
 
 SPACE = "▁"  # U+2581: what SentencePiece writes for a space, and so cannot tell from one
+SPACE_BYTES = SPACE.encode()
 # Longer training sentences are skipped in silence: cut before that. Unigram training takes time with the
 # square of a repeat inside sentences, so that long ones are slow: 19 s for 190 kB twice, 0.2 s when cut here.
 MAX_SENTENCE_BYTES = 1 << 16
@@ -50,7 +51,7 @@ class SentencePieceTokenizer(Tokenizer):
             self.format.normalizer_spec.add_dummy_prefix = False
             self._goes_on = sentencepiece.SentencePieceProcessor(model_proto=self.format.SerializeToString())
             self.format.normalizer_spec.add_dummy_prefix = True
-        self._literal_space = [self.processor.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE.encode()]
+        self._literal_space = [self.processor.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE_BYTES]
 
     @classmethod
     def train(cls, texts: Iterable[str], spec: str) -> "SentencePieceTokenizer":
@@ -105,15 +106,15 @@ class SentencePieceTokenizer(Tokenizer):
         return tokenizer
 
     def _encode(self, text: str, utf8: bytes) -> np.ndarray:
-        return self._ids(self.processor, text)
+        return self._ids(self.processor, utf8)
 
     def _continue(self, text: str, utf8: bytes) -> np.ndarray:
-        return self._ids(self._goes_on, text)
+        return self._ids(self._goes_on, utf8)
 
-    def _ids(self, processor: sentencepiece.SentencePieceProcessor, text: str) -> np.ndarray:
-        if SPACE not in text:
-            return processor.encode(text, return_type="numpy").astype(np.uint32)
-        first, *others = text.split(SPACE)
+    def _ids(self, processor: sentencepiece.SentencePieceProcessor, utf8: bytes) -> np.ndarray:
+        if SPACE_BYTES not in utf8:
+            return processor.encode(utf8, return_type="numpy").view(np.uint32)
+        first, *others = utf8.split(SPACE_BYTES)
         ids: list[int] = processor.encode(first)
         if not first and processor is self.processor:
             ids = [*self._first_space]  # no dummy space before nothing, but a text follows
