@@ -51,32 +51,26 @@ def encode_row_group(tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, t
         ValueError: a document does not round-trip, unless that is allowed; names it.
     """
     file = pyarrow.parquet.ParquetFile(task.path)
-    texts = file.read_row_group(task.group, columns=["text"], use_threads=False).column("text")
-    eot = np.array([tokenizer.eot], dtype=dtype)
-    pieces: list[np.ndarray] = []
-    rows: list[tuple[int, int, int]] = []
-    length = lossy = 0
-    for number, text in enumerate(texts.to_pylist()):
-        begin, size, kept = length, 0, True
-        expected = tokenizer.prefix
-        for utf8, ids in tokenizer.encode_parts(text):
-            kept = kept and tokenizer.join(ids) == expected + utf8
-            expected = b""
-            pieces.append(ids)
-            length += len(ids)
-            size += len(utf8)
-        if not kept and not allow_lossy:
-            row = number + sum(file.metadata.row_group(g).num_rows for g in range(task.group))
-            raise ValueError(
-                f"{tokenizer.spec} loses text: {task.path} row {row} does not round-trip; "
-                "leave the tokenizer out, or set allow_lossy to have it reported apart"
-            )
-        lossy += not kept
-        pieces.append(eot)
-        length += 1
-        rows.append((begin, len(text), size))
-    tokens = np.concatenate(pieces, dtype=dtype, casting="unsafe")
-    return Group(task.split, task.shard, tokens, np.array(rows, dtype=DOCUMENT), lossy)
+    column = file.read_row_group(task.group, columns=["text"], use_threads=False).column("text")
+    texts = column.to_pylist()
+    tokens, ends, kept = tokenizer.encode_documents(texts)
+    if not kept.all() and not allow_lossy:
+        row = int(np.argmin(kept)) + sum(file.metadata.row_group(g).num_rows for g in range(task.group))
+        raise ValueError(
+            f"{tokenizer.spec} loses text: {task.path} row {row} does not round-trip; "
+            "leave the tokenizer out, or set allow_lossy to have it reported apart"
+        )
+    documents = np.empty(len(texts), dtype=DOCUMENT)
+    documents["start"] = np.append(0, ends[:-1] + 1)
+    documents["chars"] = [len(text) for text in texts]
+    documents["bytes"] = np.concatenate([_sizes(chunk) for chunk in column.chunks])
+    return Group(task.split, task.shard, tokens.astype(dtype, copy=False), documents, int((~kept).sum()))
+
+
+def _sizes(texts: pyarrow.StringArray) -> np.ndarray:
+    """The bytes of each text, from the offsets that Arrow keeps."""
+    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int32)
+    return np.diff(offsets[texts.offset : texts.offset + len(texts) + 1])
 
 
 def encode_all(

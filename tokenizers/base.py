@@ -88,6 +88,32 @@ class Tokenizer(ABC):
         """`encode` of each text."""
         return [self.encode(text) for text in texts]
 
+    def encode_documents(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Texts with `eot` behind each, decoded again and compared.
+
+        Returns the ids of all (1-d, of any unsigned type), the place of each `eot` in them (1-d int64), and
+        whether each text came back as it was (1-d bool).
+
+        Raises:
+            ValueError: as `encode`.
+        """
+        pieces: list[np.ndarray] = []
+        ends, kept = np.empty(len(texts), dtype=np.int64), np.ones(len(texts), dtype=bool)
+        eot = np.array([self.eot], dtype=np.uint32)
+        length = 0
+        for number, text in enumerate(texts):
+            expected = self.prefix
+            for utf8, ids in self.encode_parts(text):
+                if self.join(ids) != expected + utf8:
+                    kept[number] = False
+                expected = b""
+                pieces.append(ids)
+                length += len(ids)
+            ends[number] = length
+            pieces.append(eot)
+            length += 1
+        return np.concatenate(pieces), ends, kept
+
     def join(self, ids: np.ndarray) -> bytes:
         """The bytes of the tokens put together, `prefix` included."""
         if len(ids) < FEW_TOKENS:
