@@ -63,10 +63,10 @@ def seconds(action: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - core
 
 
-def encode_once(corpus: Corpus, tokenizer: Tokenizer, folder: Path, processes: int) -> None:
-    """From Parquet to arrays, as if for the first time."""
+def encoded(corpus: Corpus, tokenizer: Tokenizer, folder: Path, processes: int) -> tuple[float, float]:
+    """The seconds from Parquet to arrays, as if for the first time."""
     shutil.rmtree(folder, ignore_errors=True)
-    make_arrays(corpus, tokenizer, folder, processes)
+    return seconds(lambda: make_arrays(corpus, tokenizer, folder, processes))
 
 
 def peaks(folder: Path, tokenizer: Path) -> Iterator[tuple[str, float, float]]:
@@ -118,8 +118,8 @@ def main(arguments: Arguments) -> None:
         reference, one, two = [], [], []
         for _ in range(arguments.rounds):
             reference.append(seconds(lambda alone=alone: [alone(text) for text in texts]))
-            one.append(seconds(lambda t=tokenizer: encode_once(corpus, t, arrays, 1)))
-            two.append(seconds(lambda t=tokenizer: encode_once(corpus, t, arrays, 2)))
+            one.append(encoded(corpus, tokenizer, arrays, 1))
+            two.append(encoded(corpus, tokenizer, arrays, 2))
         show(f"{tokenizer.spec}: the library alone, MB/s", [size / core for _, core in reference])
         show(f"{tokenizer.spec}: one core, MB/s", [size / core for _, core in one])
         show(f"{tokenizer.spec}: two processes, MB/s (wall)", [size / wall for wall, _ in two])
@@ -130,9 +130,7 @@ def main(arguments: Arguments) -> None:
         show(f"{tokenizer.spec}: two processes, ratio (wall)", ratios, f"{family}_two_processes_ratio")
     for spec in ("char", "byte"):
         tokenizer = make_tokenizer(corpus, spec, folder / "tokenizers" / spec)
-        taken = [
-            seconds(lambda t=tokenizer: encode_once(corpus, t, arrays, 1)) for _ in range(arguments.rounds)
-        ]
+        taken = [encoded(corpus, tokenizer, arrays, 1) for _ in range(arguments.rounds)]
         show(f"{spec}: one core, MB/s", [size / core for _, core in taken], f"{spec}_mb_s")
         show(f"{spec}: one core, MB/s (wall)", [size / wall for wall, _ in taken])
 

@@ -1,5 +1,6 @@
 """Row groups of a corpus encoded and checked, by several processes at a time."""
 
+import functools
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow.parquet
 
 from tokenizers import Tokenizer
+from tokenizers.arrow import lengths, offsets
 
 from .arrays import DOCUMENT
 
@@ -50,9 +52,10 @@ def encode_row_group(tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, t
     Raises:
         ValueError: a document does not round-trip, unless that is allowed; names it.
     """
-    file = pyarrow.parquet.ParquetFile(task.path)
+    file = _open(task.path)
     column = file.read_row_group(task.group, columns=["text"], use_threads=False).column("text")
-    texts = column.to_pylist()
+    # Large: its lengths are counted in 64 bits, so that a row group is one array whatever its size.
+    texts = pyarrow.concat_arrays(column.cast(pyarrow.large_string()).chunks)
     tokens, ends, kept = tokenizer.encode_documents(texts)
     if not kept.all() and not allow_lossy:
         row = int(np.argmin(kept)) + sum(file.metadata.row_group(g).num_rows for g in range(task.group))
@@ -62,15 +65,14 @@ def encode_row_group(tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, t
         )
     documents = np.empty(len(texts), dtype=DOCUMENT)
     documents["start"] = np.append(0, ends[:-1] + 1)
-    documents["chars"] = [len(text) for text in texts]
-    documents["bytes"] = np.concatenate([_sizes(chunk) for chunk in column.chunks])
+    documents["chars"] = lengths(texts)
+    documents["bytes"] = np.diff(offsets(texts))
     return Group(task.split, task.shard, tokens.astype(dtype, copy=False), documents, int((~kept).sum()))
 
 
-def _sizes(texts: pyarrow.StringArray) -> np.ndarray:
-    """The bytes of each text, from the offsets that Arrow keeps."""
-    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int32)
-    return np.diff(offsets[texts.offset : texts.offset + len(texts) + 1])
+@functools.lru_cache(maxsize=1)
+def _open(path: Path) -> pyarrow.parquet.ParquetFile:
+    return pyarrow.parquet.ParquetFile(path)
 
 
 def encode_all(
@@ -81,6 +83,7 @@ def encode_all(
     Raises:
         ValueError: as `encode_row_group`.
     """
+    _open.cache_clear()  # a path may be another file than it was
     processes = min(processes, len(tasks))
     if processes <= 1:
         for task in tasks:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 
+from .arrow import array
 from .parts import parts
 
 FEW_TOKENS = 300  # below this a loop in Python decodes sooner than a call to pyarrow
@@ -88,20 +89,17 @@ class Tokenizer(ABC):
         """`encode` of each text."""
         return [self.encode(text) for text in texts]
 
-    def encode_documents(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def encode_documents(self, texts: pyarrow.LargeStringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Texts with `eot` behind each, decoded again and compared.
 
         Returns the ids of all (1-d, of any unsigned type), the place of each `eot` in them (1-d int64), and
         whether each text came back as it was (1-d bool).
-
-        Raises:
-            ValueError: as `encode`.
         """
         pieces: list[np.ndarray] = []
         ends, kept = np.empty(len(texts), dtype=np.int64), np.ones(len(texts), dtype=bool)
         eot = np.array([self.eot], dtype=np.uint32)
         length = 0
-        for number, text in enumerate(texts):
+        for number, text in enumerate(texts.to_pylist()):
             expected = self.prefix
             for utf8, ids in self.encode_parts(text):
                 if self.join(ids) != expected + utf8:
@@ -119,16 +117,12 @@ class Tokenizer(ABC):
         if len(ids) < FEW_TOKENS:
             table = self.table
             return b"".join([table[i] for i in ids.tolist()])
-        # From buffers: to make an Arrow array of anything else, pyarrow loads pandas, for half a second.
         if not hasattr(self, "_arrow"):
             ends = np.cumsum([0, *map(len, self.table)])
             buffers = [None, pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(self.table))]
             kind = pyarrow.large_binary()
             self._arrow = pyarrow.Array.from_buffers(kind, len(self.table), buffers)
-        ids = np.ascontiguousarray(ids)
-        kind = pyarrow.from_numpy_dtype(ids.dtype)
-        wanted = pyarrow.Array.from_buffers(kind, len(ids), [None, pyarrow.py_buffer(ids)])
-        _, offsets, data = self._arrow.take(wanted).buffers()
+        _, offsets, data = self._arrow.take(array(ids)).buffers()
         size = int(np.frombuffer(offsets, dtype=np.int64)[len(ids)])
         return data.slice(0, size).to_pybytes()
 
