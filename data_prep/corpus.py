@@ -14,9 +14,10 @@ from publish import check_replaceable, fingerprint, new_folder, read_json, sha25
 
 from .sources import GROUPS, Document, check_source, hash_split, input_files, read_documents
 
-FORMAT = 2
+FORMAT = 3
 SPLITS = ("train", "val", "test")
-SCHEMA = pyarrow.schema([(name, pyarrow.string()) for name in ("id", "text", *GROUPS)])
+# Large: with places counted in 64 bits, a row group is one array whatever its size.
+SCHEMA = pyarrow.schema([(name, pyarrow.large_string()) for name in ("id", "text", *GROUPS)])
 SHARD_CHARS = 100_000_000  # a Parquet file is closed once it holds this much
 ROW_GROUP_CHARS = 1_000_000  # what is in memory at a time, writing and reading
 ROW_GROUP_DOCUMENTS = 50_000  # and no more than this of short ones, each of which takes its own memory

@@ -54,9 +54,9 @@ def encode_row_group(tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, t
     """
     file = _open(task.path)
     column = file.read_row_group(task.group, columns=["text"], use_threads=False).column("text")
-    # Large: its lengths are counted in 64 bits, so that a row group is one array whatever its size.
-    texts = pyarrow.concat_arrays(column.cast(pyarrow.large_string()).chunks)
-    tokens, ends, kept = tokenizer.encode_documents(texts)
+    texts = pyarrow.concat_arrays(column.chunks)
+    chars = lengths(texts)
+    tokens, ends, kept = tokenizer.encode_documents(texts, chars)
     if not kept.all() and not allow_lossy:
         row = int(np.argmin(kept)) + sum(file.metadata.row_group(g).num_rows for g in range(task.group))
         raise ValueError(
@@ -65,7 +65,7 @@ def encode_row_group(tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, t
         )
     documents = np.empty(len(texts), dtype=DOCUMENT)
     documents["start"] = np.append(0, ends[:-1] + 1)
-    documents["chars"] = lengths(texts)
+    documents["chars"] = chars
     documents["bytes"] = np.diff(offsets(texts))
     return Group(task.split, task.shard, tokens.astype(dtype, copy=False), documents, int((~kept).sum()))
 

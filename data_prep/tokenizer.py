@@ -18,7 +18,7 @@ from tokenizers import (
 from .corpus import Corpus
 from .sample import training_sample
 
-FORMAT = 2  # of how tokenizers are trained and saved: another one trains them again
+FORMAT = 3  # of how tokenizers are trained and saved: another one trains them again
 TRAIN_CHARS = 20_000_000
 
 

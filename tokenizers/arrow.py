@@ -30,11 +30,11 @@ def joined(texts: pyarrow.LargeStringArray, end: bytes) -> bytes:
     return end.join([*(utf8[start:stop] for start, stop in pairwise(offsets(texts).tolist())), b""])
 
 
-def batches(texts: pyarrow.LargeStringArray) -> Iterator[pyarrow.LargeStringArray]:
-    """The texts in order, `BATCH_BYTES` or one text at a time."""
+def batches(texts: pyarrow.LargeStringArray) -> Iterator[slice]:
+    """Slices over the texts in order, of `BATCH_BYTES` or one text."""
     cuts = np.flatnonzero(np.diff(offsets(texts)[:-1] // BATCH_BYTES, prepend=-1)).tolist()
     for start, stop in pairwise([*cuts, len(texts)]):
-        yield texts.slice(start, stop - start)
+        yield slice(start, stop)
 
 
 def array(values: np.ndarray) -> pyarrow.Array:

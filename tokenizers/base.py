@@ -89,8 +89,10 @@ class Tokenizer(ABC):
         """`encode` of each text."""
         return [self.encode(text) for text in texts]
 
-    def encode_documents(self, texts: pyarrow.LargeStringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Texts with `eot` behind each, decoded again and compared.
+    def encode_documents(
+        self, texts: pyarrow.LargeStringArray, chars: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Texts, of so many characters each, with `eot` behind each, decoded again and compared.
 
         Returns the ids of all (1-d, of any unsigned type), the place of each `eot` in them (1-d int64), and
         whether each text came back as it was (1-d bool).

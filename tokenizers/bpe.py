@@ -14,7 +14,7 @@ import tiktoken
 
 from .base import Tokenizer
 from .parts import parts
-from .patterns import DEFAULT, PATTERNS
+from .patterns import DEFAULT, PATTERNS, grouped
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class BPETokenizer(Tokenizer):
         # Never none: looking for no special token at all is what makes `encode_to_numpy` slow.
         special = ranks.special or {"<|endoftext|>": self.eot}
         self.encoding = tiktoken.Encoding(
-            name=spec, pat_str=ranks.pattern, mergeable_ranks=ranks.ranks, special_tokens=special
+            name=spec, pat_str=grouped(ranks.pattern), mergeable_ranks=ranks.ranks, special_tokens=special
         )
         longest_first = sorted(ranks.added, key=len, reverse=True)
         self._added = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
@@ -69,7 +69,7 @@ class BPETokenizer(Tokenizer):
             raise ValueError(f"{spec}: too small: 256 bytes and end of text need at least 257")
         trainer = rustbpe.Tokenizer()
         trainer.train_from_iterator(
-            (part for text in texts for part in parts(text)), size - 1, pattern=pattern
+            (part for text in texts for part in parts(text)), size - 1, pattern=grouped(pattern)
         )
         ranks = {bytes(token): rank for token, rank in trainer.get_mergeable_ranks()}
         if len(ranks) < size - 1:

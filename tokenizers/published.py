@@ -11,7 +11,7 @@ from pathlib import Path
 import tiktoken
 
 from .bpe import BPETokenizer, Ranks, read_ranks
-from .patterns import PATTERNS
+from .patterns import OF_ENCODING, PATTERNS
 
 # Ranks files that OpenAI publishes, by SHA-256: the file alone does not say how it cuts text into words.
 KNOWN_RANKS = {
@@ -62,7 +62,7 @@ def _by_name(name: str) -> Ranks:
         ) from None
     return Ranks(
         ranks=encoding._mergeable_ranks,
-        pattern=encoding._pat_str,
+        pattern=PATTERNS[OF_ENCODING[name]] if name in OF_ENCODING else encoding._pat_str,
         special=encoding._special_tokens,
         eot=encoding.eot_token,
     )

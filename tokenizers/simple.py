@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 
-from .arrow import batches, joined, lengths, take
+from .arrow import batches, joined, take
 from .base import Tokenizer
 
 UNICODE = 0x110000  # number of code points
@@ -22,7 +22,9 @@ class ByteTokenizer(Tokenizer):
     def _encode(self, text: str, utf8: bytes) -> np.ndarray:
         return np.frombuffer(utf8, dtype=np.uint8)
 
-    def encode_documents(self, texts: pyarrow.LargeStringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def encode_documents(
+        self, texts: pyarrow.LargeStringArray, chars: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """As `Tokenizer.encode_documents`, all at once: 0xFF, which UTF-8 never has, stands for `eot`."""
         source = np.frombuffer(joined(texts, b"\xff"), dtype=np.uint8)
         tokens = source.astype(np.uint16)
@@ -31,7 +33,7 @@ class ByteTokenizer(Tokenizer):
         back = tokens.astype(np.uint8)  # 256 becomes 0
         back[ends] = 0xFF
         if not np.array_equal(back, source):
-            return super().encode_documents(texts)  # which says where
+            return super().encode_documents(texts, chars)  # which says where
         return tokens, ends, np.ones(len(texts), dtype=bool)
 
     def join(self, ids: np.ndarray) -> bytes:
@@ -102,23 +104,28 @@ class CharTokenizer(Tokenizer):
         spread[np.repeat(unknown, sizes)] = missing
         return spread
 
-    def encode_documents(self, texts: pyarrow.LargeStringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def encode_documents(
+        self, texts: pyarrow.LargeStringArray, chars: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """As `Tokenizer.encode_documents`, a batch at once."""
-        tokens, ends, kept = zip(*map(self._encode_batch, batches(texts)), strict=True)
+        encoded = [self._encode_batch(texts[batch], chars[batch]) for batch in batches(texts)]
+        tokens, ends, kept = zip(*encoded, strict=True)
         begins = np.cumsum([0, *map(len, tokens[:-1])])
         ends = [batch + begin for batch, begin in zip(ends, begins, strict=True)]
         return np.concatenate(tokens), np.concatenate(ends), np.concatenate(kept)
 
-    def _encode_batch(self, texts: pyarrow.LargeStringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _encode_batch(
+        self, texts: pyarrow.LargeStringArray, chars: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         source = _points(joined(texts, b"\n").decode())
-        ends = np.cumsum(lengths(texts) + 1) - 1
+        ends = np.cumsum(chars + 1) - 1
         tokens = take(self._id_of, source)
         tokens[ends] = self.eot
         back = take(self._point_of, tokens)
         back[ends] = ord("\n")
         if np.array_equal(back, source):
             return tokens, ends, np.ones(len(texts), dtype=bool)
-        return super().encode_documents(texts)  # a character without an id
+        return super().encode_documents(texts, chars)  # a character without an id
 
     def join(self, ids: np.ndarray) -> bytes:
         """As `Tokenizer.join`; from a table of code points where every token is a character."""

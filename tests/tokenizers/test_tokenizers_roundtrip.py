@@ -106,7 +106,8 @@ def test_a_batch_is_each_text_encoded(tokenizer: Tokenizer, texts: list[str]) ->
 def test_documents_are_each_text_encoded_and_the_end_of_text(tokenizer: Tokenizer, texts: list[str]) -> None:
     if not texts:
         return
-    tokens, ends, kept = tokenizer.encode_documents(pyarrow.array(texts, pyarrow.large_string()))
+    array = pyarrow.array(texts, pyarrow.large_string())
+    tokens, ends, kept = tokenizer.encode_documents(array, np.array([len(text) for text in texts]))
     assert tokens.tolist() == [i for text in texts for i in [*tokenizer.encode(text).tolist(), tokenizer.eot]]
     assert [tokens[end] for end in ends] == [tokenizer.eot] * len(texts)
     assert np.diff(ends, prepend=-1).tolist() == [len(tokenizer.encode(text)) + 1 for text in texts]
