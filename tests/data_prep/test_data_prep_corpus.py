@@ -43,7 +43,7 @@ def test_parquet_holds_the_columns_id_text_language_and_domain(tiny_corpus: Corp
         for path in tiny_corpus.files(split):
             schema = pyarrow.parquet.read_schema(path)
             assert schema.names == ["id", "text", "language", "domain"]
-            assert {str(field.type) for field in schema} == {"string"}
+            assert {str(field.type) for field in schema} == {"large_string"}
 
 
 def test_every_document_is_in_one_split_in_the_order_of_the_source(
