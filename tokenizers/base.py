@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 
-from .arrow import array
+from .arrow import array, batches, joined
 from .parts import parts
 
 FEW_TOKENS = 300  # below this a loop in Python decodes sooner than a call to pyarrow
@@ -97,33 +97,51 @@ class Tokenizer(ABC):
         Returns the ids of all (1-d, of any unsigned type), the place of each `eot` in them (1-d int64), and
         whether each text came back as it was (1-d bool).
         """
+        encoded = [self._encode_batch(texts[batch], chars[batch]) for batch in batches(texts)]
+        tokens, ends, kept = zip(*encoded, strict=True)
+        begins = np.cumsum([0, *map(len, tokens[:-1])])
+        ends = [batch + begin for batch, begin in zip(ends, begins, strict=True)]
+        return np.concatenate(tokens), np.concatenate(ends), np.concatenate(kept)
+
+    def _encode_batch(
+        self, texts: pyarrow.LargeStringArray, chars: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As `encode_documents`, of texts that are worth being handled all at once."""
         pieces: list[np.ndarray] = []
-        ends, kept = np.empty(len(texts), dtype=np.int64), np.ones(len(texts), dtype=bool)
+        ends = np.empty(len(texts), dtype=np.int64)
         eot = np.array([self.eot], dtype=np.uint32)
         length = 0
         for number, text in enumerate(texts.to_pylist()):
-            expected = self.prefix
-            for utf8, ids in self.encode_parts(text):
-                if self.join(ids) != expected + utf8:
-                    kept[number] = False
-                expected = b""
+            for _, ids in self.encode_parts(text):
                 pieces.append(ids)
                 length += len(ids)
             ends[number] = length
             pieces.append(eot)
             length += 1
-        return np.concatenate(pieces), ends, kept
+        tokens = np.concatenate(pieces)
+        # 0xFF, which UTF-8 never has, for `eot` and behind every text: as many of both, in the same places.
+        if self._arrow_join(tokens) == joined(texts, b"\xff"):
+            return tokens, ends, np.ones(len(texts), dtype=bool)
+        begins = np.append(0, ends[:-1] + 1)
+        back = (self.decode_bytes(tokens[i:j]) for i, j in zip(begins, ends, strict=True))
+        kept = [text.encode() == got for text, got in zip(texts.to_pylist(), back, strict=True)]
+        return tokens, ends, np.array(kept)
 
     def join(self, ids: np.ndarray) -> bytes:
         """The bytes of the tokens put together, `prefix` included."""
-        if len(ids) < FEW_TOKENS:
-            table = self.table
-            return b"".join([table[i] for i in ids.tolist()])
+        if len(ids) >= FEW_TOKENS:
+            return self._arrow_join(ids[ids != self.eot])
+        table = self.table
+        return b"".join([table[i] for i in ids.tolist()])
+
+    def _arrow_join(self, ids: np.ndarray) -> bytes:
+        """As `join`, with 0xFF for `eot`."""
         if not hasattr(self, "_arrow"):
-            ends = np.cumsum([0, *map(len, self.table)])
-            buffers = [None, pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(self.table))]
-            kind = pyarrow.large_binary()
-            self._arrow = pyarrow.Array.from_buffers(kind, len(self.table), buffers)
+            table = [*self.table]
+            table[self.eot] = b"\xff"
+            ends = np.cumsum([0, *map(len, table)])
+            buffers = [None, pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(table))]
+            self._arrow = pyarrow.Array.from_buffers(pyarrow.large_binary(), len(table), buffers)
         _, offsets, data = self._arrow.take(array(ids)).buffers()
         size = int(np.frombuffer(offsets, dtype=np.int64)[len(ids)])
         return data.slice(0, size).to_pybytes()

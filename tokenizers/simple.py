@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 
-from .arrow import batches, joined, take
+from .arrow import joined, take
 from .base import Tokenizer
 
 UNICODE = 0x110000  # number of code points
@@ -22,10 +22,10 @@ class ByteTokenizer(Tokenizer):
     def _encode(self, text: str, utf8: bytes) -> np.ndarray:
         return np.frombuffer(utf8, dtype=np.uint8)
 
-    def encode_documents(
+    def _encode_batch(
         self, texts: pyarrow.LargeStringArray, chars: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """As `Tokenizer.encode_documents`, all at once: 0xFF, which UTF-8 never has, stands for `eot`."""
+        # 0xFF, which UTF-8 never has, stands for `eot`.
         source = np.frombuffer(joined(texts, b"\xff"), dtype=np.uint8)
         tokens = source.astype(np.uint16)
         ends = np.flatnonzero(source == 0xFF)
@@ -33,7 +33,7 @@ class ByteTokenizer(Tokenizer):
         back = tokens.astype(np.uint8)  # 256 becomes 0
         back[ends] = 0xFF
         if not np.array_equal(back, source):
-            return super().encode_documents(texts, chars)  # which says where
+            return super()._encode_batch(texts, chars)  # which says where
         return tokens, ends, np.ones(len(texts), dtype=bool)
 
     def join(self, ids: np.ndarray) -> bytes:
@@ -104,16 +104,6 @@ class CharTokenizer(Tokenizer):
         spread[np.repeat(unknown, sizes)] = missing
         return spread
 
-    def encode_documents(
-        self, texts: pyarrow.LargeStringArray, chars: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """As `Tokenizer.encode_documents`, a batch at once."""
-        encoded = [self._encode_batch(texts[batch], chars[batch]) for batch in batches(texts)]
-        tokens, ends, kept = zip(*encoded, strict=True)
-        begins = np.cumsum([0, *map(len, tokens[:-1])])
-        ends = [batch + begin for batch, begin in zip(ends, begins, strict=True)]
-        return np.concatenate(tokens), np.concatenate(ends), np.concatenate(kept)
-
     def _encode_batch(
         self, texts: pyarrow.LargeStringArray, chars: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -125,7 +115,7 @@ class CharTokenizer(Tokenizer):
         back[ends] = ord("\n")
         if np.array_equal(back, source):
             return tokens, ends, np.ones(len(texts), dtype=bool)
-        return super().encode_documents(texts, chars)  # a character without an id
+        return super()._encode_batch(texts, chars)  # a character without an id
 
     def join(self, ids: np.ndarray) -> bytes:
         """As `Tokenizer.join`; from a table of code points where every token is a character."""
