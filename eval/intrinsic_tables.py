@@ -33,12 +33,14 @@ def terminal_table(intrinsic: Intrinsic, split: str) -> str:
     return "\n".join([*lines, *_left_out(intrinsic, split)])
 
 
-COLUMNS = {
+LENGTH = {
     "vocabulary": ("vocab_size", ",d"),
     "characters per token": ("chars_per_token", ".3f"),
     "bytes per token": ("bytes_per_token", ".3f"),
     "tokens per document, median": ("tokens_per_document_median", ",.0f"),
     "95 % of documents below": ("tokens_per_document_p95", ",.0f"),
+}
+USE = {
     "types used": ("vocab_used", ".1%"),
     "seen 100 times": ("types_seen_100", ".1%"),
     "types for 95 % of tokens": ("rank_95", ",d"),
@@ -52,11 +54,13 @@ COLUMNS = {
 def report_section(intrinsic: Intrinsic) -> str:
     """The section of the report, in Markdown: the test split, whole and by language and domain."""
     test = {spec: splits["test"] for spec, splits in intrinsic.items()}
-    rows = [
-        [f"`{spec}`", *(_number(form)(found[key]) for key, form in COLUMNS.values())]
-        for spec, found in test.items()
-    ]
-    parts = ["## Tokenizers", "On the test split, without any model.", _table(["tokenizer", *COLUMNS], rows)]
+    parts = ["## Tokenizers", "On the test split, without any model."]
+    for columns in (LENGTH, USE):
+        rows = [
+            [f"`{spec}`", *(_number(form)(found[key]) for key, form in columns.values())]
+            for spec, found in test.items()
+        ]
+        parts.append(_table(["tokenizer", *columns], rows))
     for column in next(iter(test.values())).get("groups", {}):
         parts += _group_tables(test, column)
     return "\n\n".join([*parts, *_left_out(intrinsic, "test")])

@@ -229,10 +229,10 @@ PAGE = """<!doctype html>
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem; line-height: 1.25 } h2 { margin-top: 2.5rem; font-size: 1.2rem }
-.scroll { overflow-x: auto }
+.scroll { overflow-x: auto; margin: 1rem 0 }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap }
-th { white-space: normal; vertical-align: bottom; min-width: 4rem }
+th { text-align: left; white-space: normal; vertical-align: bottom; min-width: 4rem }
 tbody tr:hover { background: var(--mark) }
 img { max-width: 100%%; background: #fff; border-radius: 4px }
 code { font-size: .9em }

@@ -349,8 +349,9 @@ def test_the_report_shows_tokenizers_whole_and_by_group(comparison: Path, specs:
     page = report_section(measured)
     assert page.startswith("## Tokenizers\n")
     assert re.findall(r"^### (.*)", page, re.MULTILINE) == ["By language", "By domain"]
-    whole, by_language, words_by_language, *_ = tables(page)
-    assert [row[0] for row in whole[2:]] == [f"`{spec}`" for spec in specs]
+    length, use, by_language, words_by_language, *_ = tables(page)
+    for whole in (length, use):
+        assert [row[0] for row in whole[2:]] == [f"`{spec}`" for spec in specs]
     assert by_language[0] == ["language", "characters", *(f"`{spec}`" for spec in specs)]
     for row in by_language[2:-1]:
         for spec, cell in zip(specs, row[2:], strict=True):
