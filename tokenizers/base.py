@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 
-from .arrow import array, batches, joined
+from .arrow import BATCH_BYTES, array
 from .parts import parts
 
+# Behind a text among bytes; UTF-8 never has it. Where bytes are equal that hold as many of it as there are
+# `eot`, both are in the same places.
+END = b"\xff"
 FEW_TOKENS = 300  # below this a loop in Python decodes sooner than a call to pyarrow
 
 
@@ -97,35 +100,39 @@ class Tokenizer(ABC):
         Returns the ids of all (1-d, of any unsigned type), the place of each `eot` in them (1-d int64), and
         whether each text came back as it was (1-d bool).
         """
-        encoded = [self._encode_batch(texts[batch], chars[batch]) for batch in batches(texts)]
-        tokens, ends, kept = zip(*encoded, strict=True)
-        begins = np.cumsum([0, *map(len, tokens[:-1])])
-        ends = [batch + begin for batch, begin in zip(ends, begins, strict=True)]
-        return np.concatenate(tokens), np.concatenate(ends), np.concatenate(kept)
-
-    def _encode_batch(
-        self, texts: pyarrow.LargeStringArray, chars: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """As `encode_documents`, of texts that are worth being handled all at once."""
         pieces: list[np.ndarray] = []
-        ends = np.empty(len(texts), dtype=np.int64)
+        ends: list[int] = []
+        source: list[bytes] = []  # of the last `len(source)` pieces, which are not compared yet
+        length = waiting = 0
+        same = True
+        for utf8, ids in self._documents(texts):
+            pieces.append(ids)
+            source.append(utf8)
+            length += len(ids)
+            waiting += len(utf8)
+            if utf8 == END:
+                ends.append(length - 1)
+            if waiting > BATCH_BYTES or len(ends) == len(texts):
+                back = self._arrow_join(np.concatenate(pieces[-len(source) :]))
+                same = same and back == b"".join(source)
+                source, waiting = [], 0
+        kept = np.ones(len(texts), dtype=bool)
+        tokens, places = np.concatenate(pieces), np.array(ends)
+        if not same:
+            begins = np.append(0, places[:-1] + 1)
+            back = (self.decode_bytes(tokens[i:j]) for i, j in zip(begins, places, strict=True))
+            kept[:] = [text.encode() == got for text, got in zip(texts.to_pylist(), back, strict=True)]
+        return tokens, places, kept
+
+    def _documents(self, texts: pyarrow.LargeStringArray) -> Iterator[tuple[bytes, np.ndarray]]:
+        """The parts of each text, `prefix` included, and behind it `END` and `eot`."""
         eot = np.array([self.eot], dtype=np.uint32)
-        length = 0
-        for number, text in enumerate(texts.to_pylist()):
-            for _, ids in self.encode_parts(text):
-                pieces.append(ids)
-                length += len(ids)
-            ends[number] = length
-            pieces.append(eot)
-            length += 1
-        tokens = np.concatenate(pieces)
-        # 0xFF, which UTF-8 never has, for `eot` and behind every text: as many of both, in the same places.
-        if self._arrow_join(tokens) == joined(texts, b"\xff"):
-            return tokens, ends, np.ones(len(texts), dtype=bool)
-        begins = np.append(0, ends[:-1] + 1)
-        back = (self.decode_bytes(tokens[i:j]) for i, j in zip(begins, ends, strict=True))
-        kept = [text.encode() == got for text, got in zip(texts.to_pylist(), back, strict=True)]
-        return tokens, ends, np.array(kept)
+        for text in texts.to_pylist():
+            prefix = self.prefix
+            for utf8, ids in self.encode_parts(text):
+                yield prefix + utf8, ids
+                prefix = b""
+            yield END, eot
 
     def join(self, ids: np.ndarray) -> bytes:
         """The bytes of the tokens put together, `prefix` included."""
@@ -135,10 +142,10 @@ class Tokenizer(ABC):
         return b"".join([table[i] for i in ids.tolist()])
 
     def _arrow_join(self, ids: np.ndarray) -> bytes:
-        """As `join`, with 0xFF for `eot`."""
+        """As `join`, with `END` for `eot`."""
         if not hasattr(self, "_arrow"):
             table = [*self.table]
-            table[self.eot] = b"\xff"
+            table[self.eot] = END
             ends = np.cumsum([0, *map(len, table)])
             buffers = [None, pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(table))]
             self._arrow = pyarrow.Array.from_buffers(pyarrow.large_binary(), len(table), buffers)

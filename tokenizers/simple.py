@@ -1,19 +1,40 @@
 """The two tokenizers without merges: bytes and characters."""
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pyarrow
 
-from .arrow import joined, take
-from .base import Tokenizer
+from .arrow import batches, joined, take
+from .base import END, Tokenizer
 
 UNICODE = 0x110000  # number of code points
 NO_CHARACTER = 0xDFFF  # a surrogate, which no text holds: for ids that are no character
 
 
-class ByteTokenizer(Tokenizer):
+class BatchTokenizer(Tokenizer):
+    """One that encodes many texts in one go."""
+
+    def encode_documents(
+        self, texts: pyarrow.LargeStringArray, chars: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As `Tokenizer.encode_documents`."""
+        encoded = [self._encode_batch(texts[batch], chars[batch]) for batch in batches(texts)]
+        tokens, ends, kept = zip(*encoded, strict=True)
+        begins = np.cumsum([0, *map(len, tokens[:-1])])
+        ends = [batch + begin for batch, begin in zip(ends, begins, strict=True)]
+        return np.concatenate(tokens), np.concatenate(ends), np.concatenate(kept)
+
+    @abstractmethod
+    def _encode_batch(
+        self, texts: pyarrow.LargeStringArray, chars: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As `encode_documents`, of a few."""
+
+
+class ByteTokenizer(BatchTokenizer):
     """A token is a byte of UTF-8; `eot` is id 256."""
 
     def __init__(self, spec: str = "byte") -> None:
@@ -25,15 +46,14 @@ class ByteTokenizer(Tokenizer):
     def _encode_batch(
         self, texts: pyarrow.LargeStringArray, chars: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        # 0xFF, which UTF-8 never has, stands for `eot`.
-        source = np.frombuffer(joined(texts, b"\xff"), dtype=np.uint8)
+        source = np.frombuffer(joined(texts, END), dtype=np.uint8)
         tokens = source.astype(np.uint16)
-        ends = np.flatnonzero(source == 0xFF)
+        ends = np.flatnonzero(source == ord(END))
         tokens[ends] = self.eot
         back = tokens.astype(np.uint8)  # 256 becomes 0
-        back[ends] = 0xFF
+        back[ends] = ord(END)
         if not np.array_equal(back, source):
-            return super()._encode_batch(texts, chars)  # which says where
+            return Tokenizer.encode_documents(self, texts, chars)  # which says where
         return tokens, ends, np.ones(len(texts), dtype=bool)
 
     def join(self, ids: np.ndarray) -> bytes:
@@ -55,7 +75,7 @@ class ByteTokenizer(Tokenizer):
         return cls(spec)
 
 
-class CharTokenizer(Tokenizer):
+class CharTokenizer(BatchTokenizer):
     """A token is a character of the training text; any other character is its UTF-8 bytes.
 
     Ids 0..255 are the bytes, and so ids 0..127 are also the ASCII characters; then the other
@@ -115,7 +135,7 @@ class CharTokenizer(Tokenizer):
         back[ends] = ord("\n")
         if np.array_equal(back, source):
             return tokens, ends, np.ones(len(texts), dtype=bool)
-        return super()._encode_batch(texts, chars)  # a character without an id
+        return Tokenizer.encode_documents(self, texts, chars)  # a character without an id
 
     def join(self, ids: np.ndarray) -> bytes:
         """As `Tokenizer.join`; from a table of code points where every token is a character."""
