@@ -29,6 +29,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
@@ -37,11 +38,14 @@ from data_prep.arrays import Split, TokenArrays
 from model import build_model
 from model.scoring import score
 from publish import write_json
-from training.batches import crop_starts, make_batch, rank_slice
+from training.batches import crop_starts, make_batch, prefetch, rank_slice
 from training.checkpoint import newest_checkpoint, restore_checkpoint, save_checkpoint
 from training.config import TrainConfig
-from training.optimizer import learning_rate, make_optimizer
+from training.hardware import peak_flops, peak_memory
+from training.micro_batch import fit_micro_batch
+from training.optimizer import learning_rate, make_optimizers
 from training.precision import autocast, best_precision, grad_scaler
+from training.profile import Profile
 from training.ranks import Ranks, join, leave
 from training.tracking import Tracker
 
@@ -49,10 +53,8 @@ from training.tracking import Tracker
 def main(config: TrainConfig) -> int:
     """Train, or go on training, and return the exit code."""
     ranks = join(config.device)
-    found = newest_checkpoint(config.out / "checkpoints", speak=ranks.main)
-    if config.precision == "auto":  # a run goes on as it began, also on another machine
-        began = found[1]["identity"]["precision"] if found else None
-        config = replace(config, precision=began or best_precision(ranks.device))
+    if config.compress_gradients and ranks.device == "cpu":
+        raise ValueError("compress_gradients needs GPUs: set it to false on CPUs")
 
     # The data, and what the budget means on it
     arrays = TokenArrays(config.data)
@@ -62,13 +64,27 @@ def main(config: TrainConfig) -> int:
     model = build_model(config.model, arrays.vocab_size, plan.block_size).to(ranks.device)
     flops_per_token = sum(model.flops_per_token().values())
 
+    # What `auto` means here; a run goes on as it began, also on another machine
+    found = newest_checkpoint(config.out / "checkpoints", speak=ranks.main)
+    began = found[1]["identity"] if found else {}
+    if config.precision == "auto":
+        config = replace(config, precision=began.get("precision") or best_precision(ranks.device))
+    most = math.ceil(plan.sequences / ranks.world_size)  # sequences a step on a rank
+    if config.micro_batch == "auto":
+        fits = began.get("micro_batch") or fit_micro_batch(model, most, ranks, config.precision)
+        config = replace(config, micro_batch=fits)
+    compiles = config.compile == "on" or (
+        config.compile == "auto" and ranks.device != "cpu" and plan.steps >= 500
+    )
+    peak, peak_source = peak_flops(ranks.device, config.precision)
+
     # The state of the run: fresh, or where it was interrupted
-    optimizer = make_optimizer(model, config.optimizer)
+    optimizers = make_optimizers(model, config.optimizer)
     scaler = grad_scaler(ranks.device, config.precision)
     identity = {**config.identity(), **arrays.fingerprints}
     state = {"step": 0, "train_seconds": 0.0, "identity": identity}
     if found:
-        state = restore_checkpoint(*found, identity, model, optimizer, scaler)
+        state = restore_checkpoint(*found, identity, model, optimizers, scaler)
     first_step = state["step"]
     if ranks.main:
         config.out.mkdir(parents=True, exist_ok=True)
@@ -85,63 +101,94 @@ def main(config: TrainConfig) -> int:
                 "steps": plan.steps,
                 "chars_per_step": plan.tokens_per_step * plan.chars_per_token,
                 "train_chars": plan.steps * plan.tokens_per_step * plan.chars_per_token,
-                "params_total": sum(p.numel() for p in model.parameters()),
+                "params_total": model.params_body() + model.params_embedding(),
                 "params_embedding": model.params_embedding(),
                 "flops_per_token": model.flops_per_token(),
                 "precision": config.precision,
+                "micro_batch": config.micro_batch,
+                "compiled": compiles,
                 "world_size": ranks.world_size,
+                "peak_flops": peak,
+                "peak_flops_source": peak_source,
             },
         )
         tracker = Tracker(config, arrays.spec, first_step)
         progress = tqdm(
             initial=first_step, total=plan.steps, desc=arrays.spec, unit="step", disable=None, leave=False
         )
-    parallel = DistributedDataParallel(model) if ranks.world_size > 1 else model
+        if compiles and first_step < plan.steps:
+            tqdm.write("codebook: compiling the model, which takes up to a minute, before the first step")
+
+    # Evaluation is not compiled: its batches come in many shapes
+    parallel = torch.compile(model, dynamic=False) if compiles else model
+    if ranks.world_size > 1:
+        # A static graph must not begin with `no_sync`: torch's reducer asserts that its hooks have run
+        parallel = DistributedDataParallel(
+            parallel, gradient_as_bucket_view=True, static_graph=most <= config.micro_batch
+        )
+        if config.compress_gradients:
+            parallel.register_comm_hook(None, bf16_compress_hook)
 
     # What every rank does at each step
     mine = rank_slice(plan.sequences, ranks.rank, ranks.world_size)
     rows = mine.stop - mine.start
-    micro_batch = min(config.micro_batch or rows, rows)
     positions = train.crop_starts(plan.block_size + 1)
     val_sequences, val_chars = validation_part(val, config.val_chars)
     val_steps = {round(plan.steps * i / config.validations) for i in range(1, config.validations + 1)}
     log_every = max(1, plan.steps // 200)
     last_save = time.perf_counter()
 
-    def train_step(step: int) -> torch.Tensor:
-        """One optimizer step; returns this rank's share of the mean loss of the global batch, in nats."""
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, plan.steps, config.optimizer)
+    def micro_batches(step: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """This rank's part of the global batch, ready to be copied to the device."""
         starts = crop_starts(config.seed, step, plan.sequences, positions)[mine]
+        parts = [starts[at : at + config.micro_batch] for at in range(0, rows, config.micro_batch)]
+        made = [make_batch(train, part, plan.block_size) for part in parts]
+        return [(x.pin_memory(), y.pin_memory()) for x, y in made] if ranks.device != "cpu" else made
+
+    def train_step(step: int, batches: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+        """One optimizer step; returns this rank's share of the mean loss of the global batch, in nats."""
         total = torch.zeros((), device=ranks.device)
-        for at in range(0, rows, micro_batch):
-            last = at + micro_batch >= rows
-            x, y = make_batch(train, starts[at : at + micro_batch], plan.block_size)
-            with nullcontext() if last or parallel is model else parallel.no_sync():
+        for number, (x, y) in enumerate(batches, start=1):
+            x, y = (tensor.to(ranks.device, non_blocking=True) for tensor in (x, y))
+            alone = parallel is model or ranks.world_size == 1
+            with nullcontext() if alone or number == len(batches) else parallel.no_sync():
                 with autocast(ranks.device, config.precision):
-                    loss = parallel(x.to(ranks.device), y.to(ranks.device))
+                    loss = parallel(x, y)
                 # A share of the global mean, however unevenly the sequences fall on ranks and micro-batches
                 share = loss * (len(x) / plan.sequences)
                 # DDP averages over the ranks; the shares are meant to be summed
                 scaler.scale(share * ranks.world_size).backward()
             total += share.detach()
-        scaler.unscale_(optimizer)
+        for optimizer in optimizers:
+            scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.grad_clip)
-        scaler.step(optimizer)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, plan.steps, config.optimizer)
+            scaler.step(optimizer)
         scaler.update()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
         return total
 
     def save() -> None:
         """Publish a checkpoint; all ranks hold the same state, so one writes it."""
         if ranks.main:
-            optimizer_state = {"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
-            save_checkpoint(config.out / "checkpoints", model, optimizer_state, state)
+            optimizer_states = [optimizer.state_dict() for optimizer in optimizers]
+            states = {"optimizers": optimizer_states, "scaler": scaler.state_dict()}
+            save_checkpoint(config.out / "checkpoints", model, states, state)
 
     stopped = False
-    for step in range(first_step, plan.steps):
+    profile = Profile(config.out / "profile.json", enabled=config.profile and ranks.main)
+    steps = range(first_step, plan.steps)
+    batches = prefetch(micro_batches, steps)
+    since_log = {"seconds": 0.0, "waited": 0.0, "steps": 0}
+    for step in steps:
         started = time.perf_counter()
-        share = train_step(step)
+        ready = next(batches)
+        waited = time.perf_counter() - started
+        with profile.step():
+            share = train_step(step, ready)
         done = step + 1
         logs, validates = done % log_every == 0 or done == plan.steps, done in val_steps
         # One agreement a step, so that no rank stops while another goes on
@@ -149,22 +196,30 @@ def main(config: TrainConfig) -> int:
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss} at step {done}: lower optimizer.lr or use fp32")
         seconds = time.perf_counter() - started
+        for name, value in (("seconds", seconds), ("waited", waited), ("steps", 1)):
+            since_log[name] += value
         state = {**state, "step": done, "train_seconds": state["train_seconds"] + seconds}
         stopped = stops > 0 and done < plan.steps
 
         metrics = {}
         if logs or validates:
             tokens = done * plan.tokens_per_step
+            speed = since_log["steps"] * plan.tokens_per_step / since_log["seconds"]  # tokens/s
             metrics = {
                 "step": done,
                 "chars": round(tokens * plan.chars_per_token),
                 "tokens": tokens,
                 "flops": tokens * flops_per_token,
                 "train_bpc": loss / math.log(2) / plan.chars_per_token,
-                "lr": optimizer.param_groups[0]["lr"],
-                "chars_per_second": plan.tokens_per_step * plan.chars_per_token / seconds,
+                "lr": optimizers[0].param_groups[0]["lr"],
+                "tokens_per_second": speed,
+                "chars_per_second": speed * plan.chars_per_token,
+                "mfu": speed * flops_per_token / (peak * ranks.world_size) if peak else None,
+                "data_wait": since_log["waited"] / since_log["seconds"],
+                "memory_gb": peak_memory(ranks.device) / 1e9,
                 "train_seconds": state["train_seconds"],
             }
+            since_log = dict.fromkeys(since_log, 0)
         if validates:
             metrics["val_bpc"] = validate(model, val_sequences, val_chars, ranks)
         if ranks.main:
@@ -173,9 +228,7 @@ def main(config: TrainConfig) -> int:
                 progress.set_postfix(bpc=f"{metrics.get('val_bpc', metrics['train_bpc']):.3f}")
             progress.update()
             if validates and progress.disable:
-                print(
-                    f"{arrays.spec}: step {done}/{plan.steps}, val bpc {metrics['val_bpc']:.4f}", flush=True
-                )
+                print(report(arrays.spec, metrics, plan.steps), flush=True)
         if stopped or done == plan.steps or time.perf_counter() - last_save > config.checkpoint_seconds:
             save()
             last_save = time.perf_counter()
@@ -185,9 +238,20 @@ def main(config: TrainConfig) -> int:
     if ranks.main:
         progress.close()
         tracker.close()
+        profile.close()
         if stopped:
             print(f"codebook: stopped after step {state['step']} of {plan.steps}; the same command goes on")
     return leave(stop.STOPPED if stopped else 0)
+
+
+def report(tokenizer: str, metrics: dict, steps: int) -> str:
+    """A line for a log file, at a validation."""
+    left = metrics["train_seconds"] / metrics["step"] * (steps - metrics["step"])
+    share = f"{metrics['mfu']:.0%} of peak" if metrics["mfu"] is not None else "peak unknown"
+    return (
+        f"{tokenizer}: step {metrics['step']}/{steps}, val bpc {metrics['val_bpc']:.4f}, "
+        f"{metrics['tokens_per_second']:,.0f} tokens/s, {share}, {left:,.0f} s to go"
+    )
 
 
 def validation_part(val: Split, chars: int) -> tuple[list[np.ndarray], int]:

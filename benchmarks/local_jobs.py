@@ -22,10 +22,10 @@ STEP = """
 import sys, time, torch
 from model import ModelConfig, build_model
 from training.config import OptimizerConfig
-from training.optimizer import make_optimizer
+from training.optimizer import make_optimizers
 from training.precision import autocast, best_precision
 model = build_model(ModelConfig(), 512, 63)
-optimizer, idx = make_optimizer(model, OptimizerConfig()), torch.randint(512, (8, 64))
+(optimizer,), idx = make_optimizers(model, OptimizerConfig()), torch.randint(512, (8, 64))
 def step():
     with autocast("cpu", best_precision("cpu")):
         loss = model(idx[:, :-1], idx[:, 1:])

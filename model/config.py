@@ -3,6 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
+# Two public architectures, one to one: GPT-2 (Radford et al. 2019), and Qwen3's dense models
+# (arXiv 2505.09388) with as many keys as queries.
+PRESETS = {
+    "gpt2": {"positions": "learned", "norm": "layernorm", "qk_norm": False, "mlp": "gelu", "bias": True},
+    "modern": {"positions": "rotary", "norm": "rmsnorm", "qk_norm": True, "mlp": "swiglu", "bias": False},
+}
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -16,12 +23,42 @@ class ModelConfig:
     """attention heads (gpt)"""
     n_embd: int = 128
     """width of the embedding in channels (gpt, bag-of-words)"""
+    preset: Literal["gpt2", "modern"] = "gpt2"
+    """what the fields below are where they are none; gpt2: learned positions, LayerNorm, GELU, biases;
+    modern: rotary positions, RMSNorm, QK-norm, SwiGLU, no biases (gpt)"""
+    positions: Literal["learned", "rotary"] | None = None
+    """learned: a position embedding; rotary: queries and keys turned by their position (gpt)"""
+    norm: Literal["layernorm", "rmsnorm"] | None = None
+    """before attention, MLP and output layer (gpt)"""
+    qk_norm: bool | None = None
+    """an RMSNorm of every query and key (gpt)"""
+    mlp: Literal["gelu", "swiglu"] | None = None
+    """gelu: two layers, 4 n_embd inside; swiglu: three, with as many parameters in all (gpt)"""
+    bias: bool | None = None
+    """biases in linear layers and LayerNorm (gpt)"""
+    tied: bool = True
+    """the output layer is the token embedding (gpt)"""
     attention: Literal["sdpa", "reference"] = "sdpa"
     """sdpa: the fused kernel; reference: the same thing written out with a tril mask (gpt)"""
 
     def __post_init__(self) -> None:
+        for name, value in PRESETS[self.preset].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         for name in ("n_layer", "n_head", "n_embd"):
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
         if self.kind == "gpt" and self.n_embd % self.n_head:
             raise ValueError(f"model.n_embd {self.n_embd} is not a multiple of model.n_head {self.n_head}")
+        if self.kind == "gpt" and self.positions == "rotary" and self.n_embd // self.n_head % 2:
+            raise ValueError(
+                f"rotary positions want an even head size: model.n_embd {self.n_embd} / "
+                f"model.n_head {self.n_head} is odd"
+            )
+
+    @property
+    def n_inner(self) -> int:
+        """Channels inside the MLP: those of SwiGLU in multiples of 32, for the hardware."""
+        if self.mlp == "gelu":
+            return 4 * self.n_embd
+        return -(-8 * self.n_embd // (3 * 32)) * 32

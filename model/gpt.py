@@ -1,13 +1,14 @@
-"""The GPT: token and position embeddings, pre-norm blocks of causal self-attention and MLP.
+"""The GPT: token embedding, pre-norm blocks of causal self-attention and MLP, output layer.
 
 Notable features:
-1) the classical architecture (GPT-2): learned positions, LayerNorm, GELU, output layer tied to the
-   token embedding
+1) two presets of the same model: GPT-2 (learned positions, LayerNorm, GELU) and what came after it
+   (rotary positions, RMSNorm, QK-norm, SwiGLU, no biases)
 2) two forms of the same attention: the fused kernel, and a reference written out with a registered
    lower-triangular buffer, which a test holds equal to it
 3) an initialisation under which the first softmax is diffuse (a first loss of about log V)
+4) rows of the vocabulary that only fill up to a multiple of 64 have no part in any probability
 
-Shapes: B batch, T time, C channels (n_embd), H heads, V vocabulary.
+Shapes: B batch, T time, C channels (n_embd), H heads, D head size (C/H), V vocabulary.
 """
 
 import math
@@ -17,6 +18,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import ModelConfig
+from .loss import linear_cross_entropy
+
+ROTARY_BASE = 10_000.0  # wavelengths of 2 pi to 2 pi times that (RoFormer, arXiv 2104.09864)
+PADDING = 64  # matrix units want sizes in such multiples
+
+
+def make_norm(config: ModelConfig) -> nn.Module:
+    """A norm over the channels, of the configured kind."""
+    if config.norm == "rmsnorm":
+        return nn.RMSNorm(config.n_embd, eps=1e-6)
+    return nn.LayerNorm(config.n_embd, bias=config.bias)
+
+
+def rotate(x: Tensor, turn: Tensor) -> Tensor:
+    """Queries or keys x (B, H, T, D) with channel pairs (i, i + D/2) turned by (cos, sin): (2, T, D/2)."""
+    cos, sin = turn.to(x.dtype)
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
 class CausalSelfAttention(nn.Module):
@@ -25,25 +44,51 @@ class CausalSelfAttention(nn.Module):
     def __init__(self, config: ModelConfig, block_size: int) -> None:
         super().__init__()
         self.n_head = config.n_head
-        self.query_key_value = nn.Linear(config.n_embd, 3 * config.n_embd)
-        self.projection = nn.Linear(config.n_embd, config.n_embd)
+        self.query_key_value = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.projection = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+        self.qk_norm = config.qk_norm
+        if config.qk_norm:
+            self.query_norm = nn.RMSNorm(config.n_embd // config.n_head, eps=1e-6)
+            self.key_norm = nn.RMSNorm(config.n_embd // config.n_head, eps=1e-6)
         self.reference = config.attention == "reference"
         if self.reference:
             tril = torch.tril(torch.ones(block_size, block_size, dtype=torch.bool))
             self.register_buffer("tril", tril, persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, turn: Tensor | None) -> Tensor:
         B, T, C = x.shape
         heads = self.query_key_value(x).view(B, T, 3, self.n_head, C // self.n_head)
-        query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (B, H, T, C/H)
+        query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (B, H, T, D)
+        if self.qk_norm:
+            query, key = self.query_norm(query), self.key_norm(key)
+        if turn is not None:
+            query, key = rotate(query, turn), rotate(key, turn)
         if self.reference:
             # Scaled by 1/sqrt(head size), so that the softmax of a fresh model is diffuse.
             affinity = query @ key.transpose(-2, -1) / math.sqrt(C // self.n_head)  # (B, H, T, T)
             affinity = affinity.masked_fill(~self.tril[:T, :T], float("-inf"))
-            y = affinity.softmax(dim=-1) @ value  # (B, H, T, C/H)
+            y = affinity.softmax(dim=-1) @ value  # (B, H, T, D)
         else:
             y = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         return self.projection(y.transpose(1, 2).reshape(B, T, C))
+
+
+class MLP(nn.Module):
+    """Two layers with a GELU between them, or SwiGLU (arXiv 2002.05202): one half gates the other."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gated = config.mlp == "swiglu"
+        inner = config.n_inner
+        self.up = nn.Linear(config.n_embd, 2 * inner if self.gated else inner, bias=config.bias)
+        self.down = nn.Linear(inner, config.n_embd, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.up(x)
+        if self.gated:
+            gate, x = x.chunk(2, dim=-1)
+            return self.down(F.silu(gate) * x)
+        return self.down(F.gelu(x, approximate="tanh"))
 
 
 class Block(nn.Module):
@@ -51,14 +96,13 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig, block_size: int) -> None:
         super().__init__()
-        C = config.n_embd
-        self.norm_attention = nn.LayerNorm(C)
+        self.norm_attention = make_norm(config)
         self.attention = CausalSelfAttention(config, block_size)
-        self.norm_mlp = nn.LayerNorm(C)
-        self.mlp = nn.Sequential(nn.Linear(C, 4 * C), nn.GELU(approximate="tanh"), nn.Linear(4 * C, C))
+        self.norm_mlp = make_norm(config)
+        self.mlp = MLP(config)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm_attention(x))
+    def forward(self, x: Tensor, turn: Tensor | None) -> Tensor:
+        x = x + self.attention(self.norm_attention(x), turn)
         return x + self.mlp(self.norm_mlp(x))
 
 
@@ -68,10 +112,20 @@ class GPT(nn.Module):
     def __init__(self, config: ModelConfig, vocab_size: int, block_size: int) -> None:
         super().__init__()
         self.config, self.vocab_size, self.block_size = config, vocab_size, block_size
-        self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
-        self.position_embedding = nn.Embedding(block_size, config.n_embd)
+        C = config.n_embd
+        rows = -(-vocab_size // PADDING) * PADDING
+        self.token_embedding = nn.Embedding(rows, C)
+        if config.positions == "learned":
+            self.position_embedding = nn.Embedding(block_size, C)
+        else:
+            half = C // config.n_head // 2
+            speed = ROTARY_BASE ** (-torch.arange(half) / half)
+            angle = torch.arange(block_size)[:, None] * speed  # (T, D/2)
+            self.register_buffer("turn", torch.stack([angle.cos(), angle.sin()]), persistent=False)
         self.blocks = nn.ModuleList(Block(config, block_size) for _ in range(config.n_layer))
-        self.norm = nn.LayerNorm(config.n_embd)
+        self.norm = make_norm(config)
+        if not config.tied:
+            self.output = nn.Linear(C, rows, bias=False)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -80,41 +134,49 @@ class GPT(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=std)
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
         for block in self.blocks:
             # 2 n_layer residual branches add up: scaled so that their sum keeps its variance (GPT-2).
-            for layer in (block.attention.projection, block.mlp[-1]):
+            for layer in (block.attention.projection, block.mlp.down):
                 nn.init.normal_(layer.weight, std=std / math.sqrt(2 * self.config.n_layer))
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> Tensor:
         """Logits (B, T, V) for token ids `idx` (B, T); with `targets` (B, T) the mean loss in nats."""
         T = idx.shape[1]
-        position = torch.arange(T, device=idx.device)
-        x = self.token_embedding(idx) + self.position_embedding(position)  # (B, T, C)
+        x = self.token_embedding(idx)  # (B, T, C)
+        turn = None
+        if self.config.positions == "learned":
+            x = x + self.position_embedding.weight[:T]
+        else:
+            turn = self.turn[:, :T]
         for block in self.blocks:
-            x = block(x)
-        logits = F.linear(self.norm(x), self.token_embedding.weight)  # (B, T, V)
-        return logits if targets is None else cross_entropy(logits, targets)
+            x = block(x, turn)
+        x = self.norm(x)
+        weight = self.token_embedding.weight if self.config.tied else self.output.weight
+        if targets is None:
+            return F.linear(x, weight)[..., : self.vocab_size]  # (B, T, V)
+        return linear_cross_entropy(x, weight, targets, self.vocab_size)
 
     def flops_per_token(self) -> dict[str, float]:
         """Training FLOPs per token by part: 2 a multiply-add, backward twice forward.
 
         Counts the matmuls that causal attention needs: a query sees (T+1)/2 keys on average, half of
-        what the PaLM formula (12 n_layer n_embd T, arXiv 2204.02311) counts.
+        what the PaLM formula (12 n_layer n_embd T, arXiv 2204.02311) counts. Padding is not counted.
         """
-        C, T = self.config.n_embd, self.block_size
+        C, T, n_layer = self.config.n_embd, self.block_size, self.config.n_layer
+        mlp = (2 if self.config.mlp == "gelu" else 3) * C * self.config.n_inner
         return {
-            "body": 6.0 * self.config.n_layer * 12 * C * C,
-            "attention": 6.0 * self.config.n_layer * C * (T + 1),
+            "body": 6.0 * n_layer * (4 * C * C + mlp),
+            "attention": 6.0 * n_layer * C * (T + 1),
             "output": 6.0 * C * self.vocab_size,
         }
 
     def params_embedding(self) -> int:
-        """Parameters that depend on the vocabulary: the token embedding, which is the output layer."""
-        return self.token_embedding.weight.numel()
+        """Parameters that depend on the vocabulary: token embedding and output layer, without padding."""
+        return (1 if self.config.tied else 2) * self.vocab_size * self.config.n_embd
 
-
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean of -log p(target) in nats, computed in float32 whatever the logits' precision."""
-    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+    def params_body(self) -> int:
+        """All other parameters."""
+        named = self.named_parameters()
+        return sum(p.numel() for name, p in named if name not in ("token_embedding.weight", "output.weight"))

@@ -24,7 +24,7 @@ TORCHRUN = [
 ]
 SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 700 --budget.steps 12
   --validations 3 --val_chars 500 --precision fp32 --wandb disabled""".split()
-TIMES = ("train_seconds", "chars_per_second")
+TIMES = ("train_seconds", "tokens_per_second", "chars_per_second", "mfu", "data_wait", "memory_gb")
 
 
 @pytest.fixture
@@ -147,6 +147,58 @@ def test_a_run_that_is_stopped_goes_on_bit_for_bit(train, start, tmp_path, numbe
     assert weights(stopped) == weights(whole)
 
 
+def test_muon_and_the_modern_preset_go_on_bit_for_bit_too(start, train, tmp_path):
+    options = ["--optimizer.name", "muon", "--optimizer.schedule", "wsd", "--model.preset", "modern"]
+    options += ["--budget.steps", "200", "--precision", "bf16"]
+    process = start("killed", *options, "--checkpoint_seconds", "0.1")
+    wait_for_step(process, tmp_path / "killed", 60)
+    process.kill()
+    process.communicate()
+    killed, whole = train("killed", *options), train("whole", *options)
+    assert values(killed) == values(whole)
+    assert weights(killed) == weights(whole)
+    assert values(whole)[-1]["val_bpc"] < values(whole)[0]["train_bpc"] - 1
+
+
+def test_a_compiled_run_learns_what_an_eager_one_does(start, train, tmp_path):
+    """Also where the last micro-batch is smaller; evaluation is not compiled."""
+    eager = values(train("eager"))
+    process = start("compiled", "--compile", "on", "--micro_batch", "11")
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "compiling the model" in output
+    for a, b in zip(eager, values(tmp_path / "compiled"), strict=True):
+        assert b["train_bpc"] == pytest.approx(a["train_bpc"], rel=1e-3)
+
+
+def test_a_profile_is_a_trace_and_the_ten_costliest_operations(start, tmp_path):
+    process = start("run", "--profile", "true")
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    table = output[output.index("ten costliest operations") :].splitlines()
+    assert max(map(len, table[:11])) <= 80
+    shares = [float(line.split()[-2].rstrip("%")) for line in table[1:11]]
+    assert shares == sorted(shares, reverse=True) and 0 < sum(shares) <= 100.5
+    names = {
+        event["name"] for event in json.loads((tmp_path / "run" / "profile.json").read_text())["traceEvents"]
+    }
+    assert "aten::addmm" in names
+
+
+def test_what_auto_meant_is_recorded(train):
+    run = train("run", "--precision", "auto")
+    plan = json.loads((run / "plan.json").read_text())
+    assert plan["precision"] in ("bf16", "fp32")
+    assert plan["micro_batch"] == plan["sequences_per_step"]  # a small model fits into any memory
+    assert plan["compiled"] is False
+    assert plan["peak_flops"] > 1e9
+    line = read_metrics(run / "metrics.jsonl")[-1]
+    assert 0 < line["mfu"] < 1
+    assert 0 <= line["data_wait"] < 1
+    assert line["memory_gb"] > 0.05
+    assert line["chars_per_second"] == pytest.approx(line["tokens_per_second"] * plan["chars_per_token"])
+
+
 def test_a_stop_that_reaches_one_of_two_processes_stops_both(start, train, tmp_path):
     options = ("--budget.steps", "300")
     process = start("stopped", *options, launcher=TORCHRUN)
@@ -190,6 +242,7 @@ def test_a_loss_that_is_no_number_ends_the_run(start):
         (["--model.n_layer", "two"], "expected int"),
         (["--data", "nowhere"], "nowhere holds no token arrays"),
         (["--device", "cuda"], "torch finds no GPU"),
+        (["--compress_gradients", "true", "--device", "cpu"], "compress_gradients needs GPUs"),
         (
             ["--budget.chars", "1000"],
             "budget: give exactly one of chars, tokens, flops, steps, not chars and steps",

@@ -1,9 +1,17 @@
 """Batches as a pure function of (seed, step): nothing to save, nothing to lose."""
 
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
 import numpy as np
 import torch
 
 from data_prep.arrays import Split
+
+AHEAD = 2  # steps
+Made = TypeVar("Made")
 
 
 def crop_starts(seed: int, step: int, sequences: int, positions: int) -> np.ndarray:
@@ -26,3 +34,15 @@ def make_batch(split: Split, starts: np.ndarray, block_size: int) -> tuple[torch
     crops = np.stack([split.crop(start, block_size + 1) for start in starts.tolist()])  # (B, T+1)
     crops = torch.from_numpy(crops.astype(np.int64))
     return crops[:, :-1], crops[:, 1:]
+
+
+def prefetch(make: Callable[[int], Made], steps: range) -> Iterator[Made]:
+    """`make(step)` of each step in turn, made by a thread `AHEAD` steps before it is asked for."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting: deque[Future[Made]] = deque()
+        for step in steps:
+            waiting.append(thread.submit(make, step))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        for made in waiting:
+            yield made.result()

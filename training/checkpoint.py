@@ -1,7 +1,7 @@
 """Checkpoints: a folder each, published by rename, the newest intact one found by its content.
 
 checkpoints/step-00000400/model.safetensors    weights and shape, enough for evaluation
-                          optimizer.pt         optimizer and gradient scaler
+                          optimizer.pt         optimizers and gradient scaler
                           state.json           step, seconds, identity of the run, SHA-256 of the others
 """
 
@@ -59,10 +59,10 @@ def restore_checkpoint(
     state: dict,
     identity: dict,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: list[torch.optim.Optimizer],
     scaler: torch.amp.GradScaler,
 ) -> dict:
-    """Load weights, optimizer and scaler, and return the state.
+    """Load weights, optimizers and scaler, and return the state.
 
     Raises:
         ValueError: the checkpoint is of a run with another `identity`; says what differs.
@@ -74,6 +74,7 @@ def restore_checkpoint(
         )
     safetensors.torch.load_model(model, path / "model.safetensors")
     saved = torch.load(path / "optimizer.pt", map_location="cpu", weights_only=True)
-    optimizer.load_state_dict(saved["optimizer"])
+    for optimizer, saved_state in zip(optimizers, saved["optimizers"], strict=True):
+        optimizer.load_state_dict(saved_state)
     scaler.load_state_dict(saved["scaler"])
     return state

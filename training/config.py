@@ -16,18 +16,24 @@ from .budget import Budget, Plan, TextAmount, check_amount, make_plan, plan_bloc
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW under a schedule of linear warm-up and cosine decay."""
+    """What learns, and its learning rate over time."""
 
+    name: Literal["adamw", "muon"] = "adamw"
+    """adamw; or muon for the hidden matrices of a gpt, with adamw for the rest"""
     lr: float = 1e-3
-    """learning rate after the warm-up"""
+    """learning rate after the warm-up; Muon's updates are as large as AdamW's"""
     beta1: float = 0.9
     """decay of AdamW's mean of gradients"""
     beta2: float = 0.99
     """decay of AdamW's mean of squared gradients"""
     weight_decay: float = 0.1
-    """decoupled weight decay, on matrices only"""
+    """decoupled weight decay, on the hidden matrices only"""
+    schedule: Literal["cosine", "wsd"] = "cosine"
+    """after the warm-up, cosine: down at once; wsd: stable, then down in a line"""
     warmup: float = 0.05
     """share of the steps in which the learning rate rises from 0"""
+    decay: float = 0.4
+    """share of the steps in which it falls at the end (wsd)"""
     final_lr: float = 0.1
     """learning rate at the end, as a share of `lr`"""
     grad_clip: float = 1.0
@@ -36,7 +42,7 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         if self.lr <= 0 or self.grad_clip <= 0:
             raise ValueError(f"optimizer: lr {self.lr} and grad_clip {self.grad_clip} must be above 0")
-        for name in ("beta1", "beta2", "warmup", "final_lr"):
+        for name in ("beta1", "beta2", "warmup", "decay", "final_lr"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"optimizer.{name} {getattr(self, name)} is not between 0 and 1")
 
@@ -63,8 +69,14 @@ class TrainConfig:
     """decides the initial weights and the batches"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """bf16 and fp16 are mixed precision (autocast); auto takes what the device does best"""
-    micro_batch: int | None = None
-    """sequences at a time on one process; more are accumulated (none: all at once)"""
+    micro_batch: int | Literal["auto"] = "auto"
+    """sequences at a time on one process; more are accumulated (auto: as many as fit into memory)"""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile; auto: on a GPU, for runs of 500 steps or more"""
+    compress_gradients: bool = False
+    """send gradients between processes in bf16: half the traffic, a little noise"""
+    profile: bool = False
+    """write a trace of three steps to profile.json and print the ten costliest operations"""
     validations: int = 10
     """validations during the run, evenly spaced, the last one at the end"""
     val_chars: int = 20_000
@@ -83,7 +95,7 @@ class TrainConfig:
             check_amount(name, getattr(self, name))
         for name in ("validations", "val_chars", "micro_batch"):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value != "auto" and value < 1:
                 raise ValueError(f"{name} is {value}: it must be at least 1")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed {self.seed} is not between 0 and 2**63")
@@ -110,7 +122,7 @@ class TrainConfig:
     def identity(self) -> dict:
         """What decides the run's result; a run found with another identity is not continued."""
         keys = ("model", "context", "batch", "budget", "optimizer", "seed", "precision")
-        more = ("micro_batch", "validations", "val_chars")
+        more = ("micro_batch", "compress_gradients", "validations", "val_chars")
         return {key: asdict(self)[key] for key in keys + more}
 
     def write(self, path: Path) -> None:

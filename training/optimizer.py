@@ -1,4 +1,4 @@
-"""AdamW, and the learning rate at each step."""
+"""The optimizers, and the learning rate at each step."""
 
 import math
 
@@ -6,31 +6,58 @@ import torch
 from torch import nn
 
 from .config import OptimizerConfig
+from .muon import Muon
+
+# Linear layers that are several matrices on top of each other: query, key and value; SwiGLU's two.
+PARTS = {"query_key_value": 3, "up": 2}
 
 
-def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW in one fused kernel; weight decay on matrices only, not on norms, biases and positions."""
-    decayed, free = [], []
+def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
+    """AdamW in one fused kernel; with `muon`, Muon for the hidden matrices and AdamW for the rest.
+
+    Weight decay is on the hidden matrices only: not on embeddings, the output layer, norms and biases.
+    """
+    hidden = {}  # matrices by how many there are in a parameter
+    free = []
     for name, parameter in model.named_parameters():
-        matrix = parameter.dim() >= 2 and "embedding" not in name and "table" not in name
-        (decayed if matrix else free).append(parameter)
+        if parameter.dim() < 2 or not name.startswith("blocks."):
+            free.append(parameter)
+            continue
+        layer = name.split(".")[-2]
+        gated = layer == "up" and model.config.mlp != "swiglu"
+        parts = 1 if gated else PARTS.get(layer, 1)
+        hidden.setdefault(parts, []).append(parameter)
+    betas = (config.beta1, config.beta2)
+    if config.name == "muon" and hidden:
+        groups = [{"params": matrices, "parts": parts} for parts, matrices in hidden.items()]
+        return [
+            Muon(groups, config.lr, config.weight_decay),
+            torch.optim.AdamW(free, config.lr, betas, weight_decay=0.0, fused=True),
+        ]
     groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
+        {
+            "params": [p for matrices in hidden.values() for p in matrices],
+            "weight_decay": config.weight_decay,
+        },
         {"params": free, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=config.lr,
-        betas=(config.beta1, config.beta2),
-        fused=True,
-    )
+    groups = [group for group in groups if group["params"]]
+    return [torch.optim.AdamW(groups, config.lr, betas, fused=True)]
 
 
 def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
-    """The rate of step 0 <= step < steps: linear warm-up, then a cosine down to lr * final_lr."""
+    """The rate of step 0 <= step < steps: linear warm-up to lr, then down to lr * final_lr.
+
+    `cosine` falls from there on; `wsd` (arXiv 2404.06395) stays, and falls in a line at the end.
+    """
     warmup = math.ceil(config.warmup * steps)
     if step < warmup:
         return config.lr * (step + 1) / warmup
-    done = (step - warmup) / max(1, steps - warmup - 1)
+    if config.schedule == "wsd":
+        decay = math.ceil(config.decay * steps)
+        high = min(1.0, (steps - step) / (decay + 1))
+    else:
+        done = (step - warmup) / max(1, steps - warmup - 1)
+        high = 0.5 * (1 + math.cos(math.pi * done))
     floor = config.lr * config.final_lr
-    return floor + (config.lr - floor) * 0.5 * (1 + math.cos(math.pi * done))
+    return floor + (config.lr - floor) * high

@@ -29,6 +29,14 @@ class Ranks:
         dist.all_reduce(total)
         return total.tolist()
 
+    def most(self, value: float) -> float:
+        """The largest of all ranks' values."""
+        if self.world_size == 1:
+            return value
+        largest = torch.tensor(value, dtype=torch.float64, device=self.device)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return largest.item()
+
 
 def pick_device(device: str) -> str:
     """What `auto` means here: cuda where there is one, else cpu.

@@ -7,14 +7,19 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from model import ModelConfig, build_model, load_model, save_model
+from model.gpt import rotate
 
-KINDS = ["gpt", "bigram", "bag-of-words"]
+GPTS = ["gpt2", "modern", "untied"]
+KINDS = [*GPTS, "bigram", "bag-of-words"]
 V, T = 61, 24
 
 
-def make(kind: str = "gpt", vocab_size: int = V, block_size: int = T, **options: object) -> torch.nn.Module:
+def make(kind: str = "gpt2", vocab_size: int = V, block_size: int = T, **options: object) -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_model(ModelConfig(kind=kind, n_layer=2, n_embd=32, **options), vocab_size, block_size)
+    options |= (
+        {"kind": kind} if kind not in GPTS else {"tied": False} if kind == "untied" else {"preset": kind}
+    )
+    return build_model(ModelConfig(n_layer=2, n_embd=32, **options), vocab_size, block_size)
 
 
 def some_ids(*shape: int) -> torch.Tensor:
@@ -43,15 +48,17 @@ def test_no_position_sees_what_comes_after_it(kind):
     assert not torch.allclose(before[:, 10:], after[:, 10:]) or kind == "bigram"
 
 
-def test_the_gpt_sees_everything_up_to_a_whole_block_back():
-    model, idx = make(), some_ids(1, T)
+@pytest.mark.parametrize("kind", GPTS)
+def test_the_gpt_sees_everything_up_to_a_whole_block_back(kind):
+    model, idx = make(kind), some_ids(1, T)
     changed = idx.clone()
     changed[0, 0] = (changed[0, 0] + 1) % V
     assert not torch.equal(model(idx)[0, -1], model(changed)[0, -1])
 
 
-def test_the_fused_attention_equals_the_reference_with_its_tril_buffer():
-    fused, reference = make(attention="sdpa"), make(attention="reference")
+@pytest.mark.parametrize("kind", GPTS)
+def test_the_fused_attention_equals_the_reference_with_its_tril_buffer(kind):
+    fused, reference = make(kind, attention="sdpa"), make(kind, attention="reference")
     reference.load_state_dict(fused.state_dict())
     buffer = reference.blocks[0].attention.tril
     assert torch.equal(buffer, torch.tril(torch.ones(T, T)).bool())
@@ -60,8 +67,9 @@ def test_the_fused_attention_equals_the_reference_with_its_tril_buffer():
         torch.testing.assert_close(fused(idx), reference(idx), atol=1e-6, rtol=1e-5)
 
 
-def test_both_attentions_learn_by_the_same_gradients():
-    fused, reference = make(attention="sdpa"), make(attention="reference")
+@pytest.mark.parametrize("kind", GPTS)
+def test_both_attentions_learn_by_the_same_gradients(kind):
+    fused, reference = make(kind, attention="sdpa"), make(kind, attention="reference")
     reference.load_state_dict(fused.state_dict())
     for model in (fused, reference):
         model(some_ids(2, T), some_ids(2, T)).backward()
@@ -70,9 +78,10 @@ def test_both_attentions_learn_by_the_same_gradients():
 
 
 @pytest.mark.parametrize("width", [32, 128, 512])
-def test_the_first_softmax_is_diffuse(width):
+@pytest.mark.parametrize("preset", ["gpt2", "modern"])
+def test_the_first_softmax_is_diffuse(width, preset):
     torch.manual_seed(0)
-    model = build_model(ModelConfig(n_layer=2, n_embd=width), 1000, T)
+    model = build_model(ModelConfig(n_layer=2, n_embd=width, preset=preset), 1000, T)
     idx = torch.randint(1000, (8, T + 1))
     assert model(idx[:, :-1], idx[:, 1:]).item() == pytest.approx(math.log(1000), rel=0.05)
 
@@ -82,7 +91,8 @@ def test_the_first_attention_is_diffuse():
     x = torch.nn.functional.layer_norm(torch.randn(1, T, 32), (32,))
     query, key, _ = attention.query_key_value(x).view(1, T, 3, 4, 8).permute(2, 0, 3, 1, 4)
     p = (query @ key.transpose(-2, -1) / math.sqrt(8)).softmax(dim=-1)
-    assert p.max() < 3 / T
+    entropy = -(p * p.log()).sum(dim=-1)
+    assert entropy.min() > 0.9 * math.log(T)
 
 
 def test_the_bigram_model_knows_the_present_token_alone():
@@ -102,8 +112,8 @@ def test_the_bag_of_words_is_the_mean_of_what_came_before_in_any_order():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_flops_are_the_matmuls_that_are_done(kind):
-    options = {"attention": "reference"} if kind == "gpt" else {}
-    model = make(kind, **options)
+    options = {"attention": "reference"} if kind in GPTS else {}
+    model = make(kind, vocab_size=64, **options)  # 64: without padding
     with FlopCounterMode(display=False) as counter:
         model(some_ids(1, T))
     parts = model.flops_per_token()
@@ -113,14 +123,62 @@ def test_flops_are_the_matmuls_that_are_done(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_params_embedding_are_those_that_grow_with_the_vocabulary(kind):
+def test_params_are_counted_without_padding(kind):
     def count(vocab_size: int) -> int:
         return sum(p.numel() for p in make(kind, vocab_size).parameters())
 
+    model = make(kind, 128)
+    assert model.params_body() + model.params_embedding() == count(128)
     if kind == "bigram":
-        assert make(kind).params_embedding() == count(V) == V * V
+        assert (model.params_body(), model.params_embedding()) == (0, 128 * 128)
     else:
-        assert make(kind).params_embedding() * V == (count(2 * V) - count(V)) * V
+        assert model.params_embedding() == 2 * (count(128) - count(64))
+        assert make(kind, 65).params_embedding() * 128 == model.params_embedding() * 65
+        assert make(kind, 65).params_body() == model.params_body()
+
+
+@pytest.mark.parametrize("kind", GPTS)
+@pytest.mark.parametrize("vocab_size", [61, 64, 65])
+def test_rows_that_fill_up_the_vocabulary_change_nothing(kind, vocab_size):
+    model = make(kind, vocab_size)
+    idx, targets = torch.randint(vocab_size, (2, 3, T))
+    logits, loss = model(idx), model(idx, targets)
+    loss.backward()
+    before = {name: p.grad.clone() for name, p in model.named_parameters()}
+    assert model.token_embedding.weight.shape[0] % 64 == 0
+    for name in ("token_embedding", "output"):
+        if hasattr(model, name):
+            assert not before[f"{name}.weight"][vocab_size:].any()
+            with torch.no_grad():
+                getattr(model, name).weight[vocab_size:] = 1e3
+    assert logits.shape[-1] == vocab_size
+    assert torch.equal(model(idx), logits) and torch.equal(model(idx, targets), loss)
+
+
+def test_a_preset_is_its_fields_and_each_can_be_set_alone():
+    modern = ModelConfig(preset="modern")
+    fields = {name: getattr(modern, name) for name in ("positions", "norm", "qk_norm", "mlp", "bias")}
+    assert fields == {
+        "positions": "rotary", "norm": "rmsnorm", "qk_norm": True, "mlp": "swiglu", "bias": False
+    }  # fmt: skip
+    assert make("gpt2", **fields).state_dict().keys() == make("modern").state_dict().keys()
+    for name, value in fields.items():
+        model = make("gpt2", **{name: value})
+        assert getattr(model.config, name) == value
+        assert model(some_ids(2, T)).shape == (2, T, V)
+
+
+def test_rotary_attention_depends_on_the_distance_alone():
+    """Shifted by a few places, queries and keys have the same products."""
+    turn = make("modern").turn
+    x, y = torch.randn(2, 1, 1, 1, 8)
+    products = [
+        [(rotate(x, turn[:, [i]]) * rotate(y, turn[:, [j]])).sum().item() for j in range(T)] for i in range(T)
+    ]
+    for i in range(T - 5):
+        assert products[i][i + 5] == pytest.approx(products[0][5], abs=1e-5)
+    assert products[0][0] == pytest.approx((x * y).sum().item(), abs=1e-6)
+    assert products[0][5] != pytest.approx(products[0][0], abs=1e-3)
 
 
 @pytest.mark.parametrize("kind", KINDS)

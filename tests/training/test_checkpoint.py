@@ -6,9 +6,10 @@ import torch
 from model import ModelConfig, build_model
 from training.checkpoint import newest_checkpoint, restore_checkpoint, save_checkpoint
 from training.config import OptimizerConfig
-from training.optimizer import make_optimizer
+from training.optimizer import make_optimizers
 from training.precision import grad_scaler
 
+MUON = OptimizerConfig(name="muon")
 IDENTITY = {"seed": 0, "precision": "fp32"}
 
 
@@ -16,32 +17,34 @@ IDENTITY = {"seed": 0, "precision": "fp32"}
 def parts():
     torch.manual_seed(0)
     model = build_model(ModelConfig(n_layer=1, n_embd=8, n_head=2), 20, 8)
-    optimizer = make_optimizer(model, OptimizerConfig())
+    optimizers = make_optimizers(model, MUON)
     scaler = grad_scaler("cpu", "fp16")
     idx = torch.randint(20, (4, 8))
     scaler.scale(model(idx, idx)).backward()
-    scaler.step(optimizer)
+    for optimizer in optimizers:
+        scaler.step(optimizer)
     scaler.update(2.0)
-    return model, optimizer, scaler
+    return model, optimizers, scaler
 
 
 def save(folder, parts, step):
-    model, optimizer, scaler = parts
-    states = {"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
+    model, optimizers, scaler = parts
+    states = {"optimizers": [o.state_dict() for o in optimizers], "scaler": scaler.state_dict()}
     return save_checkpoint(folder, model, states, {"step": step, "identity": IDENTITY})
 
 
 def test_what_is_restored_is_what_was_saved(tmp_path, parts):
     save(tmp_path, parts, 5)
-    model, optimizer, scaler = parts
+    model, optimizers, scaler = parts
     torch.manual_seed(1)
     other = build_model(model.config, 20, 8)
-    other_optimizer, other_scaler = make_optimizer(other, OptimizerConfig()), grad_scaler("cpu", "fp16")
-    state = restore_checkpoint(*newest_checkpoint(tmp_path), IDENTITY, other, other_optimizer, other_scaler)
+    others, other_scaler = make_optimizers(other, MUON), grad_scaler("cpu", "fp16")
+    state = restore_checkpoint(*newest_checkpoint(tmp_path), IDENTITY, other, others, other_scaler)
     assert state["step"] == 5
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
-    saved, loaded = optimizer.state_dict()["state"], other_optimizer.state_dict()["state"]
-    assert all(torch.equal(saved[i]["exp_avg_sq"], loaded[i]["exp_avg_sq"]) for i in saved)
+    for name, saved, loaded in zip(("momentum", "exp_avg_sq"), optimizers, others, strict=True):
+        saved, loaded = saved.state_dict()["state"], loaded.state_dict()["state"]
+        assert saved and all(torch.equal(saved[i][name], loaded[i][name]) for i in saved)
     assert other_scaler.state_dict()["scale"] == scaler.state_dict()["scale"] == 2.0
 
 

@@ -1,10 +1,14 @@
-"""AdamW and its schedule."""
+"""What learns, and the schedule."""
+
+import itertools
 
 import pytest
+import torch
 
 from model import ModelConfig, build_model
 from training.config import OptimizerConfig
-from training.optimizer import learning_rate, make_optimizer
+from training.muon import Muon
+from training.optimizer import learning_rate, make_optimizers
 
 CONFIG = OptimizerConfig(lr=0.01, warmup=0.1, final_lr=0.2)
 
@@ -22,16 +26,82 @@ def test_a_run_of_very_few_steps_has_rates_too(steps):
     assert all(0 < learning_rate(step, steps, CONFIG) <= 0.01 for step in range(steps))
 
 
-def test_only_the_matrices_of_the_body_decay():
-    model = build_model(ModelConfig(n_layer=1), 50, 8)
-    optimizer = make_optimizer(model, CONFIG)
+def test_wsd_stays_and_falls_in_a_line_at_the_end():
+    config = OptimizerConfig(lr=0.01, schedule="wsd", warmup=0.1, decay=0.4, final_lr=0.2)
+    rates = [learning_rate(step, 100, config) for step in range(100)]
+    assert rates[9:60] == pytest.approx([0.01] * 51)
+    falls = [high - low for high, low in itertools.pairwise(rates[59:])]
+    assert falls == pytest.approx([falls[0]] * 40)
+    assert 0.002 < rates[-1] < 0.0023
+
+
+MATRICES = {
+    f"blocks.0.{name}.weight"
+    for name in ("attention.query_key_value", "attention.projection", "mlp.up", "mlp.down")
+}
+
+
+@pytest.mark.parametrize("preset", ["gpt2", "modern"])
+def test_only_the_matrices_of_the_body_decay(preset):
+    model = build_model(ModelConfig(n_layer=1, preset=preset), 50, 8)
+    (optimizer,) = make_optimizers(model, CONFIG)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    decayed = {names[id(p)] for p in optimizer.param_groups[0]["params"]}
-    assert decayed == {
-        "blocks.0.attention.query_key_value.weight",
-        "blocks.0.attention.projection.weight",
-        "blocks.0.mlp.0.weight",
-        "blocks.0.mlp.2.weight",
-    }
+    assert {names[id(p)] for p in optimizer.param_groups[0]["params"]} == MATRICES
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(names)
+
+
+@pytest.mark.parametrize("preset", ["gpt2", "modern"])
+def test_muon_takes_the_hidden_matrices_and_adamw_the_rest(preset):
+    model = build_model(ModelConfig(n_layer=1, preset=preset), 50, 8)
+    muon, adamw = make_optimizers(model, OptimizerConfig(name="muon"))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    parts = {names[id(p)]: group["parts"] for group in muon.param_groups for p in group["params"]}
+    assert parts == dict.fromkeys(MATRICES, 1) | {
+        "blocks.0.attention.query_key_value.weight": 3,
+        "blocks.0.mlp.up.weight": 2 if preset == "modern" else 1,
+    }
+    rest = {names[id(p)] for group in adamw.param_groups for p in group["params"]}
+    assert rest == set(names.values()) - MATRICES
+    assert [group["weight_decay"] for group in adamw.param_groups] == [0.0]
+
+
+@pytest.mark.parametrize("kind", ["bigram", "bag-of-words"])
+def test_a_model_without_hidden_matrices_has_adamw_alone(kind):
+    model = build_model(ModelConfig(kind=kind), 50, 8)
+    (optimizer,) = make_optimizers(model, OptimizerConfig(name="muon"))
+    assert isinstance(optimizer, torch.optim.AdamW)
+
+
+SHAPES = [(8, 8), (8, 24), (24, 8), (8, 8)]
+
+
+def test_muon_is_torchs_own_at_all_matrices_at_once():
+    torch.manual_seed(0)
+    ours = [torch.randn(shape, requires_grad=True) for shape in SHAPES]
+    theirs = [p.detach().clone().requires_grad_() for p in ours]
+    options = {"lr": 0.02, "weight_decay": 0.3}
+    optimizers = [
+        Muon([{"params": ours}], **options),
+        torch.optim.Muon(theirs, adjust_lr_fn="match_rms_adamw", **options),
+    ]
+    for _ in range(5):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn(a.shape)
+            b.grad = a.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-2)  # both iterate in bfloat16
+
+
+def test_several_matrices_in_one_parameter_are_each_by_themselves():
+    torch.manual_seed(0)
+    whole = torch.randn(24, 8, requires_grad=True)
+    alone = [part.detach().clone().requires_grad_() for part in whole.chunk(3)]
+    whole.grad = torch.randn(24, 8)
+    for part, grad in zip(alone, whole.grad.chunk(3), strict=True):
+        part.grad = grad.clone()
+    Muon([{"params": [whole], "parts": 3}], 0.02, 0.1).step()
+    Muon([{"params": alone}], 0.02, 0.1).step()
+    assert torch.equal(whole, torch.cat(alone))

@@ -1,0 +1,65 @@
+"""What a device can do at most, to tell how much of it a run uses."""
+
+import re
+import time
+
+import torch
+
+from .precision import DTYPES
+
+# Dense FLOP/s of the matrix units with bf16 or fp16 inputs, without sparsity, from the vendor's data sheets
+# (nvidia.com, "<name> data sheet"). The first of these names in the device's own decides.
+PEAKS = {
+    "B200": 2250e12,
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L40": 181e12,
+    "L4": 121e12,
+    "A40": 150e12,
+    "A10": 125e12,
+    "RTX A6000": 155e12,
+    "RTX 4090": 165e12,
+    "RTX 3090": 71e12,
+    "V100": 125e12,
+    "T4": 65e12,
+}
+
+
+def peak_flops(device: str, precision: str) -> tuple[float | None, str]:
+    """FLOP/s that a device can do at most in a precision, and where the figure is from; None: unknown.
+
+    A CPU's is what its threads reach in one large matmul, measured here in a tenth of a second.
+    """
+    if device == "cpu":
+        return measured_matmul(DTYPES.get(precision, torch.float32)), "a matmul of 1024 x 1024, measured"
+    name = torch.cuda.get_device_name(device)
+    words = r"\b{}\b(?!.*Laptop)"  # an A10G is no A10, and a laptop's chip not what its name says
+    known = next((peak for part, peak in PEAKS.items() if re.search(words.format(part), name)), None)
+    if known is None or precision == "fp32":
+        return None, f"unknown for {name} in {precision}"
+    return known, f"{name}, data sheet"
+
+
+def measured_matmul(dtype: torch.dtype, size: int = 1024) -> float:
+    """FLOP/s of the best of several square matmuls on the CPU."""
+    a, b = torch.randn(2, size, size).to(dtype)
+    best = float("inf")
+    end = time.perf_counter() + 0.1
+    while time.perf_counter() < end or best == float("inf"):
+        begin = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - begin)
+    return 2 * size**3 / best
+
+
+def peak_memory(device: str) -> float:
+    """Bytes that this process has taken at most: of the GPU's memory, or of the machine's."""
+    if device == "cpu":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0  # KiB on Linux
+    return float(torch.cuda.max_memory_allocated(device))

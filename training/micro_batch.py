@@ -1,0 +1,50 @@
+"""How many sequences are computed at a time, so that they fit into memory."""
+
+import math
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .precision import autocast
+from .ranks import Ranks
+
+SHARE = 0.5  # of the free memory; the rest is for gradients, the optimizer and what lives for a moment
+
+
+def fit_micro_batch(model: nn.Module, rows: int, ranks: Ranks, precision: str) -> int:
+    """Sequences at a time, `rows` or an even part of them; the same on every rank."""
+    fit = int(SHARE * free_memory(ranks.device) / saved_bytes(model, ranks.device, precision))
+    parts = math.ceil(rows / max(1, min(fit, rows)))
+    return math.ceil(rows / ranks.most(parts))
+
+
+def saved_bytes(model: nn.Module, device: str, precision: str) -> int:
+    """Bytes that the forward pass of one sequence keeps for the backward pass."""
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    idx = torch.zeros(1, model.block_size, dtype=torch.int64, device=device)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), autocast(device, precision):
+        model(idx, idx)
+    return sum(kept.values())
+
+
+def free_memory(device: str) -> float:
+    """Bytes that this process may still take; processes on one CPU share its memory."""
+    if device != "cpu":
+        return torch.cuda.mem_get_info(device)[0]
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        lines = dict(line.split(":") for line in meminfo.read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    else:
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
+    return free / int(os.environ.get("LOCAL_WORLD_SIZE", 1))
