@@ -83,8 +83,8 @@ class Comparison:
     """share of each window of the evaluation that is context only"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """bf16 and fp16 are mixed precision; auto takes what the device does best"""
-    micro_batch: int | None = None
-    """sequences at a time on one process; more are accumulated (none: all at once)"""
+    micro_batch: int | Literal["auto"] = "auto"
+    """sequences at a time on one process; more are accumulated (auto: as many as fit into memory)"""
     validations: int = 10
     """validations during a run"""
     val_chars: int = 20_000
