@@ -113,8 +113,7 @@ class GPT(nn.Module):
         super().__init__()
         self.config, self.vocab_size, self.block_size = config, vocab_size, block_size
         C = config.n_embd
-        rows = -(-vocab_size // PADDING) * PADDING
-        self.token_embedding = nn.Embedding(rows, C)
+        self.token_embedding = nn.Embedding(vocab_size, C)
         if config.positions == "learned":
             self.position_embedding = nn.Embedding(block_size, C)
         else:
@@ -124,9 +123,10 @@ class GPT(nn.Module):
             self.register_buffer("turn", torch.stack([angle.cos(), angle.sin()]), persistent=False)
         self.blocks = nn.ModuleList(Block(config, block_size) for _ in range(config.n_layer))
         self.norm = make_norm(config)
-        if not config.tied:
-            self.output = nn.Linear(C, rows, bias=False)
+        self.output = None if config.tied else nn.Linear(C, vocab_size, bias=False)
         self._initialise()
+        for layer in filter(None, (self.token_embedding, self.output)):  # last: no other weight depends on it
+            layer.weight = nn.Parameter(F.pad(layer.weight, (0, 0, 0, -vocab_size % PADDING)))
 
     def _initialise(self) -> None:
         # GPT-2's 0.02 at its width of 768; at another width sums over channels keep that variance.

@@ -27,7 +27,7 @@ class OptimizerConfig:
     beta2: float = 0.99
     """decay of AdamW's mean of squared gradients"""
     weight_decay: float = 0.1
-    """decoupled weight decay, on the hidden matrices only"""
+    """decoupled weight decay, on matrices only, embeddings left out"""
     schedule: Literal["cosine", "wsd"] = "cosine"
     """after the warm-up, cosine: down at once; wsd: stable, then down in a line"""
     warmup: float = 0.05

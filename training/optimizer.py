@@ -15,34 +15,34 @@ PARTS = {"query_key_value": 3, "up": 2}
 def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
     """AdamW in one fused kernel; with `muon`, Muon for the hidden matrices and AdamW for the rest.
 
-    Weight decay is on the hidden matrices only: not on embeddings, the output layer, norms and biases.
+    Weight decay is on matrices only: not on embeddings, norms and biases.
     """
     hidden = {}  # matrices by how many there are in a parameter
-    free = []
+    others, free = [], []
     for name, parameter in model.named_parameters():
-        if parameter.dim() < 2 or not name.startswith("blocks."):
+        if parameter.dim() < 2 or "embedding" in name or "table" in name:
             free.append(parameter)
+            continue
+        if not name.startswith("blocks."):
+            others.append(parameter)
             continue
         layer = name.split(".")[-2]
         gated = layer == "up" and model.config.mlp != "swiglu"
         parts = 1 if gated else PARTS.get(layer, 1)
         hidden.setdefault(parts, []).append(parameter)
     betas = (config.beta1, config.beta2)
+    optimizers: list[torch.optim.Optimizer] = []
     if config.name == "muon" and hidden:
         groups = [{"params": matrices, "parts": parts} for parts, matrices in hidden.items()]
-        return [
-            Muon(groups, config.lr, config.weight_decay),
-            torch.optim.AdamW(free, config.lr, betas, weight_decay=0.0, fused=True),
-        ]
+        optimizers.append(Muon(groups, config.lr, config.weight_decay))
+    else:
+        others = [p for matrices in hidden.values() for p in matrices] + others
     groups = [
-        {
-            "params": [p for matrices in hidden.values() for p in matrices],
-            "weight_decay": config.weight_decay,
-        },
+        {"params": others, "weight_decay": config.weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    return [torch.optim.AdamW(groups, config.lr, betas, fused=True)]
+    return [*optimizers, torch.optim.AdamW(groups, config.lr, betas, fused=True)]
 
 
 def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
