@@ -38,7 +38,8 @@ from tokenizers import Tokenizer, check_spec, folder_name
 from training import stop
 from training.budget import Budget, TextAmount, plan_block_size
 from training.checkpoint import differences, newest_checkpoint
-from training.config import OptimizerConfig, TrainConfig
+from training.config import TrainConfig
+from training.optimizer import OptimizerConfig
 from training.ranks import pick_device
 from training.tracking import read_metrics
 

@@ -41,7 +41,7 @@ from publish import write_json
 from training.batches import crop_starts, make_batch, prefetch, rank_slice
 from training.checkpoint import newest_checkpoint, restore_checkpoint, save_checkpoint
 from training.config import TrainConfig
-from training.hardware import peak_flops, peak_memory
+from training.hardware import keep_freed_memory, peak_flops, peak_memory
 from training.micro_batch import fit_micro_batch
 from training.optimizer import learning_rate, make_optimizers
 from training.precision import autocast, best_precision, grad_scaler
@@ -52,6 +52,7 @@ from training.tracking import Tracker
 
 def main(config: TrainConfig) -> int:
     """Train, or go on training, and return the exit code."""
+    keep_freed_memory()
     ranks = join(config.device)
     if config.compress_gradients and ranks.device == "cpu":
         raise ValueError("compress_gradients needs GPUs: set it to false on CPUs")

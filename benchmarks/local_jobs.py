@@ -21,8 +21,7 @@ ROUNDS, SECONDS = 5, 6.0
 STEP = """
 import sys, time, torch
 from model import ModelConfig, build_model
-from training.config import OptimizerConfig
-from training.optimizer import make_optimizers
+from training.optimizer import OptimizerConfig, make_optimizers
 from training.precision import autocast, best_precision
 model = build_model(ModelConfig(), 512, 63)
 (optimizer,), idx = make_optimizers(model, OptimizerConfig()), torch.randint(512, (8, 64))

@@ -38,8 +38,8 @@ class ModelConfig:
     """biases in linear layers and LayerNorm (gpt)"""
     tied: bool = True
     """the output layer is the token embedding (gpt)"""
-    attention: Literal["sdpa", "reference"] = "sdpa"
-    """sdpa: the fused kernel; reference: the same thing written out with a tril mask (gpt)"""
+    attention: Literal["auto", "sdpa", "tril"] = "auto"
+    """sdpa: the fused kernel; tril: the same thing written out; auto: tril for bf16 on a CPU (gpt)"""
 
     def __post_init__(self) -> None:
         for name, value in PRESETS[self.preset].items():

@@ -3,8 +3,8 @@
 Notable features:
 1) two presets of the same model: GPT-2 (learned positions, LayerNorm, GELU) and what came after it
    (rotary positions, RMSNorm, QK-norm, SwiGLU, no biases)
-2) two forms of the same attention: the fused kernel, and a reference written out with a registered
-   lower-triangular buffer, which a test holds equal to it
+2) two forms of the same attention, which a test holds equal: the fused kernel, and one written out with a
+   registered lower-triangular buffer, which in bf16 on a CPU is the faster one
 3) an initialisation under which the first softmax is diffuse (a first loss of about log V)
 4) rows of the vocabulary that only fill up to a multiple of 64 have no part in any probability
 
@@ -22,6 +22,7 @@ from .loss import linear_cross_entropy
 
 ROTARY_BASE = 10_000.0  # wavelengths of 2 pi to 2 pi times that (RoFormer, arXiv 2104.09864)
 PADDING = 64  # matrix units want sizes in such multiples
+TRIL_MOST = 1024  # positions; beyond them it takes more memory than it saves time (docs/performance.md)
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
@@ -29,6 +30,13 @@ def make_norm(config: ModelConfig) -> nn.Module:
     if config.norm == "rmsnorm":
         return nn.RMSNorm(config.n_embd, eps=1e-6)
     return nn.LayerNorm(config.n_embd, bias=config.bias)
+
+
+class HeadNorm(nn.RMSNorm):
+    """RMSNorm of queries or keys, in their precision: under autocast its weight is in another."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
 def rotate(x: Tensor, turn: Tensor) -> Tensor:
@@ -48,12 +56,14 @@ class CausalSelfAttention(nn.Module):
         self.projection = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
         self.qk_norm = config.qk_norm
         if config.qk_norm:
-            self.query_norm = nn.RMSNorm(config.n_embd // config.n_head, eps=1e-6)
-            self.key_norm = nn.RMSNorm(config.n_embd // config.n_head, eps=1e-6)
-        self.reference = config.attention == "reference"
-        if self.reference:
+            self.query_norm = HeadNorm(config.n_embd // config.n_head, eps=1e-6)
+            self.key_norm = HeadNorm(config.n_embd // config.n_head, eps=1e-6)
+        self.form = config.attention
+        if self.form == "tril" or (self.form == "auto" and block_size <= TRIL_MOST):
             tril = torch.tril(torch.ones(block_size, block_size, dtype=torch.bool))
             self.register_buffer("tril", tril, persistent=False)
+        else:
+            self.form = "sdpa"
 
     def forward(self, x: Tensor, turn: Tensor | None) -> Tensor:
         B, T, C = x.shape
@@ -63,10 +73,12 @@ class CausalSelfAttention(nn.Module):
             query, key = self.query_norm(query), self.key_norm(key)
         if turn is not None:
             query, key = rotate(query, turn), rotate(key, turn)
-        if self.reference:
+        if self.form == "tril" or (self.form == "auto" and x.is_cpu and query.dtype == torch.bfloat16):
             # Scaled by 1/sqrt(head size), so that the softmax of a fresh model is diffuse.
-            affinity = query @ key.transpose(-2, -1) / math.sqrt(C // self.n_head)  # (B, H, T, T)
-            affinity = affinity.masked_fill(~self.tril[:T, :T], float("-inf"))
+            query = query / math.sqrt(C // self.n_head)
+            future = torch.zeros(T, T, dtype=query.dtype, device=x.device)
+            future.masked_fill_(~self.tril[:T, :T], float("-inf"))
+            affinity = query @ key.transpose(-2, -1) + future  # (B, H, T, T)
             y = affinity.softmax(dim=-1) @ value  # (B, H, T, D)
         else:
             y = F.scaled_dot_product_attention(query, key, value, is_causal=True)

@@ -12,39 +12,7 @@ from model import ModelConfig, build_model
 from publish import write_file
 
 from .budget import Budget, Plan, TextAmount, check_amount, make_plan, plan_block_size
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """What learns, and its learning rate over time."""
-
-    name: Literal["adamw", "muon"] = "adamw"
-    """adamw; or muon for the hidden matrices of a gpt, with adamw for the rest"""
-    lr: float = 1e-3
-    """learning rate after the warm-up; Muon's updates are as large as AdamW's"""
-    beta1: float = 0.9
-    """decay of AdamW's mean of gradients"""
-    beta2: float = 0.99
-    """decay of AdamW's mean of squared gradients"""
-    weight_decay: float = 0.1
-    """decoupled weight decay, on matrices only, embeddings left out"""
-    schedule: Literal["cosine", "wsd"] = "cosine"
-    """after the warm-up, cosine: down at once; wsd: stable, then down in a line"""
-    warmup: float = 0.05
-    """share of the steps in which the learning rate rises from 0"""
-    decay: float = 0.4
-    """share of the steps in which it falls at the end (wsd)"""
-    final_lr: float = 0.1
-    """learning rate at the end, as a share of `lr`"""
-    grad_clip: float = 1.0
-    """largest norm of the gradient"""
-
-    def __post_init__(self) -> None:
-        if self.lr <= 0 or self.grad_clip <= 0:
-            raise ValueError(f"optimizer: lr {self.lr} and grad_clip {self.grad_clip} must be above 0")
-        for name in ("beta1", "beta2", "warmup", "decay", "final_lr"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"optimizer.{name} {getattr(self, name)} is not between 0 and 1")
+from .optimizer import OptimizerConfig
 
 
 @dataclass(frozen=True)

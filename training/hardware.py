@@ -1,6 +1,8 @@
 """What a device can do at most, to tell how much of it a run uses."""
 
+import ctypes
 import re
+import sys
 import time
 
 import torch
@@ -54,6 +56,20 @@ def measured_matmul(dtype: torch.dtype, size: int = 1024) -> float:
         a @ b
         best = min(best, time.perf_counter() - begin)
     return 2 * size**3 / best
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed for what is needed next.
+
+    It would give large blocks back to the kernel, which hands out cleared pages again in every step: on a
+    CPU a tenth to a quarter of the time at a large vocabulary (docs/performance.md).
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):  # not so in musl
+            trim_threshold, mmap_threshold, most = -1, -3, 2**31 - 1
+            libc.mallopt(trim_threshold, most)
+            libc.mallopt(mmap_threshold, most) or libc.mallopt(mmap_threshold, 1 << 25)  # before glibc 2.35
 
 
 def peak_memory(device: str) -> float:

@@ -15,13 +15,23 @@ SHARE = 0.5  # of the free memory; the rest is for gradients, the optimizer and 
 
 def fit_micro_batch(model: nn.Module, rows: int, ranks: Ranks, precision: str) -> int:
     """Sequences at a time, `rows` or an even part of them; the same on every rank."""
-    fit = int(SHARE * free_memory(ranks.device) / saved_bytes(model, ranks.device, precision))
+    fit = int(SHARE * free_memory(ranks.device) / bytes_per_sequence(model, ranks.device, precision))
     parts = math.ceil(rows / max(1, min(fit, rows)))
     return math.ceil(rows / ranks.most(parts))
 
 
-def saved_bytes(model: nn.Module, device: str, precision: str) -> int:
-    """Bytes that the forward pass of one sequence keeps for the backward pass."""
+def bytes_per_sequence(model: nn.Module, device: str, precision: str) -> int:
+    """Bytes that each further sequence of a batch keeps for the backward pass.
+
+    A batch of one also keeps what every batch does, such as the weights in bf16; and between two sizes the
+    loss may begin to work in chunks, and keep less. Hence the larger of two differences.
+    """
+    one, two, three = (saved_bytes(model, sequences, device, precision) for sequences in (1, 2, 3))
+    return max(two - one, three - two)
+
+
+def saved_bytes(model: nn.Module, sequences: int, device: str, precision: str) -> int:
+    """Bytes that the forward pass of some sequences keeps for the backward pass."""
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
 
@@ -31,7 +41,7 @@ def saved_bytes(model: nn.Module, device: str, precision: str) -> int:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    idx = torch.zeros(1, model.block_size, dtype=torch.int64, device=device)
+    idx = torch.zeros(sequences, model.block_size, dtype=torch.int64, device=device)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), autocast(device, precision):
         model(idx, idx)
     return sum(kept.values())

@@ -1,15 +1,46 @@
 """The optimizers, and the learning rate at each step."""
 
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
 
-from .config import OptimizerConfig
 from .muon import Muon
 
-# Linear layers that are several matrices on top of each other: query, key and value; SwiGLU's two.
-PARTS = {"query_key_value": 3, "up": 2}
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """What learns, and its learning rate over time."""
+
+    name: Literal["adamw", "muon"] = "adamw"
+    """adamw; or muon for the hidden matrices of a gpt, with adamw for the rest"""
+    lr: float = 1e-3
+    """learning rate after the warm-up; Muon's updates are as large as AdamW's"""
+    beta1: float = 0.9
+    """decay of AdamW's mean of gradients"""
+    beta2: float = 0.99
+    """decay of AdamW's mean of squared gradients"""
+    weight_decay: float = 0.1
+    """decoupled weight decay, on matrices only, embeddings left out"""
+    schedule: Literal["cosine", "wsd"] = "cosine"
+    """after the warm-up, cosine: down at once; wsd: stable, then down in a line"""
+    warmup: float = 0.05
+    """share of the steps in which the learning rate rises from 0"""
+    decay: float = 0.4
+    """share of the steps in which it falls at the end (wsd)"""
+    final_lr: float = 0.1
+    """learning rate at the end, as a share of `lr`"""
+    grad_clip: float = 1.0
+    """largest norm of the gradient"""
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0 or self.grad_clip <= 0:
+            raise ValueError(f"optimizer: lr {self.lr} and grad_clip {self.grad_clip} must be above 0")
+        for name in ("beta1", "beta2", "warmup", "decay", "final_lr"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"optimizer.{name} {getattr(self, name)} is not between 0 and 1")
 
 
 def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
@@ -17,7 +48,7 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
 
     Weight decay is on matrices only: not on embeddings, norms and biases.
     """
-    hidden = {}  # matrices by how many there are in a parameter
+    hidden = {}  # parameters by how many matrices each of them is, on top of each other
     others, free = [], []
     for name, parameter in model.named_parameters():
         if parameter.dim() < 2 or "embedding" in name or "table" in name:
@@ -27,8 +58,12 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
             others.append(parameter)
             continue
         layer = name.split(".")[-2]
-        gated = layer == "up" and model.config.mlp != "swiglu"
-        parts = 1 if gated else PARTS.get(layer, 1)
+        if layer == "query_key_value":
+            parts = 3
+        elif layer == "up" and model.config.mlp == "swiglu":
+            parts = 2
+        else:
+            parts = 1
         hidden.setdefault(parts, []).append(parameter)
     betas = (config.beta1, config.beta2)
     optimizers: list[torch.optim.Optimizer] = []

@@ -58,7 +58,7 @@ def test_the_gpt_sees_everything_up_to_a_whole_block_back(kind):
 
 @pytest.mark.parametrize("kind", GPTS)
 def test_the_fused_attention_equals_the_reference_with_its_tril_buffer(kind):
-    fused, reference = make(kind, attention="sdpa"), make(kind, attention="reference")
+    fused, reference = make(kind, attention="sdpa"), make(kind, attention="tril")
     reference.load_state_dict(fused.state_dict())
     buffer = reference.blocks[0].attention.tril
     assert torch.equal(buffer, torch.tril(torch.ones(T, T)).bool())
@@ -69,12 +69,24 @@ def test_the_fused_attention_equals_the_reference_with_its_tril_buffer(kind):
 
 @pytest.mark.parametrize("kind", GPTS)
 def test_both_attentions_learn_by_the_same_gradients(kind):
-    fused, reference = make(kind, attention="sdpa"), make(kind, attention="reference")
+    fused, reference = make(kind, attention="sdpa"), make(kind, attention="tril")
     reference.load_state_dict(fused.state_dict())
     for model in (fused, reference):
         model(some_ids(2, T), some_ids(2, T)).backward()
     for (name, a), b in zip(fused.named_parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad, atol=1e-6, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("kind", GPTS)
+def test_auto_is_the_written_out_attention_in_bf16_on_a_cpu_and_else_the_fused_one(kind):
+    auto, fused, tril = (make(kind, attention=form) for form in ("auto", "sdpa", "tril"))
+    idx = some_ids(2, T)
+    for model in (fused, tril):
+        model.load_state_dict(auto.state_dict())
+    assert torch.equal(auto(idx), fused(idx))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(auto(idx), tril(idx))
+        torch.testing.assert_close(auto(idx), fused(idx), atol=0.02, rtol=0.02)
 
 
 @pytest.mark.parametrize("width", [32, 128, 512])
@@ -87,7 +99,7 @@ def test_the_first_softmax_is_diffuse(width, preset):
 
 
 def test_the_first_attention_is_diffuse():
-    attention = make(attention="reference").blocks[0].attention
+    attention = make(attention="tril").blocks[0].attention
     x = torch.nn.functional.layer_norm(torch.randn(1, T, 32), (32,))
     query, key, _ = attention.query_key_value(x).view(1, T, 3, 4, 8).permute(2, 0, 3, 1, 4)
     p = (query @ key.transpose(-2, -1) / math.sqrt(8)).softmax(dim=-1)
@@ -112,7 +124,7 @@ def test_the_bag_of_words_is_the_mean_of_what_came_before_in_any_order():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_flops_are_the_matmuls_that_are_done(kind):
-    options = {"attention": "reference"} if kind in GPTS else {}
+    options = {"attention": "tril"} if kind in GPTS else {}
     model = make(kind, vocab_size=64, **options)  # 64: without padding
     with FlopCounterMode(display=False) as counter:
         model(some_ids(1, T))

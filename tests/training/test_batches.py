@@ -1,12 +1,14 @@
 """Batches are a pure function of (seed, step), and random chunks of the training split."""
 
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep.arrays import TokenArrays
-from training.batches import crop_starts, make_batch, rank_slice
+from training.batches import AHEAD, crop_starts, make_batch, prefetch, rank_slice
 
 
 def test_the_same_seed_and_step_draw_the_same_crops():
@@ -52,3 +54,35 @@ def test_every_token_can_be_drawn_as_a_target(tiny_arrays, spec):
     train = TokenArrays(tiny_arrays(spec)).split("train")
     _, y = make_batch(train, np.arange(train.crop_starts(2)), block_size=1)
     assert y[:, 0].tolist() == np.concatenate(train.shards)[1:].tolist()
+
+
+@pytest.mark.parametrize("steps", [range(0), range(1), range(5, 7), range(3, 40)])
+def test_prefetched_batches_are_those_of_each_step_in_order(steps):
+    assert list(prefetch(lambda step: step * step, steps)) == [step * step for step in steps]
+
+
+def test_batches_are_made_ahead_by_another_thread_and_not_further():
+    made = []
+    third = threading.Event()
+
+    def make(step):
+        made.append((step, threading.current_thread()))
+        if step == AHEAD:
+            third.set()
+
+    batches = prefetch(make, range(100))
+    next(batches)
+    assert third.wait(10)
+    batches.close()  # as when a run is stopped: what has been begun is finished, and nothing hangs
+    assert [step for step, _ in made] == list(range(AHEAD + 1))
+    assert threading.current_thread() not in {thread for _, thread in made}
+
+
+def test_a_batch_that_cannot_be_made_is_an_error_at_its_step():
+    def make(step):
+        return 1 // (7 - step)
+
+    batches = prefetch(make, range(100))
+    assert [next(batches) for _ in range(7)] == [1 // (7 - step) for step in range(7)]
+    with pytest.raises(ZeroDivisionError):
+        next(batches)

@@ -5,8 +5,7 @@ import torch
 
 from model import ModelConfig, build_model
 from training.checkpoint import newest_checkpoint, restore_checkpoint, save_checkpoint
-from training.config import OptimizerConfig
-from training.optimizer import make_optimizers
+from training.optimizer import OptimizerConfig, make_optimizers
 from training.precision import grad_scaler
 
 MUON = OptimizerConfig(name="muon")

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from model import ModelConfig, build_model
-from training.config import OptimizerConfig
 from training.muon import Muon
-from training.optimizer import learning_rate, make_optimizers
+from training.optimizer import OptimizerConfig, learning_rate, make_optimizers
 
 CONFIG = OptimizerConfig(lr=0.01, warmup=0.1, final_lr=0.2)
 
