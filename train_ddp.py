@@ -19,7 +19,7 @@ import os
 
 # Before torch, too. Threads that spin long for each other lose whole time slices when another process
 # wants a core; a short wait costs nothing otherwise (docs/performance.md).
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import math
 import time

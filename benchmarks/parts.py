@@ -43,7 +43,9 @@ def attention(sequences: int, n_head: int, block_size: int, n_embd: int) -> Ways
     """Attention written out, and by the fused kernel."""
 
     def make(kind: str) -> Callable[[], object]:
-        layer = CausalSelfAttention(ModelConfig(n_head=n_head, n_embd=n_embd, attention=kind), block_size)
+        layer = CausalSelfAttention(
+            ModelConfig(n_head=n_head, n_embd=n_embd, attention=kind).resolved(), block_size
+        )
         x = torch.randn(sequences, block_size, n_embd, requires_grad=True)
         return lambda: layer(x, None).sum().backward()
 
@@ -121,7 +123,7 @@ def in_turn(ways: Ways, rounds: int) -> dict[str, list[float]]:
 def step_in_a_process(memory: str) -> float:
     """Seconds of a training step at V=8192 where freed memory is `kept`, or `returned`."""
     command = [sys.executable, "-c", STEPS, memory]
-    env = {"GOMP_SPINCOUNT": "1000", **os.environ}  # as train_ddp.py does
+    env = {"GOMP_SPINCOUNT": "2000", **os.environ}  # as train_ddp.py does
     return float(subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout)
 
 

@@ -1,6 +1,6 @@
 """The shape of a model: everything about it that does not follow from the data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 # Two public architectures, one to one: GPT-2 (Radford et al. 2019), and Qwen3's dense models
@@ -41,16 +41,19 @@ class ModelConfig:
     attention: Literal["auto", "sdpa", "tril"] = "auto"
     """sdpa: the fused kernel; tril: the same thing written out; auto: tril for bf16 on a CPU (gpt)"""
 
+    def resolved(self) -> "ModelConfig":
+        """The same with nothing left to the preset."""
+        preset = PRESETS[self.preset]
+        return replace(self, **{name: preset[name] for name in preset if getattr(self, name) is None})
+
     def __post_init__(self) -> None:
-        for name, value in PRESETS[self.preset].items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
         for name in ("n_layer", "n_head", "n_embd"):
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name} is {getattr(self, name)}: it must be at least 1")
         if self.kind == "gpt" and self.n_embd % self.n_head:
             raise ValueError(f"model.n_embd {self.n_embd} is not a multiple of model.n_head {self.n_head}")
-        if self.kind == "gpt" and self.positions == "rotary" and self.n_embd // self.n_head % 2:
+        rotary = (self.positions or PRESETS[self.preset]["positions"]) == "rotary"
+        if self.kind == "gpt" and rotary and self.n_embd // self.n_head % 2:
             raise ValueError(
                 f"rotary positions want an even head size: model.n_embd {self.n_embd} / "
                 f"model.n_head {self.n_head} is odd"
@@ -59,6 +62,6 @@ class ModelConfig:
     @property
     def n_inner(self) -> int:
         """Channels inside the MLP: those of SwiGLU in multiples of 32, for the hardware."""
-        if self.mlp == "gelu":
+        if self.resolved().mlp == "gelu":
             return 4 * self.n_embd
         return -(-8 * self.n_embd // (3 * 32)) * 32

@@ -123,6 +123,7 @@ class GPT(nn.Module):
 
     def __init__(self, config: ModelConfig, vocab_size: int, block_size: int) -> None:
         super().__init__()
+        config = config.resolved()
         self.config, self.vocab_size, self.block_size = config, vocab_size, block_size
         C = config.n_embd
         self.token_embedding = nn.Embedding(vocab_size, C)

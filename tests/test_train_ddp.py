@@ -9,8 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
+from model import load_model
 from publish import sha256_file
+from training.checkpoint import newest_checkpoint
 from training.tracking import read_metrics
 
 TRAIN = [sys.executable, "train_ddp.py"]
@@ -158,6 +161,21 @@ def test_muon_and_the_modern_preset_go_on_bit_for_bit_too(start, train, tmp_path
     assert values(killed) == values(whole)
     assert weights(killed) == weights(whole)
     assert values(whole)[-1]["val_bpc"] < values(whole)[0]["train_bpc"] - 1
+
+
+@pytest.mark.parametrize("way", ["option", "file"])
+def test_the_preset_decides_what_nothing_else_does(train, tmp_path, way):
+    options = ["--model.preset=modern", "--model.norm=layernorm"]
+    if way == "file":
+        (tmp_path / "model.yaml").write_text("model: {preset: modern, norm: layernorm}")
+        options = ["--config", str(tmp_path / "model.yaml")]
+    run = train("run", *options, "--budget.steps", "2")
+    config = load_model(newest_checkpoint(run / "checkpoints")[0] / "model.safetensors").config
+    shape = {name: getattr(config, name) for name in ("positions", "norm", "qk_norm", "mlp", "bias")}
+    assert shape == {
+        "positions": "rotary", "norm": "layernorm", "qk_norm": True, "mlp": "swiglu", "bias": False
+    }  # fmt: skip
+    assert yaml.safe_load((run / "config.yaml").read_text())["model"]["positions"] is None
 
 
 def test_a_compiled_run_learns_what_an_eager_one_does(start, train, tmp_path):

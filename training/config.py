@@ -91,7 +91,7 @@ class TrainConfig:
         """What decides the run's result; a run found with another identity is not continued."""
         keys = ("model", "context", "batch", "budget", "optimizer", "seed", "precision")
         more = ("micro_batch", "compress_gradients", "validations", "val_chars")
-        return {key: asdict(self)[key] for key in keys + more}
+        return {key: asdict(self)[key] for key in keys + more} | {"model": asdict(self.model.resolved())}
 
     def write(self, path: Path) -> None:
         """Write the YAML file that makes the same run again."""

@@ -168,7 +168,7 @@ def test_rows_that_fill_up_the_vocabulary_change_nothing(kind, vocab_size):
 
 
 def test_a_preset_is_its_fields_and_each_can_be_set_alone():
-    modern = ModelConfig(preset="modern")
+    modern = make("modern").config
     fields = {name: getattr(modern, name) for name in ("positions", "norm", "qk_norm", "mlp", "bias")}
     assert fields == {
         "positions": "rotary", "norm": "rmsnorm", "qk_norm": True, "mlp": "swiglu", "bias": False
