@@ -224,6 +224,8 @@ def freeze(comparison: Comparison) -> None:
     content = asdict(comparison) | {"out": str(comparison.out)}
     for key in ("prepare", "jobs"):  # how it was run, not what it is
         del content[key]
+    for name, recipe in comparison.models.items():
+        content["models"][name]["model"] = asdict(recipe.model.resolved())
     text = yaml.safe_dump(content, sort_keys=False)
     write_file(comparison.folder / "comparison.yaml", f"# code: git revision {revision}{changed}\n{text}")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from command_line import run_command
 
 ROUNDS, SECONDS = 5, 6.0
-# The GPT of comparisons/shakespeare.yaml under bpe-512.
+# A GPT of the demo's size under bpe-512.
 STEP = """
 import sys, time, torch
 from model import ModelConfig, build_model

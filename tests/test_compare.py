@@ -32,7 +32,7 @@ def comparison_of(source: Path, out: Path) -> dict:
         "corpus": {"source": f"jsonl:{source}", "val_fraction": 0.08, "test_fraction": 0.08},
         "tokenizers": ["char", "bpe-300"],
         "models": {
-            "gpt": {"model": {"n_layer": 1, "n_embd": 32}, "optimizer": {"lr": 0.003}},
+            "gpt": {"model": {"n_layer": 1, "n_embd": 32, "preset": "modern"}, "optimizer": {"lr": 0.003}},
             "bigram": {"model": {"kind": "bigram"}, "optimizer": {"lr": 0.03}},
         },
         "context": {"chars": 40},
