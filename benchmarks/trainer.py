@@ -136,7 +136,7 @@ def main(arguments: Arguments) -> None:
             figures[f"{name}, {launcher}, ratio"] = shown[0]
     print(f"\n{'share of the training time':56}{'seconds':>10}{'checkpoints':>13}{'metrics':>10}")
     for name, (*_, steps) in SHAPES.items():
-        found = costs(arguments.folder, name, 50 * steps)
+        found = costs(arguments.folder, name, 20 * steps)
         print(f"{name:56}{found['seconds']:>10.0f}{found['checkpoints']:>13.2%}{found['metrics']:>10.2%}")
         figures |= {f"{name}, {key}": value for key, value in found.items()}
     if arguments.json:

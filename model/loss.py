@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Logits at a time. On a CPU what its cache holds; on a GPU enough to keep it busy.
-CHUNK = {"cpu": 1 << 21, "cuda": 1 << 26}
+# Logits at a time: on a CPU about what its cache holds, on a GPU enough to keep it busy.
+CHUNK = {"cpu": 1 << 22, "cuda": 1 << 26}
+ROWS = 512  # at least: adding up the gradients of the weight takes its time for each chunk
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -17,8 +18,7 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, vocab_size:
     """`cross_entropy` of the first `vocab_size` logits of a linear layer: x (B, T, C), weight (rows, C).
 
     Where there are many logits, a chunk of them at a time, forward and backward at once, so that never all
-    are in memory. `F.linear_cross_entropy` does that too, but sums a bf16 loss in bf16, wrong by per cents,
-    and takes longer than all at once on a CPU (docs/performance.md).
+    are in memory. `F.linear_cross_entropy` does that too, but sums a bf16 loss in bf16, wrong by per cents.
     """
     device = x.device.type
     if targets.numel() * vocab_size <= CHUNK[device] or not torch.is_grad_enabled():
@@ -40,7 +40,7 @@ class _Chunked(torch.autograd.Function):
         vocab_size: int,
         dtype: torch.dtype,
     ) -> Tensor:
-        rows = max(1, CHUNK[x.device.type] // vocab_size)
+        rows = max(ROWS, CHUNK[x.device.type] // vocab_size)
         x_matmul, weight_matmul = x.to(dtype), weight.to(dtype)
         loss = torch.zeros((), device=x.device)
         grad_x, grad_weight = torch.empty_like(x), torch.zeros_like(weight)
