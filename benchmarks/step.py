@@ -27,21 +27,26 @@ SHAPES = {
 WARM_UP, BLOCK_SECONDS = 5, 1.0
 
 
-def tokens_per_second(step: Callable[[], object], tokens: int, device: str, blocks: int) -> float:
-    """Median of several blocks of steps, each about a second long, after a few that are left out."""
+def seconds_of(step: Callable[[], object], steps: int, device: str) -> float:
+    """How long some steps take."""
     import torch
 
-    def seconds(steps: int) -> float:
-        begin = time.perf_counter()
-        for _ in range(steps):
-            step()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - begin
+    begin = time.perf_counter()
+    for _ in range(steps):
+        step()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
 
-    seconds(WARM_UP)
-    steps = max(1, round(BLOCK_SECONDS / (seconds(2) / 2)))
-    return statistics.median(steps * tokens / seconds(steps) for _ in range(blocks))
+
+def in_turn(ways: list[Callable[[], object]], device: str, blocks: int) -> list[list[float]]:
+    """Seconds a step of each way, for each of several blocks of about a second a way."""
+    for way in ways:
+        seconds_of(way, 1, device)
+    steps = [max(1, round(2 * BLOCK_SECONDS / seconds_of(way, 2, device))) for way in ways]
+    return [
+        [seconds_of(way, n, device) / n for way, n in zip(ways, steps, strict=True)] for _ in range(blocks)
+    ]
 
 
 def measure(who: str, device: str, vocab_size: int, blocks: int, nanogpt: str) -> dict[str, float | None]:
@@ -87,16 +92,10 @@ def measure(who: str, device: str, vocab_size: int, blocks: int, nanogpt: str) -
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
-    speed = tokens_per_second(step, tokens, device, blocks)
+    seconds_of(step, WARM_UP, device)
     memory = peak_memory(device)
-    flops, peak = sum(counted.flops_per_token().values()), peak_flops(device, precision)[0]
-    mfu = speed * flops / peak if peak else None
-    figures = {"tokens_per_s": speed, "mfu": mfu, "memory_gb": memory / 1e9}
-    if who == "nanoGPT":
-        return figures
-
     x = torch.randn(sequences, block_size, n_embd, device=device, requires_grad=True)
-    weight = nn.Parameter(model.token_embedding.weight.detach().clone())
+    weight = nn.Parameter(torch.randn(vocab_size, n_embd, device=device))
     loss_of = torch.compile(linear_cross_entropy, dynamic=False) if device == "cuda" else linear_cross_entropy
 
     def output_layer() -> None:
@@ -104,7 +103,13 @@ def measure(who: str, device: str, vocab_size: int, blocks: int, nanogpt: str) -
             loss_of(x, weight, idx[:, 1:].contiguous(), vocab_size).backward()
         x.grad = weight.grad = None
 
-    figures["output_share"] = speed / tokens_per_second(output_layer, tokens, device, blocks)
+    took = in_turn([step] if who == "nanoGPT" else [step, output_layer], device, blocks)
+    speed = tokens / statistics.median(block[0] for block in took)
+    flops, peak = sum(counted.flops_per_token().values()), peak_flops(device, precision)[0]
+    mfu = speed * flops / peak if peak else None
+    figures = {"tokens_per_s": speed, "mfu": mfu, "memory_gb": memory / 1e9}
+    if who == "ours":
+        figures["output_share"] = statistics.median(output / whole for whole, output in took)
     return figures
 
 

@@ -62,7 +62,7 @@ def keep_freed_memory() -> None:
     """Let glibc keep what is freed for what is needed next.
 
     It would give large blocks back to the kernel, which hands out cleared pages again in every step: on a
-    CPU a tenth to a quarter of the time at a large vocabulary (docs/performance.md).
+    CPU it took a quarter longer then, at a vocabulary of 8192 (docs/performance.md).
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)

@@ -13,9 +13,9 @@ COEFFICIENTS, STEPS = (3.4445, -4.7750, 2.0315), 5
 class Muon(torch.optim.Optimizer):
     """As `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, but with equal shapes all at once.
 
-    A small model has dozens of matrices, and its torch's own takes them one by one
-    (docs/performance.md). A parameter that is several matrices on top of each other, such as query, key
-    and value in one, is in a group whose `parts` says how many; each is made orthogonal by itself.
+    A small model has dozens of matrices, and torch's own takes them one by one (docs/performance.md). A
+    parameter that is several matrices on top of each other, such as query, key and value in one, is in a
+    group whose `parts` says how many; each is made orthogonal by itself.
 
     The learning rate and the weight decay are those of AdamW: an update has the same root mean square
     (Liu et al. 2025, arXiv 2502.16982).
