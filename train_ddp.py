@@ -21,6 +21,7 @@ import os
 # wants a core; a short wait costs nothing otherwise (docs/performance.md).
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
+import itertools
 import math
 import time
 from contextlib import nullcontext
@@ -36,7 +37,7 @@ from tqdm import tqdm
 from command_line import run_command
 from data_prep.arrays import Split, TokenArrays
 from model import build_model
-from model.scoring import score
+from model.scoring import document_bits, score
 from publish import write_json
 from training.batches import crop_starts, make_batch, prefetch, rank_slice
 from training.checkpoint import newest_checkpoint, restore_checkpoint, save_checkpoint
@@ -48,6 +49,8 @@ from training.precision import autocast, best_precision, grad_scaler
 from training.profile import Profile
 from training.ranks import Ranks, join, leave
 from training.tracking import Tracker
+
+SAVE_SPACING = 200  # a checkpoint is made that many times as rarely as it takes: half a per cent
 
 
 def main(config: TrainConfig) -> int:
@@ -62,7 +65,7 @@ def main(config: TrainConfig) -> int:
     train, val = arrays.split("train"), arrays.split("val")
     plan = config.plan(arrays, ranks.world_size)
     torch.manual_seed(config.seed)
-    model = build_model(config.model, arrays.vocab_size, plan.block_size).to(ranks.device)
+    model = build_model(plan.model, arrays.vocab_size, plan.block_size).to(ranks.device)
     flops_per_token = sum(model.flops_per_token().values())
 
     # What `auto` means here; a run goes on as it began, also on another machine
@@ -74,16 +77,15 @@ def main(config: TrainConfig) -> int:
     if config.micro_batch == "auto":
         fits = began.get("micro_batch") or fit_micro_batch(model, most, ranks, config.precision)
         config = replace(config, micro_batch=fits)
-    compiles = config.compile == "on" or (
-        config.compile == "auto" and ranks.device != "cpu" and plan.steps >= 500
-    )
+    long = (plan.steps or 0) >= 500 or (plan.seconds or 0) >= 300
+    compiles = config.compile == "on" or (config.compile == "auto" and ranks.device != "cpu" and long)
     peak, peak_source = peak_flops(ranks.device, config.precision)
 
     # The state of the run: fresh, or where it was interrupted
     optimizers = make_optimizers(model, config.optimizer)
     scaler = grad_scaler(ranks.device, config.precision)
     identity = {**config.identity(), **arrays.fingerprints}
-    state = {"step": 0, "train_seconds": 0.0, "identity": identity}
+    state = {"step": 0, "train_seconds": 0.0, "finished": False, "identity": identity}
     if found:
         state = restore_checkpoint(*found, identity, model, optimizers, scaler)
     first_step = state["step"]
@@ -101,7 +103,7 @@ def main(config: TrainConfig) -> int:
                 "sequences_per_step": plan.sequences,
                 "steps": plan.steps,
                 "chars_per_step": plan.tokens_per_step * plan.chars_per_token,
-                "train_chars": plan.steps * plan.tokens_per_step * plan.chars_per_token,
+                "n_embd": plan.model.n_embd,
                 "params_total": model.params_body() + model.params_embedding(),
                 "params_embedding": model.params_embedding(),
                 "flops_per_token": model.flops_per_token(),
@@ -117,7 +119,7 @@ def main(config: TrainConfig) -> int:
         progress = tqdm(
             initial=first_step, total=plan.steps, desc=arrays.spec, unit="step", disable=None, leave=False
         )
-        if compiles and first_step < plan.steps:
+        if compiles and not state["finished"]:
             tqdm.write("codebook: compiling the model, which takes up to a minute, before the first step")
 
     # Evaluation is not compiled: its batches come in many shapes
@@ -135,9 +137,7 @@ def main(config: TrainConfig) -> int:
     rows = mine.stop - mine.start
     positions = train.crop_starts(plan.block_size + 1)
     val_sequences, val_chars = validation_part(val, config.val_chars)
-    val_steps = {round(plan.steps * i / config.validations) for i in range(1, config.validations + 1)}
-    log_every = max(1, plan.steps // 200)
-    last_save = time.perf_counter()
+    last_save, save_seconds = time.perf_counter(), 0.0
 
     def micro_batches(step: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """This rank's part of the global batch, ready to be copied to the device."""
@@ -146,7 +146,7 @@ def main(config: TrainConfig) -> int:
         made = [make_batch(train, part, plan.block_size) for part in parts]
         return [(x.pin_memory(), y.pin_memory()) for x, y in made] if ranks.device != "cpu" else made
 
-    def train_step(step: int, batches: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    def train_step(lr: float, batches: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
         """One optimizer step; returns this rank's share of the mean loss of the global batch, in nats."""
         total = torch.zeros((), device=ranks.device)
         for number, (x, y) in enumerate(batches, start=1):
@@ -165,7 +165,7 @@ def main(config: TrainConfig) -> int:
         nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.grad_clip)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, plan.steps, config.optimizer)
+                group["lr"] = lr
             scaler.step(optimizer)
         scaler.update()
         for optimizer in optimizers:
@@ -181,26 +181,33 @@ def main(config: TrainConfig) -> int:
 
     stopped = False
     profile = Profile(config.out / "profile.json", enabled=config.profile and ranks.main)
-    steps = range(first_step, plan.steps)
+    steps = range(first_step, plan.steps) if plan.steps else itertools.count(first_step)
     batches = prefetch(micro_batches, steps)
     since_log = {"seconds": 0.0, "waited": 0.0, "steps": 0}
-    for step in steps:
+    for step in () if state["finished"] else steps:
+        before = (step, state["train_seconds"])
         started = time.perf_counter()
         ready = next(batches)
         waited = time.perf_counter() - started
         with profile.step():
-            share = train_step(step, ready)
+            # Half a step on: that of the middle of the step
+            lr = learning_rate(plan.progress(step + 0.5, state["train_seconds"]), config.optimizer)
+            share = train_step(lr, ready)
         done = step + 1
-        logs, validates = done % log_every == 0 or done == plan.steps, done in val_steps
-        # One agreement a step, so that no rank stops while another goes on
-        loss, stops = ranks.sum(share.item(), stop.asked())
+        # One agreement a step, on one clock, so that no rank stops while another goes on
+        share = share.item()  # waits for the device
+        seconds = time.perf_counter() - started if ranks.main else 0.0
+        loss, stops, seconds = ranks.sum(share, stop.asked(), seconds)
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss} at step {done}: lower optimizer.lr or use fp32")
-        seconds = time.perf_counter() - started
         for name, value in (("seconds", seconds), ("waited", waited), ("steps", 1)):
             since_log[name] += value
         state = {**state, "step": done, "train_seconds": state["train_seconds"] + seconds}
-        stopped = stops > 0 and done < plan.steps
+        now = (done, state["train_seconds"])
+        state["finished"] = plan.parts_done(1, *now) == 1
+        logs = plan.parts_done(200, *now) > plan.parts_done(200, *before)
+        validates = plan.parts_done(config.validations, *now) > plan.parts_done(config.validations, *before)
+        stopped = stops > 0 and not state["finished"]
 
         metrics = {}
         if logs or validates:
@@ -208,6 +215,7 @@ def main(config: TrainConfig) -> int:
             speed = since_log["steps"] * plan.tokens_per_step / since_log["seconds"]  # tokens/s
             metrics = {
                 "step": done,
+                "progress": plan.progress(*now),
                 "chars": round(tokens * plan.chars_per_token),
                 "tokens": tokens,
                 "flops": tokens * flops_per_token,
@@ -229,28 +237,36 @@ def main(config: TrainConfig) -> int:
                 progress.set_postfix(bpc=f"{metrics.get('val_bpc', metrics['train_bpc']):.3f}")
             progress.update()
             if validates and progress.disable:
-                print(report(arrays.spec, metrics, plan.steps), flush=True)
-        if stopped or done == plan.steps or time.perf_counter() - last_save > config.checkpoint_seconds:
+                print(report(arrays.spec, metrics), flush=True)
+        if (
+            stopped
+            or state["finished"]
+            or time.perf_counter() - last_save > max(config.checkpoint_seconds, SAVE_SPACING * save_seconds)
+        ):
+            begun = time.perf_counter()
             save()
             last_save = time.perf_counter()
-        if stopped:
+            save_seconds = last_save - begun
+        if stopped or state["finished"]:
             break
+    batches.close()
 
     if ranks.main:
         progress.close()
         tracker.close()
         profile.close()
         if stopped:
-            print(f"codebook: stopped after step {state['step']} of {plan.steps}; the same command goes on")
+            share = plan.progress(state["step"], state["train_seconds"])
+            print(f"codebook: stopped after step {state['step']}, {share:.0%}; the same command goes on")
     return leave(stop.STOPPED if stopped else 0)
 
 
-def report(tokenizer: str, metrics: dict, steps: int) -> str:
+def report(tokenizer: str, metrics: dict) -> str:
     """A line for a log file, at a validation."""
-    left = metrics["train_seconds"] / metrics["step"] * (steps - metrics["step"])
+    left = metrics["train_seconds"] * (1 / metrics["progress"] - 1)
     share = f"{metrics['mfu']:.0%} of peak" if metrics["mfu"] is not None else "peak unknown"
     return (
-        f"{tokenizer}: step {metrics['step']}/{steps}, val bpc {metrics['val_bpc']:.4f}, "
+        f"{tokenizer}: step {metrics['step']}, {metrics['progress']:.0%}, val bpc {metrics['val_bpc']:.4f}, "
         f"{metrics['tokens_per_second']:,.0f} tokens/s, {share}, {left:,.0f} s to go"
     )
 
@@ -262,10 +278,11 @@ def validation_part(val: Split, chars: int) -> tuple[list[np.ndarray], int]:
 
 
 def validate(model: nn.Module, sequences: list[np.ndarray], chars: int, ranks: Ranks) -> float:
-    """Bits per character of the validation part, documents dealt out to the ranks."""
+    """Bits per character of the validation part, its batches dealt out to the ranks."""
     stride = max(1, model.block_size // 2)
-    bits, _ = score(model, sequences[ranks.rank :: ranks.world_size], stride, ranks.device)
-    return ranks.sum(float(bits.sum()))[0] / chars
+    part = (ranks.rank, ranks.world_size)
+    bits = ranks.sum_array(score(model, sequences, stride, ranks.device, part=part))
+    return float(document_bits(bits, sequences)[0].sum()) / chars
 
 
 if __name__ == "__main__":

@@ -1,9 +1,17 @@
-"""Exact bits per character of a finished run on the whole test split: `python -m eval.evaluate --help`."""
+"""Exact bits per character of a finished run on the whole test split: `python -m eval.evaluate --help`.
 
+    torchrun --nproc-per-node 2 -m -- eval.evaluate --run out/shakespeare/runs/bpe-2048/gpt/seed0
+
+does the same on two processes, to the last bit. (Without the `--` torchrun takes `--run` for its own.)
+"""
+
+import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import yaml
@@ -11,12 +19,15 @@ import yaml
 from command_line import run_command
 from data_prep.arrays import Split, TokenArrays
 from model import load_model
-from model.scoring import score
+from model.scoring import document_bits, score
 from publish import read_json, write_file, write_json
 from training.checkpoint import newest_checkpoint
-from training.ranks import pick_device
+from training.ranks import join, leave
+from training.tracking import read_metrics
 
-FORMAT = 2
+from .generation import measure_generation
+
+FORMAT = 3
 
 
 def check_test_length(test: Split, block_size: int) -> None:
@@ -32,45 +43,45 @@ def check_test_length(test: Split, block_size: int) -> None:
         )
 
 
-def finished_result(run: Path, overlap: float) -> dict | None:
-    """The content of `result.json` where it is that of the newest checkpoint and of `overlap`."""
-    found = newest_checkpoint(run / "checkpoints")
-    plan, result = read_json(run / "plan.json"), read_json(run / "result.json")
-    if found and plan and result and result["made_from"] == _made_from(plan, found[1], overlap):
+def finished_result(run: Path, stride: int, context_chars: int | None) -> dict | None:
+    """The content of `result.json` where it is that of the newest checkpoint and of these options."""
+    found, result = newest_checkpoint(run / "checkpoints"), read_json(run / "result.json")
+    if found and result and result["made_from"] == _made_from(found[1], stride, context_chars):
         return result
     return None
 
 
-def _made_from(plan: dict, state: dict, overlap: float) -> dict:
-    stride = max(1, round(plan["block_size"] * (1 - overlap)))
+def _made_from(state: dict, stride: int, context_chars: int | None) -> dict:
     return {
         "format": FORMAT,
         "stride": stride,
+        "context_chars": context_chars,
         "checkpoint": state["files"],
         "identity": state["identity"],
     }
 
 
-def evaluate_run(run: Path, overlap: float = 0.5, device: str = "auto") -> dict:
+def evaluate_run(
+    run: Path, stride: int | None = None, context_chars: int | None = None, device: str = "auto"
+) -> dict:
     """Score the test split with the run's final checkpoint, unless `result.json` holds just that.
 
-    Writes `documents.parquet` (a row per test document: chars, bytes, tokens, bits, eot_bits) and
-    `result.json`, which is returned. `overlap` is the share of each window that is context only.
+    Writes `token_bits.npy` (1-d float16: of every test document the bits of its tokens and of the `eot`
+    behind it), `documents.parquet` (a row per test document: chars, bytes, tokens, bits, eot_bits) and
+    `result.json`, which is returned. A window moves on by `stride` tokens (none: half a block). With
+    `context_chars` the text is scored once more, in windows of about so many characters.
 
     Raises:
         ValueError: the run is not finished, or its arrays are not those it was trained on.
     """
-    if not 0 <= overlap < 1:
-        raise ValueError(f"overlap {overlap} is not at least 0 and below 1")
-    if result := finished_result(run, overlap):
-        return result
     found = newest_checkpoint(run / "checkpoints")
     plan = read_json(run / "plan.json")
-    if not found or not plan or found[1]["step"] < plan["steps"]:
+    if not found or not plan or not found[1]["finished"]:
         raise ValueError(f"{run} is not a finished run: train it with train_ddp.py")
     checkpoint, state = found
-    made_from = _made_from(plan, state, overlap)
-    stride = made_from["stride"]
+    stride = stride or max(1, plan["block_size"] // 2)
+    if result := finished_result(run, stride, context_chars):
+        return result
     config = yaml.safe_load((run / "config.yaml").read_text())
     arrays = TokenArrays(Path(config["data"]))
     if not arrays.fingerprints.items() <= state["identity"].items():
@@ -78,25 +89,30 @@ def evaluate_run(run: Path, overlap: float = 0.5, device: str = "auto") -> dict:
     test = arrays.split("test")
     check_test_length(test, plan["block_size"])
     sequences = test.sequences()
-    device = pick_device(device)
-    model = load_model(checkpoint / "model.safetensors", device)
-    bits, eot_bits = score(model, sequences, stride, device)
+    ranks = join(device)
+    model = load_model(checkpoint / "model.safetensors", ranks.device)
 
+    def score_test(stride: int, block_size: int) -> np.ndarray:
+        part = (ranks.rank, ranks.world_size)
+        return ranks.sum_array(score(model, sequences, stride, ranks.device, block_size, part))
+
+    token_bits = score_test(stride, plan["block_size"])
+    bits, eot_bits = document_bits(token_bits, sequences)
     chars, sizes = test.document_chars(), test.document_bytes()
-    table = {
-        "chars": chars,
-        "bytes": sizes,
-        "tokens": [len(sequence) - 2 for sequence in sequences],  # without the two eot
-        "bits": bits,
-        "eot_bits": eot_bits,
-    }
-    content = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(pyarrow.table(table), content)
-    write_file(run / "documents.parquet", content.getvalue().to_pybytes())
-    per_char = 1 / plan["chars_per_token"]  # of the stream it was trained on
+    matched = {}
+    if context_chars:
+        block_size = min(plan["block_size"], max(1, round(context_chars / test.chars_per_token)))
+        again = score_test(max(1, round(stride * block_size / plan["block_size"])), block_size)
+        matched["test_bpc_matched"] = float(document_bits(again, sequences)[0].sum() / chars.sum())
+        matched["matched_context_chars"] = block_size * test.chars_per_token
+
     flops = plan["flops_per_token"]
+    tokens_per_step = plan["sequences_per_step"] * plan["block_size"]
+    per_char = 1 / plan["chars_per_token"]  # of the stream it was trained on
+    generation = measure_generation(model, ranks.device)
+    train_chars = state["step"] * plan["chars_per_step"]
     result = {
-        "made_from": made_from,
+        "made_from": _made_from(state, stride, context_chars),
         "tokenizer": plan["tokenizer"],
         "kind": plan["kind"],
         "seed": config["seed"],
@@ -108,23 +124,45 @@ def evaluate_run(run: Path, overlap: float = 0.5, device: str = "auto") -> dict:
         "block_size": plan["block_size"],
         "stride": stride,
         "context_chars": plan["block_size"] * test.chars_per_token,
+        "n_embd": plan["n_embd"],
+        "lr": config["optimizer"]["lr"],
         "params_total": plan["params_total"],
         "params_embedding": plan["params_embedding"],
         "flops_per_char": sum(flops.values()) * per_char,
         "flops_per_char_body": flops["body"] * per_char,
         "flops_per_char_attention": flops["attention"] * per_char,
         "flops_per_char_output": flops["output"] * per_char,
-        "steps": plan["steps"],
+        "steps": state["step"],
         "batch_chars": plan["chars_per_step"],
-        "train_chars": round(plan["train_chars"]),
+        "train_chars": round(train_chars),
+        "train_flops": state["step"] * tokens_per_step * sum(flops.values()),
         "train_seconds": state["train_seconds"],
+        "train_chars_per_second": train_chars / state["train_seconds"],
+        "memory_gb": read_metrics(run / "metrics.jsonl")[-1]["memory_gb"],
+        "generation_chars_per_second": generation["tokens_per_second"] * test.chars_per_token,
+        "cache_bytes_per_char": generation["cache_bytes_per_token"] / test.chars_per_token,
         "precision": plan["precision"],
         "test_bpc": float(bits.sum() / chars.sum()),
         "test_bpb": float(bits.sum() / sizes.sum()),
+        **matched,
         "lossy_documents": arrays.lossy_documents,
         "eot_bits_per_document": float(eot_bits.mean()),
     }
-    write_json(run / "result.json", result)
+    if ranks.main:
+        table = {
+            "chars": chars,
+            "bytes": sizes,
+            "tokens": [len(sequence) - 2 for sequence in sequences],  # without the two eot
+            "bits": bits,
+            "eot_bits": eot_bits,
+        }
+        documents = pyarrow.BufferOutputStream()
+        pyarrow.parquet.write_table(pyarrow.table(table), documents)
+        write_file(run / "documents.parquet", documents.getvalue().to_pybytes())
+        compact = io.BytesIO()
+        np.save(compact, token_bits.astype(np.float16))
+        write_file(run / "token_bits.npy", compact.getvalue())
+        write_json(run / "result.json", result)
     return result
 
 
@@ -134,19 +172,23 @@ class Arguments:
 
     run: Path
     """folder of a finished run, such as out/shakespeare/runs/bpe-2048/gpt/seed0"""
-    overlap: float = 0.5
-    """share of each window that is context only; the stride is the rest"""
+    stride: int | None = None
+    """tokens by which a window moves on; what else it holds is context only (none: half a block)"""
+    context_chars: int | None = None
+    """score once more, in windows of about so many characters (none: in windows of the block size alone)"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda where there is one"""
 
 
-def main(arguments: Arguments) -> None:
+def main(arguments: Arguments) -> int:
     """Evaluate and print the result."""
-    result = evaluate_run(arguments.run, arguments.overlap, arguments.device)
-    print(
-        f"{result['tokenizer']} {result['kind']}: {result['test_bpc']:.4f} bits per character, "
-        f"{result['test_bpb']:.4f} per byte, over {result['test_chars']:,} characters"
-    )
+    result = evaluate_run(arguments.run, arguments.stride, arguments.context_chars, arguments.device)
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(
+            f"{result['tokenizer']} {result['kind']}: {result['test_bpc']:.4f} bits per character, "
+            f"{result['test_bpb']:.4f} per byte, over {result['test_chars']:,} characters"
+        )
+    return leave(0)
 
 
 if __name__ == "__main__":

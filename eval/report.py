@@ -1,28 +1,36 @@
 """The report of a comparison: `python -m eval.report --help`.
 
-    report/results.json  results.csv  report.md  report.html  figures/*.svg  figures/*.png
+    report/results.json  results.csv  table.tex  report.md  report.html  figures/*.svg  figures/*.png
 
-report.html is report.md rendered, with the figures inside: one file, readable without a network.
+report.html is report.md rendered, with the figures inside and a section that compares two tokenizers: one
+file, readable without a network.
 """
 
-import base64
-import csv
-import io
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import markdown
+import numpy as np
 
 from command_line import run_command
+from data_prep.arrays import TokenArrays
+from data_prep.corpus import Corpus
 from publish import new_folder
+from tokenizers import folder_name, load_tokenizer
 from training.tracking import read_metrics
 
+from . import tables
 from .figures import draw_figures, main_rows
 from .intrinsic import measure_tokenizers
 from .intrinsic_tables import report_section
-from .results import collect_results, read_comparison, run_folders
+from .page import html
+from .passages import choose_passages
+from .recommend import growth_sentences, recommend, sentences
+from .results import collect_results, read_comparison
+from .sweep import run_folders
+from .where import character_bits, read_test_text, where_bits_go
+
+COMPARED = 8  # tokenizers, the best ones, whose passages can be compared: each pair has its own
 
 
 def make_report(folder: Path) -> dict:
@@ -32,107 +40,73 @@ def make_report(folder: Path) -> dict:
         ValueError: what `collect_results` and `measure_tokenizers` raise. An earlier report is then as it
             was.
     """
-    results = collect_results(folder)
+    results, samples = collect_results(folder)
     rows = results["rows"]
     comparison = read_comparison(folder)
+    results["recommendation"] = recommend(comparison, results, samples)
     results["intrinsic"] = measure_tokenizers(folder, comparison["tokenizers"])
-    by_run = {(row["tokenizer"], row["model"], row["seed"]): row for row in rows}
+    first = {
+        (tokenizer, model): run
+        for tokenizer, model, seed, run in run_folders(comparison, folder)
+        if seed == comparison["seeds"][0]
+    }
     curves = []
-    for tokenizer, model, seed, run in run_folders(comparison, folder):
-        if (tokenizer, model, seed) not in by_run:
-            continue  # loses text
-        metrics = [line for line in read_metrics(run / "metrics.jsonl") if "val_bpc" in line]
-        curves.append((by_run[tokenizer, model, seed], metrics))
+    for row in rows:
+        metrics = read_metrics(first[row["tokenizer"], row["model"]] / "metrics.jsonl")
+        curves.append((row, [line for line in metrics if "val_bpc" in line]))
+    results["where"], passages = _look_closer(folder, main_rows(rows), first)
     with new_folder(folder / "report") as report:
         (report / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-        (report / "results.csv").write_text(_csv(rows))
-        captions = draw_figures(rows, curves, report / "figures")
+        (report / "results.csv").write_text(tables.as_csv(rows))
+        (report / "table.tex").write_text(tables.as_latex(rows))
+        captions = draw_figures(rows, curves, results["where"], report / "figures")
         page = _markdown(results, comparison, captions)
         (report / "report.md").write_text(page)
-        (report / "report.html").write_text(_html(page, folder.name, report))
+        (report / "report.html").write_text(html(page, folder.name, report, passages))
     return results
 
 
-FEW_DOCUMENTS = 10  # below this a bootstrap over documents says little
-
-
-def answer(rows: list[dict]) -> str:
-    """Two or three sentences: the best row, and what cannot be told from it."""
-    contenders = main_rows(rows)
-    best = contenders[0]
-    text = (
-        f"**{best['tokenizer']}** (vocabulary {best['vocab_size']:,}) needs the fewest bits: "
-        f"**{best['test_bpc']:.3f} per character** on the test split, 95 % interval "
-        f"{best['test_bpc_low']:.3f} to {best['test_bpc_high']:.3f}."
-    )
-    contenders = [row for row in contenders if row["model"] == best["model"]]
-    others = [row for row in contenders if row["tokenizer"] != best["tokenizer"]]
-    names = list(dict.fromkeys(row["tokenizer"] for row in others if row["behind_best_low"] <= 0))
-    if best["test_documents"] < FEW_DOCUMENTS:
-        text += f" The test text is {best['test_documents']} documents, too few to trust an interval."
-    elif names:
-        text += f" Not distinguishable from it on this test text: {', '.join(names)}."
-    elif others:
-        text += " Every other tokenizer is behind it by more than the uncertainty of the test text."
-    if len({row["seed"] for row in contenders}) > 1:
-        text += " This is the best single seed; the intervals do not cover the choice of seed."
-    return text
-
-
-def terminal_table(rows: list[dict]) -> str:
-    """The rows in at most 80 columns, best first."""
-    lines = [
-        f"{'tokenizer':14}{'model':14}{'vocab':>7}{'char/tok':>9}{'block':>6}{'bpc':>8}  "
-        f"{'95 % interval':15}{'sec':>5}"
-    ]
+def _look_closer(
+    folder: Path, rows: list[dict], first: dict[tuple[str, str], Path]
+) -> tuple[dict[str, dict], dict]:
+    """Where the bits of each tokenizer go under one model, and the passages on which they differ most."""
+    text = read_test_text(Corpus(folder / "corpus"))
+    where, bits = {}, {}
     for row in rows:
-        span = f"{row['test_bpc_low']:.3f} - {row['test_bpc_high']:.3f}"
-        lines.append(
-            f"{_short(row['tokenizer']):14}{row['model'][:13]:14}{row['vocab_size']:>7}"
-            f"{row['chars_per_token']:>9.3f}{row['block_size']:>6}{row['test_bpc']:>8.4f}  {span:15}"
-            f"{row['train_seconds']:>5.0f}"
-        )
-    return "\n".join(lines)
+        name, run = row["tokenizer"], first[row["tokenizer"], row["model"]]
+        data = folder / "data" / folder_name(name)
+        split, tokenizer = TokenArrays(data).split("test"), load_tokenizer(data / "tokenizer")
+        token_bits = np.load(run / "token_bits.npy")
+        of_char, token = character_bits(text, split, tokenizer.token_bytes(), tokenizer.prefix, token_bits)
+        where[name] = where_bits_go(text, split, of_char, token, row["block_size"], row["stride"])
+        if len(bits) < COMPARED:
+            bits[name] = of_char
+    return where, choose_passages(text.texts, bits)
 
 
-def _short(tokenizer: str) -> str:
-    """The end of a long spec, which tells more than its beginning."""
-    return tokenizer if len(tokenizer) < 14 else "…" + tokenizer[-12:]
+def answer(results: dict) -> list[str]:
+    """The answer: a line for every GPT, or for every model where there is none, and how sizes grow."""
+    entries = results["recommendation"]["models"]
+    shown = [entry for entry in entries if entry["kind"] == "gpt"] or entries
+    lines = [" ".join(sentences(entry)) for entry in shown]
+    if len(shown) > 1:
+        lines = [f"{entry['model']}: {line}" for entry, line in zip(shown, lines, strict=True)]
+    return lines + growth_sentences(results["recommendation"])
 
 
-COLUMNS = {
-    "tokenizer": lambda r: r["tokenizer"],
-    "model": lambda r: r["model"],
-    "vocabulary": lambda r: f"{r['vocab_size']:,}",
-    "bits per character": lambda r: f"**{r['test_bpc']:.4f}**",
-    "95 % interval": lambda r: f"{r['test_bpc_low']:.3f} – {r['test_bpc_high']:.3f}",
-    "behind the best": lambda r: (
-        f"{r['behind_best']:.3f} ({r['behind_best_low']:.3f} – {r['behind_best_high']:.3f})"
-        if r["behind_best"]
-        else "–"
-    ),
-    "characters per token": lambda r: f"{r['chars_per_token']:.3f}",
-    "context, tokens": lambda r: f"{r['block_size']}",
-    "context, characters": lambda r: f"{r['context_chars']:.0f}",
-    "parameters": lambda r: f"{r['params_total'] / 1e6:.2f} M",
-    "of them embedding": lambda r: f"{r['params_embedding'] / 1e6:.2f} M",
-    "MFLOPs per character": lambda r: f"{r['flops_per_char'] / 1e6:.2f}",
-    "training, s": lambda r: f"{r['train_seconds']:.0f}",
-    "bits per byte": lambda r: f"{r['test_bpb']:.4f}",
-}
-
-
-def _table(rows: list[dict]) -> str:
-    columns = dict(COLUMNS)
-    if len({row["seed"] for row in rows}) > 1:
-        columns["seed"] = lambda r: str(r["seed"])
-    words = ("tokenizer", "model")
-    lines = [
-        "| " + " | ".join(columns) + " |",
-        "|" + "|".join("---" if name in words else "---:" for name in columns) + "|",
-    ]
-    lines += ["| " + " | ".join(show(row) for show in columns.values()) + " |" for row in rows]
-    return "\n".join(lines)
+def _parts(where: dict[str, dict]) -> str:
+    """Where the bits go by group of documents, as tables; the other parts are a figure."""
+    questions = list(next(iter(where.values())))[3:]
+    found = []
+    for question in questions:
+        answers = list(next(iter(where.values()))[question])
+        lines = [f"| tokenizer | {' | '.join(f'`{answer}`' for answer in answers)} |"]
+        lines.append("|---|" + "---:|" * len(answers))
+        for name, parts in where.items():
+            cells = [f"{parts[question][answer]['bpc']:.3f}" for answer in answers]
+            lines.append(f"| `{name}` | {' | '.join(cells)} |")
+        found.append(f"Bits per character by {question}.\n\n" + "\n".join(lines))
+    return "\n\n".join(found)
 
 
 def _lossy(rows: list[dict]) -> str:
@@ -140,15 +114,14 @@ def _lossy(rows: list[dict]) -> str:
     if not rows:
         return ""
     lines = [
-        f"| {row['tokenizer']} | {row['model']} | {row['seed']} | {row['lossy_documents']:,} "
-        f"| {row['test_bpc']:.4f} |"
+        f"| {row['tokenizer']} | {row['model']} | {row['lossy_documents']:,} | {row['test_bpc']:.4f} |"
         for row in rows
     ]
     return "\n".join(
         [
             "\nNot ranked, because these tokenizers lose text, and less text takes fewer bits:\n",
-            "| tokenizer | model | seed | documents that lose text | bits per character of the whole text |",
-            "|---|---|---:|---:|---:|",
+            "| tokenizer | model | documents that lose text | bits per character of the whole text |",
+            "|---|---|---:|---:|",
             *lines,
             "",
         ]
@@ -159,19 +132,29 @@ def _markdown(results: dict, comparison: dict, captions: dict[str, str]) -> str:
     rows, corpus = results["rows"], results["corpus"]
     best = main_rows(rows)[0]
     overlap = comparison["overlap"]
+    said = "\n\n".join(answer(results))
     figures = "\n\n".join(
         f"![{name.replace('_', ' ')}](figures/{name}.svg)\n\n*{caption}*"
         for name, caption in captions.items()
     )
     return f"""# {results["comparison"]}: the trade-off between vocabulary size and sequence length
 
-{answer(rows)}
+{said}
 
-{_table(rows)}
+{tables.as_markdown(rows, tables.columns_of(rows))}
 {_lossy(results["lossy_rows"])}
 ## Figures
 
 {figures}
+
+{_parts(results["where"])}
+
+## What length costs
+
+Measured in training and, one text at a time with keys and values kept, in generation; beside whatever else
+the machine did. FLOPs and memory are those of training; the cache is what generation keeps.
+
+{tables.as_markdown(rows, tables.COSTS)}
 
 {report_section(results["intrinsic"])}
 
@@ -188,11 +171,13 @@ def _markdown(results: dict, comparison: dict, captions: dict[str, str]) -> str:
   of a document see at least {overlap:.0%} of a block before them. For {best["tokenizer"]} that is a window
   of {best["block_size"]} tokens, {best["context_chars"]:.0f} characters on average.
 - **Matched**: context {_amount(comparison["context"])}, batch {_amount(comparison["batch"])} a step,
-  budget {_amount(comparison["budget"])}. Models of one name have the same body; embeddings come on top.
-  Precision of training {best["precision"]}, of scoring fp32.
+  budget {_budgets(comparison)}. {PARAMS[comparison["params"]]} Precision of training {best["precision"]}, of
+  scoring fp32.
+- **Learning rates**: {_rates(comparison, rows)}
 - **Intervals**: 95 %, bootstrap over test documents, 10,000 resamples, the same for all rows; "behind the
-  best" is paired, against the best row of the same model. They cover the choice of test text, not that of
-  the seed.
+  best" is paired, against the best row of the same model. {_seeds(comparison)}
+- **The best size** of a family is the minimum of a parabola through bits per character over log V (Hoffmann
+  et al. 2022; Tao et al. 2024), its interval that of parabolas and cubics through the resamples.
 - **FLOPs** are those of training (forward and backward) per character, matrix multiplications only; a
   query of causal attention counts the (T+1)/2 keys that it sees on average.
 - **Tokenizers**: the end of a document is neither token nor type. A part of a character is a token whose
@@ -203,58 +188,50 @@ def _markdown(results: dict, comparison: dict, captions: dict[str, str]) -> str:
 """
 
 
+PARAMS = {
+    "same_body": "Models of one name have the same body; embeddings come on top.",
+    "same_total": "Models of one name have about as many parameters in all: a larger vocabulary has a "
+    "narrower body.",
+}
+
+
+def _budgets(comparison: dict) -> str:
+    """The budget, or each model's where they have their own."""
+    found = {name: _amount(recipe["budget"]) for name, recipe in comparison["models"].items()}
+    if len(set(found.values())) == 1:
+        return next(iter(found.values()))
+    return "; ".join(f"{name}: {amount}" for name, amount in found.items())
+
+
+def _rates(comparison: dict, rows: list[dict]) -> str:
+    """How learning rates were come by."""
+    found = []
+    for name, recipe in comparison["models"].items():
+        if not recipe["lr"]:
+            found.append(f"{name} {recipe['optimizer']['lr']:g} for all")
+            continue
+        chosen = [f"{row['tokenizer']} {row['lr']:g}" for row in rows if row["model"] == name]
+        tried = ", ".join(f"{lr:g}" for lr in recipe["lr"])
+        found.append(
+            f"{name} the best on validation text of {tried}, with the first seed: {', '.join(chosen)}"
+        )
+    return "; ".join(found) + "."
+
+
+def _seeds(comparison: dict) -> str:
+    """What the intervals say of seeds."""
+    if (seeds := len(comparison["seeds"])) == 1:
+        return "They cover the choice of test text, not that of the seed."
+    return (
+        f"Numbers are means of {seeds} seeds, and intervals cover seeds as a second level: what a mean is "
+        "off by is drawn from the deviations of the seeds of all rows of a model."
+    )
+
+
 def _amount(amount: dict) -> str:
     ((unit, value),) = [(unit, value) for unit, value in amount.items() if value is not None]
-    return f"{value:,.0f} {unit.replace('chars', 'characters')}"
-
-
-def _csv(rows: list[dict]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>%(title)s - Codebook</title>
-<style>
-:root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --line: #d0d0d0; --mark: #f3f6fa }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e6e6; --paper: #16181c; --line: #3a3f47; --mark: #20242b } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.6rem; line-height: 1.25 } h2 { margin-top: 2.5rem; font-size: 1.2rem }
-.scroll { overflow-x: auto; margin: 1rem 0 }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap }
-th { text-align: left; white-space: normal; vertical-align: bottom; min-width: 4rem }
-tbody tr:hover { background: var(--mark) }
-img { max-width: 100%%; background: #fff; border-radius: 4px }
-code { font-size: .9em }
-</style>
-</head>
-<body>
-%(body)s
-</body>
-</html>
-"""
-
-
-def _html(page: str, title: str, report: Path) -> str:
-    """The Markdown page as one HTML file, figures inside."""
-    body = markdown.markdown(page, extensions=["tables"])
-    body = body.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
-
-    def inline(match: re.Match) -> str:
-        content = base64.b64encode((report / match[1]).read_bytes()).decode()
-        return f'src="data:image/svg+xml;base64,{content}"'
-
-    return PAGE % {"title": title, "body": re.sub(r'src="(figures/[^"]+)"', inline, body)}
+    names = {"chars": "characters", "flops": "FLOPs"}
+    return f"{value:,.0f} {names.get(unit, unit)}"
 
 
 @dataclass(frozen=True)
@@ -267,7 +244,7 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Write the report and print the table."""
-    print(terminal_table(make_report(arguments.folder)["rows"]))
+    print(tables.terminal(make_report(arguments.folder)["rows"]))
     print(arguments.folder / "report" / "report.html")
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import ModelConfig
-from .loss import cross_entropy
+from .loss import cross_entropy, token_nats
 
 
 class Bigram(nn.Module):
@@ -16,8 +16,10 @@ class Bigram(nn.Module):
         self.table = nn.Embedding(vocab_size, vocab_size)
         nn.init.zeros_(self.table.weight)  # uniform: a row that is never trained claims nothing
 
-    def forward(self, idx: Tensor, targets: Tensor | None = None) -> Tensor:
+    def forward(self, idx: Tensor, targets: Tensor | None = None, reduction: str = "mean") -> Tensor:
         """As `GPT.forward`."""
+        if reduction == "none":
+            return token_nats(self.table, idx, targets, self.vocab_size)
         logits = self.table(idx)  # (B, T, V)
         return logits if targets is None else cross_entropy(logits, targets)
 
@@ -45,11 +47,13 @@ class BagOfWords(nn.Module):
         nn.init.normal_(self.output.weight, std=0.02)
         nn.init.zeros_(self.output.bias)
 
-    def forward(self, idx: Tensor, targets: Tensor | None = None) -> Tensor:
+    def forward(self, idx: Tensor, targets: Tensor | None = None, reduction: str = "mean") -> Tensor:
         """As `GPT.forward`."""
         x = self.token_embedding(idx).float()  # (B, T, C); a running sum wants float32
-        count = torch.arange(1, idx.shape[1] + 1, device=idx.device)
-        logits = self.output(x.cumsum(dim=1) / count[:, None])  # (B, T, V)
+        x = x.cumsum(dim=1) / torch.arange(1, idx.shape[1] + 1, device=idx.device)[:, None]
+        if reduction == "none":
+            return token_nats(self.output, x, targets, self.vocab_size)
+        logits = self.output(x)  # (B, T, V)
         return logits if targets is None else cross_entropy(logits, targets)
 
     def flops_per_token(self) -> dict[str, float]:

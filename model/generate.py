@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from command_line import run_command
 
 from . import load_model
+from .gpt import GPT
 
 
 @torch.no_grad()
@@ -29,10 +30,22 @@ def generate(
 
     Each is drawn with torch.multinomial from the softmax of the last step's logits divided by
     `temperature`, of which only the `top_k` largest count. Ends early once every row has drawn `stop`.
+
+    A GPT keeps the keys and values of what it has read. Positions are counted from the beginning of its
+    window: once that is full, its last half is read anew, so that a token sees at least half a block.
     """
-    start = idx.shape[1]
+    start, begin, past = idx.shape[1], 0, None
     for _ in range(tokens):
-        logits = model(idx[:, -model.block_size :])[:, -1].float() / temperature  # (B, V)
+        if idx.shape[1] - begin > model.block_size:
+            begin, past = idx.shape[1] - max(1, model.block_size // 2), None
+        if not isinstance(model, GPT):
+            logits = model(idx[:, begin:])
+        elif past:
+            logits = model(idx[:, -1:], past=past)
+        else:
+            past = [[] for _ in model.blocks]
+            logits = model(idx[:, begin:], past=past)
+        logits = logits[:, -1].float() / temperature  # (B, V)
         if top_k is not None:
             kth = logits.topk(min(top_k, logits.shape[-1])).values[:, [-1]]
             logits = logits.masked_fill(logits < kth, float("-inf"))

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import ModelConfig
-from .loss import linear_cross_entropy
+from .loss import linear_cross_entropy, token_nats
 
 ROTARY_BASE = 10_000.0  # wavelengths of 2 pi to 2 pi times that (RoFormer, arXiv 2104.09864)
 PADDING = 64  # matrix units want sizes in such multiples
@@ -65,7 +65,7 @@ class CausalSelfAttention(nn.Module):
         else:
             self.form = "sdpa"
 
-    def forward(self, x: Tensor, turn: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, turn: Tensor | None, past: list[Tensor] | None = None) -> Tensor:
         B, T, C = x.shape
         heads = self.query_key_value(x).view(B, T, 3, self.n_head, C // self.n_head)
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (B, H, T, D)
@@ -73,15 +73,20 @@ class CausalSelfAttention(nn.Module):
             query, key = self.query_norm(query), self.key_norm(key)
         if turn is not None:
             query, key = rotate(query, turn), rotate(key, turn)
+        if past is not None:
+            if past:
+                key, value = (torch.cat(pair, dim=2) for pair in zip(past, (key, value), strict=True))
+            past[:] = key, value
+        S = key.shape[2]  # T, or 1 more than are in the past
         if self.form == "tril" or (self.form == "auto" and x.is_cpu and query.dtype == torch.bfloat16):
             # Scaled by 1/sqrt(head size), so that the softmax of a fresh model is diffuse.
             query = query / math.sqrt(C // self.n_head)
-            future = torch.zeros(T, T, dtype=query.dtype, device=x.device)
-            future.masked_fill_(~self.tril[:T, :T], float("-inf"))
-            affinity = query @ key.transpose(-2, -1) + future  # (B, H, T, T)
+            future = torch.zeros(T, S, dtype=query.dtype, device=x.device)
+            future.masked_fill_(~self.tril[S - T : S, :S], float("-inf"))
+            affinity = query @ key.transpose(-2, -1) + future  # (B, H, T, S)
             y = affinity.softmax(dim=-1) @ value  # (B, H, T, D)
         else:
-            y = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+            y = F.scaled_dot_product_attention(query, key, value, is_causal=T == S)
         return self.projection(y.transpose(1, 2).reshape(B, T, C))
 
 
@@ -113,8 +118,8 @@ class Block(nn.Module):
         self.norm_mlp = make_norm(config)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, turn: Tensor | None) -> Tensor:
-        x = x + self.attention(self.norm_attention(x), turn)
+    def forward(self, x: Tensor, turn: Tensor | None, past: list[Tensor] | None = None) -> Tensor:
+        x = x + self.attention(self.norm_attention(x), turn, past)
         return x + self.mlp(self.norm_mlp(x))
 
 
@@ -154,21 +159,38 @@ class GPT(nn.Module):
             for layer in (block.attention.projection, block.mlp.down):
                 nn.init.normal_(layer.weight, std=std / math.sqrt(2 * self.config.n_layer))
 
-    def forward(self, idx: Tensor, targets: Tensor | None = None) -> Tensor:
-        """Logits (B, T, V) for token ids `idx` (B, T); with `targets` (B, T) the mean loss in nats."""
-        T = idx.shape[1]
+    def forward(
+        self,
+        idx: Tensor,
+        targets: Tensor | None = None,
+        reduction: str = "mean",
+        past: list[list[Tensor]] | None = None,
+    ) -> Tensor:
+        """Logits (B, T, V) for token ids `idx` (B, T); with `targets` (B, T) the mean loss in nats.
+
+        With `reduction="none"` the loss of each target that is not -1, in order, in float32.
+
+        `past` holds a list for each block, empty before the first call, in which keys and values are kept;
+        a further call is given one position, the next.
+        """
+        begin = past[0][0].shape[2] if past and past[0] else 0
+        end = begin + idx.shape[1]
         x = self.token_embedding(idx)  # (B, T, C)
         turn = None
         if self.config.positions == "learned":
-            x = x + self.position_embedding.weight[:T]
+            x = x + self.position_embedding.weight[begin:end]
         else:
-            turn = self.turn[:, :T]
-        for block in self.blocks:
-            x = block(x, turn)
+            turn = self.turn[:, begin:end]
+        for block, kept in zip(self.blocks, past or [None] * len(self.blocks), strict=True):
+            x = block(x, turn, kept)
         x = self.norm(x)
         weight = self.token_embedding.weight if self.config.tied else self.output.weight
         if targets is None:
             return F.linear(x, weight)[..., : self.vocab_size]  # (B, T, V)
+        if reduction == "none":
+            return token_nats(
+                lambda x: F.linear(x, weight)[:, : self.vocab_size], x, targets, self.vocab_size
+            )
         return linear_cross_entropy(x, weight, targets, self.vocab_size)
 
     def flops_per_token(self) -> dict[str, float]:

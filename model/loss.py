@@ -1,5 +1,7 @@
 """The loss of the next token, in nats, from logits or from what the output layer sees."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,6 +14,17 @@ ROWS = 512  # at least: adding up the gradients of the weight takes its time for
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean of -log p(target) for logits (B, T, V), computed in float32 whatever their precision."""
     return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+
+
+def token_nats(output: Callable[[Tensor], Tensor], x: Tensor, targets: Tensor, vocab_size: int) -> Tensor:
+    """-log p of every target that is not -1, in order: 1-d float32.
+
+    `output` makes logits (N, V) of N rows of x (B, T, ...): a chunk at a time, and none where no target is.
+    """
+    x, targets = x[targets >= 0], targets[targets >= 0]
+    rows = max(1, CHUNK[x.device.type] // vocab_size)
+    parts = zip(x.split(rows), targets.split(rows), strict=True)
+    return torch.cat([F.cross_entropy(output(part).float(), to, reduction="none") for part, to in parts])
 
 
 def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, vocab_size: int) -> Tensor:

@@ -4,14 +4,15 @@ The one implementation of the metric (docs/metric.md), for validation while trai
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-LOGITS = 1 << 22  # at most so many logits at a time: more falls out of a CPU's cache
+TOKENS = 1 << 12  # of context and targets in a batch
 
 
 def windows(length: int, block_size: int, stride: int) -> list[tuple[int, int, int]]:
@@ -28,52 +29,85 @@ def windows(length: int, block_size: int, stride: int) -> list[tuple[int, int, i
     return found
 
 
-@torch.no_grad()
 def score(
-    model: nn.Module, sequences: Sequence[np.ndarray], stride: int, device: str = "cpu"
-) -> tuple[np.ndarray, np.ndarray]:
-    """Bits for each document's text, and for the `eot` behind it; both float64, one per document.
+    model: nn.Module,
+    sequences: Sequence[np.ndarray],
+    stride: int,
+    device: str = "cpu",
+    block_size: int | None = None,
+    part: tuple[int, int] = (0, 1),
+) -> np.ndarray:
+    """Bits of every target of every sequence, one after the other: 1-d float64.
 
-    `sequences` are token ids, 1-d, each from the `eot` before the document to the `eot` behind it. The
-    first is context only. `model` maps ids (B, T) to logits (B, T, V) and has a `block_size`.
+    `sequences` are token ids, 1-d, each from the `eot` before a document to the `eot` behind it: the first
+    is context only, the others are targets. `model` maps ids (B, T) and targets (B, T), -1 where none is
+    asked for, to their nats (`reduction="none"`). `block_size` is the model's, or less.
+
+    Of `part` = (i, n) only every n-th batch from the i-th on is computed, the others' bits are 0. The batches
+    are the same for any n and any number of threads, and so is the sum of all parts, to the last bit.
 
     Raises:
         ValueError: a stride that is not between 1 and the block size.
     """
-    if not 1 <= stride <= model.block_size:
-        raise ValueError(f"stride {stride} is not between 1 and the block size {model.block_size}")
+    block_size = block_size or model.block_size
+    if not 1 <= stride <= block_size:
+        raise ValueError(f"stride {stride} is not between 1 and the block size {block_size}")
     was_training = model.training
     model.eval()
+    ends = np.cumsum([len(sequence) - 1 for sequence in sequences])
+    bits = np.zeros(ends[-1] if len(ends) else 0)
     plan = [
-        (document, *window)
-        for document, sequence in enumerate(sequences)
-        for window in windows(len(sequence) - 1, model.block_size, stride)
+        (number, *window)
+        for number, sequence in enumerate(sequences)
+        for window in windows(len(sequence) - 1, block_size, stride)
     ]
     plan.sort(key=lambda window: window[1] - window[2])  # equal lengths together: little padding
-    bits, eot_bits = np.zeros(len(sequences)), np.zeros(len(sequences))
-    rows = max(1, LOGITS // (model.vocab_size * model.block_size))
-    for at in range(0, len(plan), rows):
-        batch = plan[at : at + rows]
+    rows = max(1, TOKENS // block_size)
+    batches = [plan[at : at + rows] for at in range(part[0] * rows, len(plan), part[1] * rows)]
+
+    @torch.no_grad()  # of this thread
+    def nats(batch: list[tuple[int, int, int, int]]) -> np.ndarray:
         width = max(end - start for _, start, end, _ in batch)
         inputs = np.zeros((len(batch), width), dtype=np.int64)
-        targets = np.full((len(batch), width), -1, dtype=np.int64)  # -1: not scored
-        for row, (document, start, end, first) in enumerate(batch):
-            sequence = sequences[document]
+        targets = np.full((len(batch), width), -1, dtype=np.int64)
+        for row, (number, start, end, first) in enumerate(batch):
+            sequence = sequences[number]
             inputs[row, : end - start] = sequence[start:end]
             targets[row, first - start : end - start] = sequence[first + 1 : end + 1]
-        logits = model(torch.from_numpy(inputs).to(device))  # (B, T, V)
-        nats = F.cross_entropy(
-            logits.float().flatten(0, 1),
-            torch.from_numpy(targets).to(device).flatten(),
-            ignore_index=-1,
-            reduction="none",
-        )
-        window_bits = nats.double().view(len(batch), width).cpu().numpy() / math.log(2)
-        for row, (document, start, end, _) in enumerate(batch):
-            last = end - start
-            if end == len(sequences[document]) - 1:  # the last target is the eot
-                last -= 1
-                eot_bits[document] += window_bits[row, last]
-            bits[document] += window_bits[row, :last].sum()
+        inputs, targets = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
+        return model(inputs, targets, reduction="none").double().cpu().numpy()
+
+    with _threads(device) as each:
+        for batch, found in zip(batches, each(nats, batches), strict=True):
+            done = 0
+            for number, _, end, first in batch:
+                begin = ends[number] - len(sequences[number]) + 1  # of the sequence, among all targets
+                bits[begin + first : begin + end] = found[done : done + end - first] / math.log(2)
+                done += end - first
     model.train(was_training)
-    return bits, eot_bits
+    return bits
+
+
+@contextmanager
+def _threads(device: str) -> Iterator[Callable[[Callable, list], Iterable]]:
+    """A `map` over as many batches at a time as a CPU has threads, each of them on one.
+
+    That is as fast as one batch at a time on all of them, and a matmul's last bits depend on its threads.
+    """
+    threads = torch.get_num_threads() if device == "cpu" else 1
+    if threads == 1:
+        yield map
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(threads)
+
+
+def document_bits(bits: np.ndarray, sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Of what `score` found: bits of each document's text, and of the `eot` behind it; both float64."""
+    ends = np.cumsum([len(sequence) - 1 for sequence in sequences]) - 1
+    parts = np.split(bits, ends + 1)[:-1]
+    return np.array([part[:-1].sum() for part in parts]), bits[ends]

@@ -20,6 +20,7 @@ MAY_IMPORT = {
 # As a command, model.generate speaks text.
 EXCEPT = {"model/generate.py": {"tokenizers", "command_line"}}
 OURS = {"tokenizers", "data_prep", "model", "training", "eval", "compare", "train_ddp"} | SHARED
+OURS |= {"comparison", "expected", "jobs"}
 
 
 def imported(path: Path) -> set[str]:

@@ -20,9 +20,13 @@ from publish import sha256_file
 from tokenizers import save_tokenizer, train_tokenizer
 
 COMPARE = [sys.executable, "compare.py"]
-ROW = """tokenizer model seed vocab_size chars_per_token block_size context_chars params_total
+ROW = """tokenizer model seeds vocab_size chars_per_token block_size context_chars params_total
   params_embedding flops_per_char train_chars train_seconds test_bpc test_bpc_low test_bpc_high
-  test_bpb""".split()
+  test_bpb train_flops memory_gb train_chars_per_second generation_chars_per_second cache_bytes_per_char
+  distinguishable""".split()
+
+
+NARROW = {"gpt": {"model": {"n_layer": 1, "n_embd": 8, "preset": "modern"}}}
 
 
 def comparison_of(source: Path, out: Path) -> dict:
@@ -82,6 +86,7 @@ def test_the_folder_is_laid_out_as_documented(finished):
     run = folder / "runs" / "bpe-300" / "gpt" / "seed0"
     found = {path.name for path in run.iterdir()}
     assert found >= {"config.yaml", "metrics.jsonl", "checkpoints", "result.json", "documents.parquet"}
+    assert "token_bits.npy" in found
     assert not list(folder.rglob("*.tmp")), "a temporary file was left"
 
 
@@ -138,13 +143,14 @@ def test_results_csv_says_the_same_as_results_json(finished):
     rows = json.loads((report / "results.json").read_text())["rows"]
     with open(report / "results.csv", newline="") as file:
         table = list(csv.DictReader(file))
-    assert [{key: str(value) for key, value in row.items()} for row in rows] == table
+    assert [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows] == table
 
 
 def test_report_html_is_one_file_that_needs_no_other(finished):
     page = (finished[0] / "report" / "report.html").read_text()
-    assert page.count("data:image/svg+xml;base64,") == 4
-    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert page.count("<svg") == 6
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    assert "<title>char gpt: " in page and 'id="compare"' in page
     assert "bits per character" in page
 
 
@@ -172,7 +178,7 @@ def test_the_report_is_a_wandb_run_with_table_and_figures(finished):
     content = json.loads(table.read_text())
     column = content["columns"].index("test_bpc")
     assert [row[column] for row in content["data"]] == [row["test_bpc"] for row in rows]
-    assert len(list(run.glob("files/media/images/*.png"))) == 4
+    assert len(list(run.glob("files/media/images/*.png"))) == 6
     command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json"]
     records = subprocess.run([*command, str(*run.glob("run-*.wandb"))], capture_output=True, text=True)
     assert '"job_type":"report"' in records.stdout
@@ -258,10 +264,10 @@ def test_a_ctrl_c_loses_nothing_and_the_same_command_goes_on(tiny_source, tmp_pa
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
     assert errors == "codebook: interrupted; the same command goes on from here\n"
-    assert 5 < int(re.search(r"stopped after step (\d+) of 400", log.read_text())[1]) < 400
+    assert 5 < int(re.search(r"stopped after step (\d+), ", log.read_text())[1]) < 400
     result = compare(path)
     assert result.returncode == 0, result.stderr
-    assert log.read_text().count("step 200/400") == 1  # not trained twice
+    assert log.read_text().count("step 200, 50%") == 1  # not trained twice
 
 
 @pytest.mark.parametrize(
@@ -274,7 +280,7 @@ def test_a_ctrl_c_loses_nothing_and_the_same_command_goes_on(tiny_source, tmp_pa
         ({"context": {"chars": 400_000}}, "shorter than one context"),
         ({"context": {"chars": 30_000}}, "the test split is shorter than one context"),
         ({"corpus": {"source": "jsonl:/nowhere/*.jsonl"}}, "no .jsonl file at /nowhere"),
-        ({"budget": {}}, "budget: give exactly one of chars, tokens, flops, steps"),
+        ({"budget": {}}, "budget: give exactly one of chars, tokens, flops, steps, seconds"),
         ({"tokenizers": []}, "tokenizers is empty"),
         ({"seeds": [1, 1]}, "seeds names one twice"),
         ({"budget": {"flops": 1e9}}, "a budget in flops means nothing to a bigram model"),
@@ -282,6 +288,11 @@ def test_a_ctrl_c_loses_nothing_and_the_same_command_goes_on(tiny_source, tmp_pa
         ({"processes": 0}, "must be at least 1"),
         ({"jobs": -1}, "must be at least 1"),
         ({"models": {"a/b": {}}}, "'a/b' names a folder"),
+        ({"models": {"a": {"lr": [0.1, 0.1]}}}, "give learning rates above 0, each once"),
+        (
+            {"params": "same_total", "tokenizers": ["bpe-900"], "models": NARROW},
+            "set a larger model or params: same_body",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_earlier_results_untouched(change, finished, settings, says):
@@ -388,3 +399,103 @@ def test_published_tokenizers_stand_beside_trained_ones_and_lossy_ones_apart(tin
     assert lossy not in (report / "results.csv").read_text()
     assert results["intrinsic"][lossy]["test"]["words_one_token"] is None
     assert compare(path, "--allow_lossy", "true").stdout.count(": done") == 4
+
+
+# ---- budgets, sweeps, seeds
+
+WIDER = {
+    "tokenizers": ["char", "bpe-300"],
+    "models": {
+        "swept": {"model": {"n_layer": 1, "n_embd": 32}, "lr": [1.0e-6, 0.003]},
+        "timed": {"model": {"n_layer": 1, "n_embd": 32}, "budget": {"seconds": 1.0}},
+        "counted": {"model": {"n_layer": 1, "n_embd": 32}, "budget": {"flops": 1.0e9}},
+    },
+    "context": {"tokens": 32},
+    "params": "same_total",
+    "seeds": [0, 1],
+    "wandb": "disabled",
+}
+
+
+@pytest.fixture(scope="module")
+def wider(tiny_source, tmp_path_factory) -> tuple[Path, str]:
+    """A finished comparison of other kinds, and what it printed."""
+    folder = tmp_path_factory.mktemp("wider")
+    result = compare(write(folder / "tiny.yaml", comparison_of(tiny_source, folder) | WIDER))
+    assert result.returncode == 0, result.stderr
+    return folder / "tiny", result.stdout
+
+
+def results_of(folder: Path) -> dict:
+    return json.loads((folder / "report" / "results.json").read_text())
+
+
+def test_the_learning_rate_is_chosen_on_validation_text_for_every_tokenizer(wider):
+    folder, output = wider
+    for tokenizer in ("char", "bpe-300"):
+        assert f"{tokenizer} swept: learning rate 0.003, the best on validation text, the last of" in output
+    assert {row["lr"] for row in results_of(folder)["rows"] if row["model"] == "swept"} == {0.003}
+    left = folder / "runs" / "char" / "swept" / "lr1e-06" / "seed0"
+    assert not (left / "result.json").exists()  # the test text is never asked
+
+
+def test_rows_are_the_means_of_their_seeds(wider):
+    results = results_of(wider[0])
+    assert len(results["rows"]) == 6 and len(results["runs"]) == 12
+    for row in results["rows"]:
+        of_row = [
+            run
+            for run in results["runs"]
+            if (run["tokenizer"], run["model"]) == (row["tokenizer"], row["model"])
+        ]
+        assert [run["seed"] for run in of_row] == row["seeds"] == [0, 1]
+        assert row["test_bpc"] == pytest.approx(sum(run["test_bpc"] for run in of_row) / 2)
+        assert row["test_bpc_seed_sd"] > 0
+
+
+def test_every_recipe_keeps_its_own_budget(wider):
+    rows = results_of(wider[0])["rows"]
+    for row in rows:
+        if row["model"] == "counted":
+            assert 1e9 <= row["train_flops"] < 1.2e9
+        if row["model"] == "timed":
+            assert 1.0 <= row["train_seconds"] < 2.0
+        if row["model"] == "swept":
+            assert 15_000 <= row["train_chars"] <= 15_000 + 1.2 * 700
+
+
+def test_models_of_equal_size_pay_for_a_vocabulary_with_their_width(wider):
+    rows = {row["tokenizer"]: row for row in results_of(wider[0])["rows"] if row["model"] == "swept"}
+    assert rows["bpe-300"]["n_embd"] <= rows["char"]["n_embd"] <= 32
+    assert rows["bpe-300"]["params_total"] == pytest.approx(rows["char"]["params_total"], rel=0.2)
+
+
+def test_contexts_that_are_equal_in_tokens_are_scored_at_equal_characters_too(wider):
+    rows = results_of(wider[0])["rows"]
+    for row in rows:
+        assert row["block_size"] == 32
+        assert row["matched_context_chars"] == pytest.approx(31, rel=0.1)
+        assert row["test_bpc_matched"] == pytest.approx(row["test_bpc"], rel=0.02)
+        assert row["test_bpc_matched"] != row["test_bpc"]
+
+
+def test_a_second_call_of_sweeps_and_seeds_finds_everything_done(wider):
+    folder, _ = wider
+    before = snapshot(folder)
+    assert compare(folder.parent / "tiny.yaml").stdout.count(": done") == 12
+    assert snapshot(folder) == before
+
+
+def test_the_plan_is_printed_before_anything_runs(tiny_source, tmp_path):
+    path = write(tmp_path / "tiny.yaml", comparison_of(tiny_source, tmp_path) | WIDER)
+    result = compare(path, "--plan", "true")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert max(len(line) for line in lines if line.startswith(("char", "bpe", "tokenizer  "))) <= 82
+    (char,) = [line.split() for line in lines if line.startswith("char ") and "counted" in line]
+    block, batch, steps, params, flops, _, memory = char[2:]
+    assert (block, batch) == ("32", "22")
+    assert params.endswith("M") and float(flops) == pytest.approx(1e9, rel=0.1)
+    assert int(steps) > 0 and float(memory.removesuffix("GB")) > 0.1
+    assert "14 runs (seeds and swept learning rates counted)" in result.stdout
+    assert not (tmp_path / "tiny" / "runs").exists()

@@ -111,6 +111,26 @@ def test_two_processes_of_torchrun_do_the_same_run_as_one(train):
         assert b == pytest.approx(a, rel=1e-4)
 
 
+@pytest.mark.parametrize("launcher", [TRAIN, TORCHRUN])
+def test_a_budget_in_seconds_ends_by_the_clock_and_so_does_its_schedule(train, launcher):
+    run = train("timed", "--budget.steps", "null", "--budget.seconds", "1.5", launcher=launcher)
+    lines = read_metrics(run / "metrics.jsonl")
+    seconds = [line["train_seconds"] for line in lines]
+    assert all(a < 1.5 for a in seconds[:-1])
+    assert seconds[-1] >= 1.5
+    assert [line["progress"] for line in lines] == pytest.approx([min(1, s / 1.5) for s in seconds])
+    assert sum("val_bpc" in line for line in lines) == 3
+    assert lines[-1]["lr"] < 0.2 * max(line["lr"] for line in lines)
+    assert newest_checkpoint(run / "checkpoints")[1]["finished"]
+
+
+def test_a_finished_run_is_left_as_it_is(train):
+    run = train("run")
+    before = sha256_file(run / "metrics.jsonl")
+    train("run")
+    assert sha256_file(run / "metrics.jsonl") == before
+
+
 def test_accumulated_gradients_are_those_of_the_whole_batch(train):
     """Also when the last micro-batch is smaller, on two processes with unequal shares."""
     whole = values(train("whole"))
@@ -263,7 +283,7 @@ def test_a_loss_that_is_no_number_ends_the_run(start):
         (["--compress_gradients", "true", "--device", "cpu"], "compress_gradients needs GPUs"),
         (
             ["--budget.chars", "1000"],
-            "budget: give exactly one of chars, tokens, flops, steps, not chars and steps",
+            "budget: give exactly one of chars, tokens, flops, steps, seconds, not chars and steps",
         ),
         (["--context.chars", "100000000"], "shorter than one context"),
     ],
@@ -281,7 +301,7 @@ def test_help_explains_every_field():
     text = subprocess.run([*TRAIN, "--help"], capture_output=True, text=True, check=True).stdout
     for option in ("--data", "--context.chars", "--budget.flops", "--optimizer.beta2", "--model.kind"):
         assert option in text
-    assert "how long to train, in characters, tokens, FLOPs or steps" in text
+    assert "how long to train, in characters, tokens, FLOPs, steps or seconds" in text
 
 
 def test_wandb_offline_holds_every_value_of_the_record(train):
@@ -290,3 +310,28 @@ def test_wandb_offline_holds_every_value_of_the_record(train):
     command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(file)]
     records = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert str(values(run)[-1]["val_bpc"])[:12] in records
+
+
+def test_evaluation_on_two_processes_is_the_same_to_the_last_bit(train):
+    run = train("run")
+    evaluate = ["-m", "--", "eval.evaluate", "--run", str(run)]
+    found = []
+    alone = [sys.executable, "-m", "eval.evaluate", "--run", str(run)]
+    for command in (alone, [*TORCHRUN[:-1], *evaluate]):
+        result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.count("bits per character") == 1
+        found.append([(run / name).read_bytes() for name in ("token_bits.npy", "documents.parquet")])
+        (run / "result.json").unlink()
+    assert found[0] == found[1]
+
+
+def test_another_stride_scores_every_token_once_more_exactly(train):
+    run, found = train("run"), {}
+    for stride in ("4", "20"):
+        command = [sys.executable, "-m", "eval.evaluate", "--run", str(run), "--stride", stride]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        found[stride] = json.loads((run / "result.json").read_text())
+    assert found["4"]["stride"] == 4 and found["20"]["stride"] == 20
+    assert found["4"]["test_bpc"] == pytest.approx(found["20"]["test_bpc"], rel=0.02)
+    assert found["4"]["test_bpc"] != found["20"]["test_bpc"]

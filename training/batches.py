@@ -1,7 +1,7 @@
 """Batches as a pure function of (seed, step): nothing to save, nothing to lose."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -36,7 +36,7 @@ def make_batch(split: Split, starts: np.ndarray, block_size: int) -> tuple[torch
     return crops[:, :-1], crops[:, 1:]
 
 
-def prefetch(make: Callable[[int], Made], steps: range) -> Iterator[Made]:
+def prefetch(make: Callable[[int], Made], steps: Iterable[int]) -> Iterator[Made]:
     """`make(step)` of each step in turn, made by a thread `AHEAD` steps before it is asked for."""
     with ThreadPoolExecutor(1) as thread:
         waiting: deque[Future[Made]] = deque()

@@ -5,9 +5,12 @@ run are derived from the characters per token that its arrays measured on the tr
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+
+import torch
 
 from data_prep.arrays import Split
+from model import ModelConfig, build_model
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Budget:
     """training FLOPs: the same compute for every tokenizer"""
     steps: int | None = None
     """optimizer steps"""
+    seconds: float | None = None
+    """time in the trainer's steps: the same wall clock; the learning rate follows the clock, too"""
 
 
 def check_amount(name: str, amount: TextAmount | Budget) -> None:
@@ -54,12 +59,16 @@ def check_amount(name: str, amount: TextAmount | Budget) -> None:
 class Plan:
     """A budget worked out for one tokenizer and model."""
 
+    model: ModelConfig
+    """the model, its width fitted where the number of parameters is held equal"""
     block_size: int
     """context in tokens"""
     sequences: int
     """sequences of block_size tokens per optimizer step, over all processes"""
-    steps: int
-    """optimizer steps"""
+    steps: int | None
+    """optimizer steps; none: as many as `seconds` allow"""
+    seconds: float | None
+    """time in the steps, where that is the budget"""
     chars_per_token: float
     """characters per token of the training stream, eot counted as a token"""
 
@@ -67,6 +76,41 @@ class Plan:
     def tokens_per_step(self) -> int:
         """Tokens per optimizer step, over all processes."""
         return self.block_size * self.sequences
+
+    def parts_done(self, parts: int, steps: int, seconds: float) -> int:
+        """Of so many equal parts of the budget, how many are used up after some steps and seconds."""
+        if self.steps:
+            return min(parts, steps * parts // self.steps)
+        return min(parts, int(seconds / self.seconds * parts))
+
+    def progress(self, steps: float, seconds: float) -> float:
+        """The share of the budget that is used up, 0 to 1."""
+        return min(1.0, steps / self.steps if self.steps else seconds / self.seconds)
+
+
+def fit_width(model: ModelConfig, vocab_size: int, block_size: int, params: int) -> ModelConfig:
+    """The model with the width whose number of parameters, embedding included, comes nearest to `params`.
+
+    Raises:
+        ValueError: the narrowest has more than one and a half times as many.
+    """
+    unit = model.n_head * (2 if model.resolved().positions == "rotary" else 1)
+
+    def params_at(width: int) -> int:
+        with torch.device("meta"):
+            built = build_model(replace(model, n_embd=width), vocab_size, block_size)
+        return built.params_body() + built.params_embedding()
+
+    width = unit
+    while params_at(width + unit) <= params:
+        width += unit
+    width = min((width, width + unit), key=lambda width: abs(params_at(width) - params))
+    if params_at(width) > 1.5 * params:
+        raise ValueError(
+            f"params: a vocabulary of {vocab_size:,} has {params_at(width):,} parameters at the least width, "
+            f"{params:,} are wanted: set a larger model or params: same_body"
+        )
+    return replace(model, n_embd=width)
 
 
 def plan_block_size(context: TextAmount, train: Split) -> int:
@@ -85,18 +129,20 @@ def plan_block_size(context: TextAmount, train: Split) -> int:
 
 
 def make_plan(
-    block_size: int, batch: TextAmount, budget: Budget, train: Split, flops_per_token: float
+    model: ModelConfig, vocab_size: int, block_size: int, batch: TextAmount, budget: Budget, train: Split
 ) -> Plan:
     """Sequences per step and number of steps; steps are rounded up, so a budget is always met.
 
     Raises:
         ValueError: a budget in FLOPs for a model that multiplies nothing.
     """
+    with torch.device("meta"):
+        flops_per_token = sum(build_model(model, vocab_size, block_size).flops_per_token().values())
     chars_per_token = train.chars / train.length
     batch_tokens = batch.tokens or batch.chars / chars_per_token
     sequences = max(1, round(batch_tokens / block_size))
     tokens_per_step = sequences * block_size
-    if budget.steps:
+    if budget.steps or budget.seconds:
         steps = budget.steps
     elif budget.flops:
         if not flops_per_token:
@@ -104,4 +150,4 @@ def make_plan(
         steps = math.ceil(budget.flops / (flops_per_token * tokens_per_step))
     else:
         steps = math.ceil((budget.tokens or budget.chars / chars_per_token) / tokens_per_step)
-    return Plan(block_size, sequences, steps, chars_per_token)
+    return Plan(model, block_size, sequences, steps, budget.seconds, chars_per_token)

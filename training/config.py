@@ -4,14 +4,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import torch
 import yaml
 
 from data_prep.arrays import TokenArrays
-from model import ModelConfig, build_model
+from model import ModelConfig
 from publish import write_file
 
-from .budget import Budget, Plan, TextAmount, check_amount, make_plan, plan_block_size
+from .budget import Budget, Plan, TextAmount, check_amount, fit_width, make_plan, plan_block_size
 from .optimizer import OptimizerConfig
 
 
@@ -28,9 +27,11 @@ class TrainConfig:
     batch: TextAmount
     """text per optimizer step over all processes, in characters or tokens"""
     budget: Budget
-    """how long to train, in characters, tokens, FLOPs or steps"""
+    """how long to train, in characters, tokens, FLOPs, steps or seconds"""
     model: ModelConfig = field(default_factory=ModelConfig)
     """the model"""
+    params: int | None = None
+    """parameters in all: a gpt gets the n_embd that comes nearest (none: the one it has)"""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """AdamW and its schedule"""
     seed: int = 0
@@ -40,7 +41,7 @@ class TrainConfig:
     micro_batch: int | Literal["auto"] = "auto"
     """sequences at a time on one process; more are accumulated (auto: as many as fit into memory)"""
     compile: Literal["auto", "on", "off"] = "auto"
-    """torch.compile; auto: on a GPU, for runs of 500 steps or more"""
+    """torch.compile; auto: on a GPU, for runs of 500 steps or 5 minutes and more"""
     compress_gradients: bool = False
     """send gradients between processes in bf16: half the traffic, a little noise"""
     profile: bool = False
@@ -50,7 +51,7 @@ class TrainConfig:
     val_chars: int = 20_000
     """validate on every k-th document, so many that they hold about so many characters"""
     checkpoint_seconds: float = 20.0
-    """time between two checkpoints"""
+    """time between two checkpoints; more where one takes over half a per cent of it"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda where there is one"""
     wandb: Literal["offline", "online", "disabled"] = "offline"
@@ -76,10 +77,10 @@ class TrainConfig:
         """
         train = arrays.split("train")
         block_size = plan_block_size(self.context, train)
-        with torch.device("meta"):
-            model = build_model(self.model, arrays.vocab_size, block_size)
-        flops_per_token = sum(model.flops_per_token().values())
-        plan = make_plan(block_size, self.batch, self.budget, train, flops_per_token)
+        model = self.model
+        if self.params and model.kind == "gpt":
+            model = fit_width(model, arrays.vocab_size, block_size, self.params)
+        plan = make_plan(model, arrays.vocab_size, block_size, self.batch, self.budget, train)
         if plan.sequences < processes:
             raise ValueError(
                 f"a batch of {plan.sequences} sequences is too small for {processes} processes: "
@@ -89,7 +90,7 @@ class TrainConfig:
 
     def identity(self) -> dict:
         """What decides the run's result; a run found with another identity is not continued."""
-        keys = ("model", "context", "batch", "budget", "optimizer", "seed", "precision")
+        keys = ("model", "params", "context", "batch", "budget", "optimizer", "seed", "precision")
         more = ("micro_batch", "compress_gradients", "validations", "val_chars")
         return {key: asdict(self)[key] for key in keys + more} | {"model": asdict(self.model.resolved())}
 

@@ -80,19 +80,17 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
     return [*optimizers, torch.optim.AdamW(groups, config.lr, betas, fused=True)]
 
 
-def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
-    """The rate of step 0 <= step < steps: linear warm-up to lr, then down to lr * final_lr.
+def learning_rate(progress: float, config: OptimizerConfig) -> float:
+    """The rate at a share of the budget, 0 to 1: linear warm-up to lr, then down to lr * final_lr.
 
     `cosine` falls from there on; `wsd` (arXiv 2404.06395) stays, and falls in a line at the end.
     """
-    warmup = math.ceil(config.warmup * steps)
-    if step < warmup:
-        return config.lr * (step + 1) / warmup
+    if progress < config.warmup:
+        return config.lr * progress / config.warmup
     if config.schedule == "wsd":
-        decay = math.ceil(config.decay * steps)
-        high = min(1.0, (steps - step) / (decay + 1))
+        high = min(1.0, (1 - progress) / config.decay) if config.decay else 1.0
     else:
-        done = (step - warmup) / max(1, steps - warmup - 1)
+        done = (progress - config.warmup) / (1 - config.warmup) if config.warmup < 1 else 1.0
         high = 0.5 * (1 + math.cos(math.pi * done))
     floor = config.lr * config.final_lr
     return floor + (config.lr - floor) * high

@@ -4,6 +4,7 @@ import os
 import sys
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.distributed as dist
 
@@ -28,6 +29,14 @@ class Ranks:
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(total)
         return total.tolist()
+
+    def sum_array(self, values: np.ndarray) -> np.ndarray:
+        """A 1-d float64 array summed over all ranks; the same on every rank."""
+        if self.world_size == 1:
+            return values
+        total = torch.from_numpy(values).to(self.device)
+        dist.all_reduce(total)
+        return total.cpu().numpy()
 
     def most(self, value: float) -> float:
         """The largest of all ranks' values."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eval.statistics import RESAMPLES, bootstrap_bpc, interval
+from eval.statistics import RESAMPLES, bootstrap_bpc, interval, seed_errors
 
 
 def some_runs(documents: int = 200, runs: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -49,3 +49,30 @@ def test_the_same_data_gives_the_same_interval_in_any_memory(monkeypatch):
     assert np.array_equal(bootstrap_bpc(bits, chars), whole)
     monkeypatch.setattr("eval.statistics.CHUNK", 5000)
     assert interval(bootstrap_bpc(bits, chars))[0] == pytest.approx(interval(whole)[0], rel=1e-2)
+
+
+def test_many_documents_are_drawn_in_groups_with_the_same_interval(monkeypatch):
+    draw = np.random.default_rng(2)
+    chars = draw.integers(100, 200, size=8_000)
+    bits = chars * (2 + 0.5 * draw.standard_normal((2, 8_000)))
+    grouped = bootstrap_bpc(bits, chars)
+    monkeypatch.setattr("eval.statistics.GROUPS", 8_000)
+    monkeypatch.setattr("eval.statistics.RESAMPLES", 1_000)
+    assert grouped.std(axis=0) == pytest.approx(bootstrap_bpc(bits, chars).std(axis=0), rel=0.08)
+    assert grouped.mean(axis=0) == pytest.approx(bits.sum(axis=1) / chars.sum(), abs=1e-3)
+
+
+def test_seeds_are_a_second_level_of_the_interval():
+    """The mean of a few seeds is off by their deviation over the root of their number, pooled over rows."""
+    draw = np.random.default_rng(3)
+    covered = 0
+    for _ in range(200):
+        bpc = 2 + 0.02 * draw.standard_normal((8, 3))
+        errors = seed_errors(bpc, seed=int(draw.integers(1 << 30)))
+        low, high = interval(bpc.mean(axis=1) + errors)
+        covered += np.mean((low <= 2) & (high >= 2)) / 200
+    assert 0.90 <= covered <= 0.98
+
+
+def test_one_seed_says_nothing_of_seeds():
+    assert not seed_errors(np.array([[2.0], [2.1]])).any()

@@ -1,5 +1,6 @@
 """Sampling, from as little as one character of context."""
 
+import pytest
 import torch
 
 from model import ModelConfig, build_model
@@ -61,3 +62,30 @@ def test_a_low_temperature_takes_the_likeliest():
 def test_it_stops_at_the_end_of_the_document_but_not_at_one_in_the_prompt():
     drawn = generate(bigram_chain(), torch.tensor([[7]]), tokens=50, stop=7)
     assert drawn[0].tolist() == [7, 8, 9, 10, 0, 1, 2, 3, 4, 5, 6, 7]
+
+
+FORMS = [{"preset": preset, "attention": form} for preset in ("gpt2", "modern") for form in ("tril", "sdpa")]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form['preset']}-{form['attention']}")
+@torch.no_grad()
+def test_keys_and_values_that_are_kept_change_no_logit(form):
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(n_layer=2, n_embd=16, n_head=2, **form), V, T).eval()
+    idx = torch.randint(V, (3, T))
+    past = [[] for _ in model.blocks]
+    steps = [model(idx[:, :2], past=past), *(model(idx[:, [t]], past=past) for t in range(2, T))]
+    torch.testing.assert_close(torch.cat(steps, dim=1), model(idx), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form['preset']}-{form['attention']}")
+@torch.no_grad()
+def test_a_full_window_is_read_anew_from_its_last_half_on(form):
+    torch.manual_seed(1)
+    model = build_model(ModelConfig(n_layer=2, n_embd=16, n_head=2, **form), V, T).eval()
+    drawn = generate(model, torch.tensor([[4], [5]]), tokens=2 * T, top_k=1)
+    begin = 0
+    for end in range(1, 2 * T + 1):
+        if end - begin > T:
+            begin = end - T // 2
+        assert torch.equal(model(drawn[:, begin:end])[:, -1].argmax(dim=1), drawn[:, end])

@@ -1,10 +1,17 @@
 """Matched budgets: characters, in tokens of each tokenizer."""
 
+import itertools
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_prep.arrays import TokenArrays
-from training.budget import Budget, TextAmount, check_amount, make_plan, plan_block_size
+from model import ModelConfig, build_model
+from training.budget import Budget, Plan, TextAmount, check_amount, fit_width, make_plan, plan_block_size
 
+V = 300
+GPT = ModelConfig(n_layer=2, n_embd=32)
 SPECS = ["byte", "char", "bpe-300", "spbpe-420"]
 
 
@@ -24,31 +31,70 @@ def test_a_context_in_tokens_is_taken_as_it_is(train):
 
 def test_batch_and_budget_in_characters_are_met_to_a_sequence_and_a_step(train):
     block_size = plan_block_size(TextAmount(chars=100), train)
-    plan = make_plan(block_size, TextAmount(chars=2000), Budget(chars=50_000), train, 1.0)
+    plan = make_plan(GPT, V, block_size, TextAmount(chars=2000), Budget(chars=50_000), train)
     step = plan.tokens_per_step * plan.chars_per_token
     assert step == pytest.approx(2000, abs=block_size * plan.chars_per_token / 2)
     assert 50_000 <= plan.steps * step < 50_000 + step
 
 
 def test_a_budget_in_flops_is_met_to_a_step(train):
-    plan = make_plan(20, TextAmount(tokens=200), Budget(flops=1e9), train, flops_per_token=1000.0)
-    assert 1e9 <= plan.steps * plan.tokens_per_step * 1000 < 1e9 + 200 * 1000
+    plan = make_plan(GPT, V, 20, TextAmount(tokens=200), Budget(flops=1e9), train)
+    step = plan.tokens_per_step * sum(build_model(GPT, V, 20).flops_per_token().values())
+    assert 1e9 <= plan.steps * step < 1e9 + step
 
 
 def test_budgets_in_tokens_and_steps(train):
-    assert make_plan(20, TextAmount(tokens=200), Budget(tokens=1001), train, 1.0).steps == 6
-    assert make_plan(20, TextAmount(tokens=200), Budget(steps=7), train, 1.0).steps == 7
+    assert make_plan(GPT, V, 20, TextAmount(tokens=200), Budget(tokens=1001), train).steps == 6
+    assert make_plan(GPT, V, 20, TextAmount(tokens=200), Budget(steps=7), train).steps == 7
 
 
 def test_characters_seen_count_the_end_of_text_as_a_token_without_characters(train):
-    plan = make_plan(20, TextAmount(tokens=200), Budget(steps=1), train, 1.0)
+    plan = make_plan(GPT, V, 20, TextAmount(tokens=200), Budget(steps=1), train)
     assert plan.chars_per_token * train.length == pytest.approx(train.chars)
     assert train.length == train.tokens + train.documents + 1
 
 
 def test_a_bigram_model_has_no_budget_in_flops(train):
     with pytest.raises(ValueError, match="flops"):
-        make_plan(20, TextAmount(tokens=200), Budget(flops=1e9), train, flops_per_token=0.0)
+        make_plan(ModelConfig(kind="bigram"), V, 20, TextAmount(tokens=200), Budget(flops=1e9), train)
+
+
+def test_a_budget_in_seconds_leaves_the_number_of_steps_open(train):
+    plan = make_plan(GPT, V, 20, TextAmount(tokens=200), Budget(seconds=8), train)
+    assert plan.steps is None
+    assert plan.progress(1000, 2.0) == 0.25
+    assert plan.progress(1000, 9.0) == 1.0
+    assert [plan.parts_done(4, 1000, seconds) for seconds in (0, 1.9, 2, 7.9, 8, 9)] == [0, 0, 1, 3, 4, 4]
+
+
+@given(st.integers(1, 10_000), st.integers(1, 300))
+def test_equal_parts_of_the_steps_end_in_order_and_the_last_one_with_the_last_step(steps, parts):
+    plan = Plan(GPT, 8, 1, steps, None, 1.0)
+    done = [plan.parts_done(parts, step, 0.0) for step in range(steps + 1)]
+    assert done == sorted(done)
+    assert done[0] == 0
+    assert [done[-2] < parts, done[-1]] == [True, parts]
+    assert max(b - a for a, b in itertools.pairwise(done)) <= -(-parts // steps)
+
+
+@pytest.mark.parametrize("preset", ["gpt2", "modern"])
+def test_the_same_number_of_parameters_in_all_shrinks_the_body_of_a_larger_vocabulary(preset):
+    model = ModelConfig(n_layer=4, n_embd=128, preset=preset)
+    wanted = build_model(model, 257, 64)
+    wanted = wanted.params_body() + wanted.params_embedding()
+    widths = []
+    for vocab_size in (257, 1000, 4000, 16_000):
+        fitted = fit_width(model, vocab_size, 64, wanted)
+        found = build_model(fitted, vocab_size, 64)
+        assert found.params_body() + found.params_embedding() == pytest.approx(wanted, rel=0.1)
+        widths.append(fitted.n_embd)
+    assert widths[0] == 128
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_a_vocabulary_that_no_width_makes_room_for_is_refused():
+    with pytest.raises(ValueError, match=r"a vocabulary of 200,000 has .* set a larger model"):
+        fit_width(ModelConfig(n_head=4, n_embd=32), 200_000, 64, 60_000)
 
 
 def test_a_context_longer_than_the_training_text_is_refused(train):

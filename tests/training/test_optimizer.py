@@ -13,25 +13,26 @@ CONFIG = OptimizerConfig(lr=0.01, warmup=0.1, final_lr=0.2)
 
 
 def test_the_rate_rises_in_a_line_stays_below_lr_and_ends_at_its_share():
-    rates = [learning_rate(step, 100, CONFIG) for step in range(100)]
-    assert rates[:10] == pytest.approx([0.001 * i for i in range(1, 11)])
-    assert max(rates) == rates[9] == rates[10] == pytest.approx(0.01)
+    rates = [learning_rate(i / 100, CONFIG) for i in range(101)]
+    assert rates[:11] == pytest.approx([0.001 * i for i in range(11)])
+    assert max(rates) == rates[10] == pytest.approx(0.01)
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] == pytest.approx(0.002)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3])
-def test_a_run_of_very_few_steps_has_rates_too(steps):
-    assert all(0 < learning_rate(step, steps, CONFIG) <= 0.01 for step in range(steps))
+@pytest.mark.parametrize("warmup", [0.0, 1.0])
+@pytest.mark.parametrize("schedule", ["cosine", "wsd"])
+def test_without_a_warm_up_and_without_anything_else_there_is_a_rate_too(schedule, warmup):
+    config = OptimizerConfig(lr=0.01, schedule=schedule, warmup=warmup, decay=1 - warmup)
+    assert all(0 < learning_rate(progress, config) < 0.01001 for progress in (0.01, 0.5, 1.0))
 
 
 def test_wsd_stays_and_falls_in_a_line_at_the_end():
     config = OptimizerConfig(lr=0.01, schedule="wsd", warmup=0.1, decay=0.4, final_lr=0.2)
-    rates = [learning_rate(step, 100, config) for step in range(100)]
-    assert rates[9:60] == pytest.approx([0.01] * 51)
-    falls = [high - low for high, low in itertools.pairwise(rates[59:])]
-    assert falls == pytest.approx([falls[0]] * 40)
-    assert 0.002 < rates[-1] < 0.0023
+    rates = [learning_rate(i / 100, config) for i in range(101)]
+    assert rates[10:61] == pytest.approx([0.01] * 51)
+    falls = [high - low for high, low in itertools.pairwise(rates[60:])]
+    assert falls == pytest.approx([0.008 / 40] * 40)
 
 
 MATRICES = {

@@ -1,0 +1,63 @@
+"""The answer in three sentences."""
+
+import numpy as np
+
+from eval.recommend import growth_sentences, recommend, sentences
+
+SIZES = [512, 1024, 2048, 4096, 8192]
+
+
+def made_up(best: dict[str, float], seeds: int = 3) -> tuple[dict, dict, np.ndarray]:
+    """A comparison of a ladder of bpe, and `char`: for each model log2 of the best size."""
+    budgets = {model: {"chars": 100 * 4**i, "flops": None} for i, model in enumerate(best)}
+    comparison = {"models": {model: {"lr": None, "budget": budget} for model, budget in budgets.items()}}
+    rows = [
+        {"tokenizer": name, "model": model, "vocab_size": size, "test_bpc": bpc, "kind": "gpt"}
+        for model, at in best.items()
+        for name, size, bpc in [
+            *((f"bpe-{size}", size, 2 + 0.01 * (np.log2(size) - at) ** 2) for size in SIZES),
+            ("char", 258, 2.5),
+        ]
+    ]
+    rows.sort(key=lambda row: row["test_bpc"])
+    for row in rows:
+        ahead = min(other["test_bpc"] for other in rows if other["model"] == row["model"])
+        row |= {"test_bpc_low": row["test_bpc"] - 0.1, "test_bpc_high": row["test_bpc"] + 0.1}
+        row |= {"seeds": list(range(seeds)), "test_documents": 50}
+        row["distinguishable"] = row["test_bpc"] - ahead > 0.005
+    noise = 0.001 * np.random.default_rng(0).standard_normal((2000, len(rows)))
+    return comparison, {"rows": rows}, np.array([row["test_bpc"] for row in rows]) + noise
+
+
+def test_three_sentences_say_what_is_best_which_size_and_how_certain():
+    answer = recommend(*made_up({"gpt": 10.6}))
+    (entry,) = answer["models"]
+    best, size, certain = sentences(entry)
+    assert best.startswith("bpe-2048 (vocabulary 2,048) needs the fewest bits: 2.002 per character")
+    assert "for bpe 1,5" in size and entry["ladders"]["bpe"]["where"] == "inside"
+    assert certain == (
+        "Intervals cover the choice of text and 3 seeds; not distinguishable from the best: bpe-1024."
+    )
+
+
+def test_a_minimum_outside_the_ladder_says_where_to_look():
+    (entry,) = recommend(*made_up({"gpt": 15.0}))["models"]
+    assert "outside the ladder: its largest rung 8,192 is the best, try larger ones" in sentences(entry)[1]
+
+
+def test_growth_of_the_best_size_is_a_factor_with_its_interval():
+    answer = recommend(*made_up({"small": 10.0, "large": 11.0}))
+    (entry,) = answer["growth"]
+    assert (entry["from"], entry["to"], entry["budget_factor"]) == ("small", "large", 4)
+    assert 1.8 < entry["size_factor_low"] < 2 < entry["size_factor_high"] < 2.2
+    (line,) = growth_sentences(answer)
+    assert "4 times the budget, the best size of bpe becomes 2.0" in line
+
+
+def test_without_three_sizes_nothing_is_said_of_others():
+    comparison, results, samples = made_up({"gpt": 10.6}, seeds=1)
+    keep = [i for i, row in enumerate(results["rows"]) if row["vocab_size"] in (258, 512, 2048)]
+    results["rows"] = [results["rows"][i] for i in keep]
+    (entry,) = recommend(comparison, results, samples[:, keep])["models"]
+    assert sentences(entry)[1].startswith("No family has three sizes")
+    assert "text, not the one seed" in sentences(entry)[2]
