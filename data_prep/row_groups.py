@@ -102,7 +102,7 @@ def encode_all(
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def _begin(parent: int, *arguments: object) -> None:

@@ -51,7 +51,7 @@ class TrainConfig:
     val_chars: int = 20_000
     """validate on every k-th document, so many that they hold about so many characters"""
     checkpoint_seconds: float = 20.0
-    """time between two checkpoints; more where one takes over half a per cent of it"""
+    """time between two checkpoints; more where one takes over a quarter of a per cent of it"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda where there is one"""
     wandb: Literal["offline", "online", "disabled"] = "offline"

@@ -4,6 +4,7 @@ import ctypes
 import re
 import sys
 import time
+from pathlib import Path
 
 import torch
 
@@ -74,8 +75,12 @@ def keep_freed_memory() -> None:
 
 def peak_memory(device: str) -> float:
     """Bytes that this process has taken at most: of the GPU's memory, or of the machine's."""
-    if device == "cpu":
-        import resource
+    if device != "cpu":
+        return float(torch.cuda.max_memory_allocated(device))
+    import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0  # KiB on Linux
-    return float(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "darwin":
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    # Not ru_maxrss, which begins with what the process that started this one had taken
+    status = Path("/proc/self/status").read_text()
+    return float(re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[1]) * 1024

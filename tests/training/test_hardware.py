@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from training.hardware import peak_flops, peak_memory
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -53,6 +56,17 @@ def test_the_peak_of_a_cpu_is_measured():
     peak, source = peak_flops("cpu", "fp32")
     assert peak > 1e8
     assert "measured" in source
+
+
+def test_peak_memory_is_of_this_process_alone_not_of_the_one_that_started_it():
+    code = "from training.hardware import peak_memory; print(peak_memory('cpu'))"
+    parent = (
+        "import subprocess, sys; held = b'x' * 2_000_000_000\n"
+        "subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
+    )
+    command = [sys.executable, "-c", parent, code]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert 50_000_000 < float(printed) < 1_500_000_000
 
 
 def test_peak_memory_is_in_bytes():
