@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from .ladder import family
 
@@ -201,6 +202,9 @@ def _pareto(rows: list[Row], titles: dict[str, str]) -> Figure:
         axes.plot(*zip(*front, strict=True), color=INK, linewidth=1, drawstyle="steps-post", zorder=1)
         if min(map(cost, shown)) > 0:
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(label)
     panels[0].set_ylabel("test bits per character")
     for name, members in _families(shown).items():

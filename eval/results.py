@@ -97,10 +97,23 @@ def make_row(runs: list[Run]) -> dict:
     return row
 
 
-def collect_results(folder: Path) -> tuple[dict, np.ndarray]:
-    """The content of results.json, rows by bits per character, best first; and their bootstrap samples.
+def _ranked(groups: list[list[Run]]) -> list[list[Run]]:
+    """The rows' runs, those of a model together: the best model first, and the best of each first."""
 
-    The samples are (resamples, rows) float64, in the order of the rows. Every row says how far it is behind
+    def mean_bpc(group: list[Run]) -> float:
+        return float(np.mean([run.result["test_bpc"] for run in group]))
+
+    by_model: dict[str, list[list[Run]]] = {}
+    for group in sorted(groups, key=mean_bpc):
+        by_model.setdefault(group[0].model, []).append(group)  # a model comes in where its best one does
+    return [group for of_model in by_model.values() for group in of_model]
+
+
+def collect_results(folder: Path) -> tuple[dict, np.ndarray]:
+    """The content of results.json, rows by model and bits per character; and their bootstrap samples.
+
+    The rows of a model stand together, the model with the best one first. The samples are (resamples, rows)
+    float64, in the order of the rows. Every row says how far it is behind
     the best of its model, with the interval of that paired difference. Rows of tokenizers that lose text
     stand apart, in `lossy_rows`, and are not ranked.
 
@@ -124,7 +137,7 @@ def collect_results(folder: Path) -> tuple[dict, np.ndarray]:
         raise ValueError(
             f"{folder}: every tokenizer loses text, so there is nothing to rank: add one that does not"
         )
-    groups.sort(key=lambda group: np.mean([run.result["test_bpc"] for run in group]))
+    groups = _ranked(groups)
     rows = [make_row(group) for group in groups]
     samples = bootstrap_bpc(
         np.array([np.mean([run.bits for run in g], axis=0) for g in groups]), runs[0].chars
