@@ -1,4 +1,4 @@
-"""About 100 MB of real text in ten languages, for measurements: documentation that Debian packages carry.
+"""About 110 MB of real text for measurements, from Debian packages: documentation in ten languages, and code.
 
     python -m benchmarks.debian_corpus --out out/debian
 
@@ -21,15 +21,15 @@ from command_line import run_command
 from publish import write_file
 
 TRANSLATED = "de es fr it ja pl ru uk zh".split()
-DOMAINS = {"linux-doc-6.1": "kernel", "python3.11-doc": "python", "perl-doc": "perl"} | {
-    package: "manual"
-    for package in ("manpages", "manpages-dev", *(f"manpages-{code}" for code in TRANSLATED))
-}
+DOMAINS = {"linux-doc-6.1": "kernel", "python3.11-doc": "python", "perl-doc": "perl"}
+DOMAINS |= {"libpython3.11-stdlib": "code", "linux-libc-dev": "code"}  # Python, and C headers
+DOMAINS |= dict.fromkeys(["manpages", "manpages-dev", *(f"manpages-{code}" for code in TRANSLATED)], "manual")
 FILES = {
     "kernel": r"\.txt(\.gz)?$",
     "python": r"\.txt(\.gz)?$",
     "perl": r"(?<!perlcn|perljp|perlko|perltw)\.pod(\.gz)?$",  # these four are not in English
     "manual": r"^usr/share/man/.*\.gz$",
+    "code": r"\.(py|h)$",
 }
 # The folder that says a file's language, of manual pages and of the kernel's documentation: man/de, but not
 # man/man1; translations/zh_CN. Files in a folder of another language (zh_TW, ko_KR) are left out.
@@ -52,8 +52,11 @@ def download(folder: Path) -> dict[str, Path]:
     return {file.name.partition("_")[0]: file for file in folder.glob("*.deb")}
 
 
-def documents(package: str, tree: Path) -> Iterator[dict[str, str]]:
-    """The texts of a package that is unpacked in `tree`, by path: `id`, `text`, `language` and `domain`."""
+def documents(package: str, tree: Path) -> Iterator[dict[str, str | None]]:
+    """The texts of a package that is unpacked in `tree`, by path: `id`, `text`, `language` and `domain`.
+
+    The language of code is None.
+    """
     domain = DOMAINS[package]
     files = {p.relative_to(tree).as_posix(): p for p in tree.rglob("*") if p.is_file() and not p.is_symlink()}
     for path, file in sorted(files.items()):
@@ -61,6 +64,7 @@ def documents(package: str, tree: Path) -> Iterator[dict[str, str]]:
         language = LANGUAGES.get(folder[1]) if folder else "en"
         if not language or not re.search(FILES[domain], path):
             continue
+        language = None if domain == "code" else language
         content = file.read_bytes()
         try:
             text = (gzip.decompress(content) if path.endswith(".gz") else content).decode()
@@ -97,8 +101,8 @@ def main(arguments: Arguments) -> None:
                 if digest not in seen:
                     seen.add(digest)
                     lines.append(json.dumps(document, ensure_ascii=False).encode() + b"\n")
-                    count[document["language"]] += 1
-                    size[document["language"]] += len(text)
+                    count[document["language"] or "code"] += 1
+                    size[document["language"] or "code"] += len(text)
     write_file(target, b"".join(lines))
     for language, total in [*size.most_common(), ("all", size.total())]:
         texts = count[language] or count.total()
@@ -106,4 +110,6 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "About 100 MB of real text in ten languages, from Debian's packages.")
+    run_command(
+        main, Arguments, "About 110 MB of real text in ten languages, and code, from Debian's packages."
+    )
