@@ -77,13 +77,14 @@ def draw_figures(
         "learning_curves": (
             _learning_curves([(row, metrics) for row, metrics in curves if row in few]),
             f"Bits per character {of} on the same part of the validation split while training with the first "
-            "seed, against characters of text seen; hollow markers are smaller vocabularies of a family.",
+            "seed, against characters of text seen, for the best tokenizer of each family.",
         ),
         "where_the_bits_go": (
             _where({name: where[name] for name in names if name in where}, few),
-            f"Bits per character {of} with the first seed on parts of the test split, a token's bits spread "
-            "evenly over its bytes: by the characters before a token that its window holds, by the kind of "
-            "character, and by how often in a million words the training split has the word.",
+            f"Bits per character {of} with the first seed on parts of the test split, for the best tokenizer "
+            "of each family, a token's bits spread evenly over its bytes: by the characters before a token "
+            "that its window holds, by the kind of character, and by how often in a million words the "
+            "training split has the word.",
         ),
     }
     for name, (figure, _) in figures.items():
@@ -107,9 +108,7 @@ def main_rows(rows: list[Row]) -> list[Row]:
 
 
 def _few(rows: list[Row]) -> list[Row]:
-    """All rows, best first, or where they are many the best of each family."""
-    if len(rows) <= MANY:
-        return rows
+    """The best of each family, so that a colour is one of them; the best first."""
     best: dict[str, Row] = {}
     for row in rows:
         best.setdefault(family(row["tokenizer"]), row)
@@ -249,7 +248,6 @@ def _learning_curves(curves: list[tuple[Row, list[dict]]]) -> Figure:
     figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
     for row, metrics in sorted(curves, key=lambda pair: pair[0]["test_bpc"]):
         colour, marker, dash = _style(row)
-        sizes = [r["vocab_size"] for r, _ in curves if family(r["tokenizer"]) == family(row["tokenizer"])]
         axes.plot(
             [line["chars"] for line in metrics],
             [line["val_bpc"] for line in metrics],
@@ -257,7 +255,6 @@ def _learning_curves(curves: list[tuple[Row, list[dict]]]) -> Figure:
             marker=marker,
             markersize=4,
             linestyle=dash,
-            markerfacecolor=colour if row["vocab_size"] == max(sizes) else "none",
             label=row["tokenizer"],
         )
     axes.set_xlabel("characters of text seen")
