@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from .statistics import interval
+from .statistics import LEVEL, interval
 
 AROUND = 3  # rungs on each side of the lowest that are fitted; farther ones bend the curve otherwise
 ENOUGH_FOR_CUBIC = 5  # rungs; it goes through four exactly
@@ -23,10 +23,16 @@ class Minimum:
     """lower end of its 95 % interval; the smallest rung if it lies below"""
     size_high: float
     """upper end of its 95 % interval; the largest rung if it lies above"""
-    rung: int
+    open_low: bool
+    """whether that is the smallest rung, so that the best size may be smaller yet"""
+    open_high: bool
+    """whether that is the largest rung, so that the best size may be larger yet"""
+    nearest: int
     """the measured size that is nearest"""
-    where: Literal["inside", "below", "above"]
-    """whether the fit has its minimum inside the ladder, or falls towards the end of it"""
+    rung: int
+    """the measured size to take: the nearest that is not distinguishable from the best measured"""
+    where: Literal["inside", "below", "above", "flat"]
+    """whether the fit has its minimum inside the ladder, or falls towards an end; flat: all are alike"""
 
 
 def family(tokenizer: str) -> str:
@@ -57,7 +63,7 @@ def minima(sizes: np.ndarray, bpc: np.ndarray, samples: np.ndarray) -> tuple[flo
     middle = x[fitted].mean()
     square, slope, _ = np.polyfit(x[fitted] - middle, np.vstack([bpc, samples])[:, fitted].T, 2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        at = np.where(square > 0, middle - slope / (2 * square), -np.sign(slope) * np.inf)
+        at = np.where(square > 0, middle - slope / (2 * square), np.copysign(np.inf, -slope))
     found = float(at[0]) if x[0] <= at[0] <= x[-1] else float(np.copysign(np.inf, at[0] - middle))
     parabola = cubic = np.clip(at[1:], x[0], x[-1])
     if len(x[fitted]) >= ENOUGH_FOR_CUBIC:
@@ -67,16 +73,39 @@ def minima(sizes: np.ndarray, bpc: np.ndarray, samples: np.ndarray) -> tuple[flo
     return found, np.concatenate([parabola, cubic])
 
 
+def at_ends(x: np.ndarray, resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which minima of samples lie at the smallest rung, and which at the largest: they may lie beyond it.
+
+    `x` is log2 of the sizes, `resampled` what `minima` returns of the samples.
+    """
+    return resampled <= x[0], resampled >= x[-1]
+
+
+def open_end(outside: np.ndarray) -> bool:
+    """Whether so many samples lie outside that an end of their 95 % interval does."""
+    return bool(outside.mean() > (1 - LEVEL) / 2)
+
+
 def find_minimum(sizes: np.ndarray, bpc: np.ndarray, samples: np.ndarray) -> Minimum:
     """The minimum of a ladder; arguments and errors as for `minima`, sizes in rising order."""
     x = np.log2(sizes)
     at, resampled = minima(sizes, bpc, samples)
     low, high = interval(resampled)
+    below, above = at_ends(x, resampled)
+    where = "inside" if np.isfinite(at) else "below" if at < 0 else "above"
+    if np.ptp(bpc) == 0:  # rounding would decide
+        at, where = -np.inf, "flat"
+        low, high, below, above = x[0], x[-1], np.True_, np.True_
     clipped = float(np.clip(at, x[0], x[-1]))
+    away = np.abs(x - clipped)
+    worse, _ = interval(samples - samples[:, [np.argmin(bpc)]])
     return Minimum(
         size=2**clipped,
         size_low=float(2**low),
         size_high=float(2**high),
-        rung=int(sizes[np.argmin(np.abs(x - clipped))]),
-        where="inside" if np.isfinite(at) else "below" if at < 0 else "above",
+        open_low=open_end(below),
+        open_high=open_end(above),
+        nearest=int(sizes[np.argmin(away)]),
+        rung=int(sizes[np.argmin(np.where(worse > 0, np.inf, away))]),
+        where=where,
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from command_line import run_command
 
-from .ladder import family, find_minimum, minima
+from .ladder import at_ends, family, find_minimum, minima, open_end
 from .results import collect_results, read_comparison
 from .statistics import interval
 
@@ -80,25 +80,42 @@ def _growth(comparison: dict, rows: list[dict], samples: np.ndarray) -> list[dic
             continue
         here, there = _ladders(rows, small), _ladders(rows, large)
         for name in here.keys() & there.keys():
-            ends = []
-            for index in (here[name], there[name]):
-                sizes, bpc, resampled = _ladder(rows, samples, index)
-                at, sampled = minima(sizes, bpc, resampled)
-                ends.append(np.clip([at, *sampled], *np.log2(sizes[[0, -1]])))
-            factor = 2 ** (ends[1] - ends[0])
-            low, high = interval(factor[1:])
-            found.append(
-                {
-                    "family": name,
-                    "from": small,
-                    "to": large,
-                    "budget_factor": theirs["budget"][unit] / ours["budget"][unit],
-                    "size_factor": float(factor[0]),
-                    "size_factor_low": float(low),
-                    "size_factor_high": float(high),
-                }
-            )
+            pair = [_ladder(rows, samples, index) for index in (here[name], there[name])]
+            growth = {
+                "family": name,
+                "from": small,
+                "to": large,
+                "budget_factor": theirs["budget"][unit] / ours["budget"][unit],
+            }
+            found.append(growth | _size_factor(*pair, (small, large)))
     return sorted(found, key=lambda entry: (entry["from"], entry["to"], entry["family"]))
+
+
+def _size_factor(here: tuple, there: tuple, models: tuple[str, str]) -> dict:
+    """By which factor the best size of the second ladder is larger, where both have one.
+
+    A minimum at an end of its ladder may lie beyond it, and the factor beyond the one that is computed.
+    """
+    outside = [
+        model
+        for model, ladder in zip(models, (here, there), strict=True)
+        if find_minimum(*ladder).where != "inside"
+    ]
+    if outside:
+        keys = ("size_factor", "size_factor_low", "size_factor_high", "open_low", "open_high")
+        return {"outside": outside, **dict.fromkeys(keys)}
+    (first, firsts), (second, seconds) = minima(*here), minima(*there)
+    low, high = interval(2 ** (seconds - firsts))
+    first_below, first_above = at_ends(np.log2(here[0]), firsts)
+    second_below, second_above = at_ends(np.log2(there[0]), seconds)
+    return {
+        "outside": [],
+        "size_factor": float(2 ** (second - first)),
+        "size_factor_low": float(low),
+        "size_factor_high": float(high),
+        "open_low": open_end(first_above | second_below),
+        "open_high": open_end(first_below | second_above),
+    }
 
 
 def sentences(entry: dict) -> list[str]:
@@ -126,20 +143,40 @@ def sentences(entry: dict) -> list[str]:
 
 
 def _size(ladder: dict) -> str:
-    if ladder["where"] != "inside":
-        end, word = ("smallest", "smaller") if ladder["where"] == "below" else ("largest", "larger")
-        return f"outside the ladder: its {end} rung {ladder['rung']:,} is the best, try {word} ones"
-    return f"{ladder['size']:,.0f} ({ladder['size_low']:,.0f} to {ladder['size_high']:,.0f})"
+    """Where the best size lies, and which of the measured ones to take."""
+    size, rung, nearest = f"{ladder['size']:,.0f}", ladder["rung"], ladder["nearest"]
+    if ladder["where"] == "flat":
+        return "any of those tried, which are alike"
+    at = {
+        "inside": size,
+        "below": f"below {size}, the smallest tried",
+        "above": f"beyond {size}, the largest tried",
+    }[ladder["where"]]
+    tried = f"of those tried {rung:,}"
+    if rung != nearest:
+        tried += f", as {nearest:,} is nearer but distinguishably worse"
+    return f"{at} ({_span(ladder, 'size', ',.0f')}; {tried})"
+
+
+def _span(found: dict, key: str, form: str) -> str:
+    """An interval; where an end of it is the end of a ladder, it may lie farther out."""
+    low, high = format(found[f"{key}_low"], form), format(found[f"{key}_high"], form)
+    ends = [f"{low}{' or less' * found['open_low']}", f"{high}{' or more' * found['open_high']}"]
+    return " to ".join(ends[1:] if ends[0] == high else ends[:1] if ends[1] == low else ends)
 
 
 def growth_sentences(answer: dict) -> list[str]:
     """A sentence for each family and pair of budgets."""
-    return [
-        f"From {entry['from']} to {entry['to']}, {entry['budget_factor']:.3g} times the budget, the best "
-        f"size of {entry['family']} becomes {entry['size_factor']:.2f} times as large (95 % interval "
-        f"{entry['size_factor_low']:.2f} to {entry['size_factor_high']:.2f})."
-        for entry in answer["growth"]
-    ]
+    found = []
+    for entry in answer["growth"]:
+        line = f"From {entry['from']} to {entry['to']}, {entry['budget_factor']:.3g} times the budget, "
+        if entry["outside"]:
+            line += f"the growth of {entry['family']} is not known: its ladder does not hold the best size "
+            found.append(line + f"under {' and '.join(entry['outside'])}.")
+        else:
+            line += f"the best size of {entry['family']} becomes {entry['size_factor']:.2f} times as large "
+            found.append(line + f"(95 % interval {_span(entry, 'size_factor', '.2f')}).")
+    return found
 
 
 @dataclass(frozen=True)
