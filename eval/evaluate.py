@@ -26,6 +26,7 @@ from training.ranks import join, leave
 from training.tracking import read_metrics
 
 from .generation import measure_generation
+from .protocol import window_stride
 
 FORMAT = 3
 
@@ -79,7 +80,8 @@ def evaluate_run(
     if not found or not plan or not found[1]["finished"]:
         raise ValueError(f"{run} is not a finished run: train it with train_ddp.py")
     checkpoint, state = found
-    stride = stride or max(1, plan["block_size"] // 2)
+    if stride is None:
+        stride = window_stride(plan["block_size"])
     if result := finished_result(run, stride, context_chars):
         return result
     config = yaml.safe_load((run / "config.yaml").read_text())
@@ -100,7 +102,7 @@ def evaluate_run(
     bits, eot_bits = document_bits(token_bits, sequences)
     chars, sizes = test.document_chars(), test.document_bytes()
     matched = {}
-    if context_chars:
+    if context_chars is not None:
         block_size = min(plan["block_size"], max(1, round(context_chars / test.chars_per_token)))
         again = score_test(max(1, round(stride * block_size / plan["block_size"])), block_size)
         matched["test_bpc_matched"] = float(document_bits(again, sequences)[0].sum() / chars.sum())
@@ -178,6 +180,11 @@ class Arguments:
     """score once more, in windows of about so many characters (none: in windows of the block size alone)"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda where there is one"""
+
+    def __post_init__(self) -> None:
+        for name in ("stride", "context_chars"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"{name} is {value}: it must be at least 1")
 
 
 def main(arguments: Arguments) -> int:

@@ -152,10 +152,12 @@ def _size(ladder: dict) -> str:
         "below": f"below {size}, the smallest tried",
         "above": f"beyond {size}, the largest tried",
     }[ladder["where"]]
-    tried = f"of those tried {rung:,}"
+    known = _span(ladder, "size", ",.0f")
     if rung != nearest:
-        tried += f", as {nearest:,} is nearer but distinguishably worse"
-    return f"{at} ({_span(ladder, 'size', ',.0f')}; {tried})"
+        known += f"; of those tried {rung:,}, as {nearest:,} is nearer but distinguishably worse"
+    elif ladder["where"] == "inside":
+        known += f"; of those tried {rung:,}"
+    return f"{at} ({known})"
 
 
 def _span(found: dict, key: str, form: str) -> str:

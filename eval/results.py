@@ -11,6 +11,7 @@ import yaml
 
 from publish import read_json
 
+from .protocol import matched_context, window_stride
 from .statistics import bootstrap_bpc, interval, seed_errors
 from .sweep import run_folders
 
@@ -42,8 +43,10 @@ def read_comparison(folder: Path) -> dict:
     return yaml.safe_load(path.read_text())
 
 
-def read_run(comparison: dict, tokenizer: str, model: str, folder: Path) -> Run:
-    """An evaluated run that is what the comparison asks for.
+def read_run(
+    comparison: dict, tokenizer: str, model: str, folder: Path, context_chars: int | None = None
+) -> Run:
+    """An evaluated run that is what the comparison asks for; `context_chars` as `matched_context` has it.
 
     Raises:
         ValueError: it is not evaluated, or of other options than the comparison's.
@@ -59,6 +62,16 @@ def read_run(comparison: dict, tokenizer: str, model: str, folder: Path) -> Run:
         wanted["optimizer"] = {**recipe["optimizer"], "lr": identity["optimizer"]["lr"]}
     if differs := [key for key in wanted if identity[key] != wanted[key]]:
         raise ValueError(f"{folder} was trained with another {', '.join(differs)} than comparison.yaml says")
+    protocol = {
+        "stride": window_stride(result["block_size"], comparison["overlap"]),
+        "context_chars": context_chars,
+    }
+    for key, value in protocol.items():
+        if result["made_from"][key] != value:
+            raise ValueError(
+                f"{folder} was evaluated with {key} {result['made_from'][key]}, not {value} as the "
+                "comparison says: run compare.py"
+            )
     table = pyarrow.parquet.read_table(folder / "documents.parquet")
     bits, chars = table.column("bits").to_numpy(), table.column("chars").to_numpy()
     if not math.isclose(bits.sum() / chars.sum(), result["test_bpc"]):
@@ -113,17 +126,18 @@ def collect_results(folder: Path) -> tuple[dict, np.ndarray]:
     """The content of results.json, rows by model and bits per character; and their bootstrap samples.
 
     The rows of a model stand together, the model with the best one first. The samples are (resamples, rows)
-    float64, in the order of the rows. Every row says how far it is behind
-    the best of its model, with the interval of that paired difference. Rows of tokenizers that lose text
-    stand apart, in `lossy_rows`, and are not ranked.
+    float64, in the order of the rows. Every row says how far it is behind the best of its model, with the
+    interval of that paired difference. Rows of tokenizers that lose text stand apart, in `lossy_rows`, and
+    are not ranked.
 
     Raises:
-        ValueError: a run that is not evaluated, is of other options than the comparison's, or scored other
-            text than the rest; or there is no tokenizer that keeps the text.
+        ValueError: a run that is not evaluated, is of other options than the comparison's or evaluated with
+            others, or scored other text than the rest; or there is no tokenizer that keeps the text.
     """
     comparison = read_comparison(folder)
+    context_chars = matched_context(comparison, folder)
     runs = [
-        read_run(comparison, tokenizer, model, run)
+        read_run(comparison, tokenizer, model, run, context_chars)
         for tokenizer, model, _, run in run_folders(comparison, folder)
     ]
     check_same_text(runs)
@@ -142,11 +156,11 @@ def collect_results(folder: Path) -> tuple[dict, np.ndarray]:
     samples = bootstrap_bpc(
         np.array([np.mean([run.bits for run in g], axis=0) for g in groups]), runs[0].chars
     )
-    for model in comparison["models"]:
+    for number, model in enumerate(comparison["models"]):
         of_model = [i for i, row in enumerate(rows) if row["model"] == model]
         if of_model:
             bpc = np.array([[run.result["test_bpc"] for run in groups[i]] for i in of_model])
-            samples[:, of_model] += seed_errors(bpc)
+            samples[:, of_model] += seed_errors(bpc, seed=number + 1)  # each model's seeds err by themselves
             _compare_with_best([rows[i] for i in of_model], samples[:, of_model])
     return {
         "comparison": folder.name,

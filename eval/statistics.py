@@ -40,7 +40,7 @@ def seed_errors(bpc: np.ndarray, seed: int = 1) -> np.ndarray:
     `bpc` is (rows, seeds), of one model. A residual is a seed's distance from its row's mean, times
     sqrt(k / (k - 1)), as k seeds share their mean; the errors are means of k residuals drawn from those
     of all rows, since few seeds say little of one row alone (Davison & Hinkley 1997, section 3.2). With one
-    seed nothing is known, and all are 0.
+    seed nothing is known, and all are 0. Rows of another model want another `seed`, or they err alike.
     """
     rows, seeds = bpc.shape
     if seeds == 1:
