@@ -2,7 +2,8 @@
 
 Bits per character count the one segmentation that the tokenizer makes. The text's own probability is the sum
 over all token sequences that spell it (Cao & Rimell 2021, arXiv 2109.02550), so the tokenizer's ambiguity
-makes the count too high, by what is estimated here.
+makes the count too high, by what is estimated here. The estimate is kept as the run's `marginal.json`, from
+where the report has it.
 """
 
 import math
@@ -18,8 +19,11 @@ from data_prep.arrays import TokenArrays
 from data_prep.corpus import Corpus
 from model import load_model
 from model.scoring import document_bits, score
+from publish import write_json
 from tokenizers import Tokenizer, load_tokenizer
 from training.checkpoint import newest_checkpoint
+
+from .ambiguity import FILE
 
 CANONICAL = 1.0  # nats by which the proposal prefers a token of the tokenizer's own segmentation
 
@@ -90,14 +94,15 @@ def marginal_gain(
     samples: int = 32,
     seed: int = 0,
     device: str = "cpu",
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """By how many bits per character the tokenizer's own segmentation overstates the texts'.
 
     `counts` says how often the training text has each token, 1-d (V). Each text's own segmentation counts
     exactly; the others are estimated by importance sampling from a
     `Lattice` without it, which is unbiased for the probability. Returns `bits_per_char` (at least 0), its
-    standard error over texts `bits_per_char_se`, `texts`, `chars`, and `other_share`, the mean share of draws
-    that were another segmentation. The logarithm of an estimate is low on average: so is the gain.
+    standard error over texts `bits_per_char_se` (None: of one text there is none), `texts`, `chars`, and
+    `other_share`, the mean share of draws that were another segmentation. The logarithm of an estimate is
+    low on average: so is the gain.
     """
     table = tokenizer.token_bytes()
     by_bytes = {content: token for token, content in enumerate(table) if content}
@@ -123,10 +128,13 @@ def marginal_gain(
         others.append(len(log_weights) / samples)
     chars = np.array([len(text) for text in texts])
     rate = sum(gains) / chars.sum()
-    spread = np.std(np.array(gains) - rate * chars, ddof=1) if len(texts) > 1 else math.nan
+    error = None
+    if len(texts) > 1:
+        spread = np.std(np.array(gains) - rate * chars, ddof=1)
+        error = float(spread * math.sqrt(len(texts)) / chars.sum())
     return {
         "bits_per_char": float(rate),
-        "bits_per_char_se": float(spread * math.sqrt(len(texts)) / chars.sum()),
+        "bits_per_char_se": error,
         "texts": len(texts),
         "chars": int(chars.sum()),
         "other_share": float(np.mean(others)),
@@ -166,21 +174,46 @@ class Arguments:
             raise ValueError("texts, chars and samples must be at least 1")
 
 
+def estimate(arguments: Arguments) -> dict:
+    """Estimate, write `marginal.json` into the run's folder, and return its content.
+
+    Raises:
+        ValueError: the run has no checkpoint; or its arrays, its tokenizer or the corpus are not those it was
+            trained on.
+    """
+    run = arguments.run
+    found = newest_checkpoint(run / "checkpoints")
+    if not found:
+        raise ValueError(f"{run} holds no checkpoint: train it with train_ddp.py")
+    checkpoint, state = found
+    identity = state["identity"]
+    data = Path(yaml.safe_load((run / "config.yaml").read_text())["data"])
+    arrays, corpus = TokenArrays(data), Corpus(arguments.corpus)
+    tokenizer = load_tokenizer(data / "tokenizer")
+    if not arrays.fingerprints.items() <= identity.items():
+        raise ValueError(f"{data} was made again after {run} was trained: train it again")
+    if corpus.fingerprint != identity["corpus_fingerprint"]:
+        raise ValueError(f"{arguments.corpus} is not the corpus that {run} was trained on")
+    if tokenizer.fingerprint != identity["tokenizer_fingerprint"]:
+        raise ValueError(f"{data / 'tokenizer'} is not the one {run} was trained with")
+    texts = excerpts(corpus, arguments.texts, arguments.chars)
+    model = load_model(checkpoint / "model.safetensors")
+    gain = marginal_gain(model, tokenizer, token_counts(arrays), texts, arguments.samples)
+    asked = {key: getattr(arguments, key) for key in ("texts", "chars", "samples")}
+    result = {"made_from": {"checkpoint": state["files"], **asked}, "tokenizer": tokenizer.spec, **gain}
+    write_json(run / FILE, result)
+    return result
+
+
 def main(arguments: Arguments) -> None:
     """Estimate and print."""
-    found = newest_checkpoint(arguments.run / "checkpoints")
-    if not found:
-        raise ValueError(f"{arguments.run} holds no checkpoint: train it with train_ddp.py")
-    config = yaml.safe_load((arguments.run / "config.yaml").read_text())
-    tokenizer = load_tokenizer(Path(config["data"]) / "tokenizer")
-    texts = excerpts(Corpus(arguments.corpus), arguments.texts, arguments.chars)
-    counts = token_counts(TokenArrays(Path(config["data"])))
-    model = load_model(found[0] / "model.safetensors")
-    gain = marginal_gain(model, tokenizer, counts, texts, arguments.samples)
+    gain = estimate(arguments)
+    error = gain["bits_per_char_se"]
     print(
-        f"{tokenizer.spec}: other segmentations are worth {gain['bits_per_char']:.5f} bits per character\n"
-        f"(standard error {gain['bits_per_char_se']:.5f}), over {gain['chars']:,} characters of "
-        f"{gain['texts']} texts; {gain['other_share']:.0%} of the draws were another one"
+        f"{gain['tokenizer']}: other segmentations are worth {gain['bits_per_char']:.5f} bits per character\n"
+        f"(standard error {'unknown, of one text' if error is None else format(error, '.5f')}), over "
+        f"{gain['chars']:,} characters of {gain['texts']} texts; {gain['other_share']:.0%} of the draws were "
+        "another one"
     )
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from publish import read_json
 
+from .ambiguity import read_ambiguity
 from .protocol import matched_context, window_stride
 from .statistics import bootstrap_bpc, interval, seed_errors
 from .sweep import run_folders
@@ -95,7 +96,7 @@ def check_same_text(runs: list[Run]) -> None:
 
 
 def make_row(runs: list[Run]) -> dict:
-    """The row of a tokenizer and a model: the mean of every number over its seeds."""
+    """The row of a tokenizer and a model: the mean of every number over its seeds; and its ambiguity."""
     results = [run.result for run in runs]
     row = {"tokenizer": runs[0].tokenizer, "model": runs[0].model}
     for key, value in results[0].items():
@@ -107,7 +108,7 @@ def make_row(runs: list[Run]) -> dict:
     row["seeds"] = [result["seed"] for result in results]
     bpc = [result["test_bpc"] for result in results]
     row["test_bpc_seed_sd"] = float(np.std(bpc, ddof=1)) if len(bpc) > 1 else None
-    return row
+    return row | read_ambiguity([(run.folder, run.result["made_from"]["checkpoint"]) for run in runs])
 
 
 def _ranked(groups: list[list[Run]]) -> list[list[Run]]:

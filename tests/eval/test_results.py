@@ -40,7 +40,12 @@ def write_run(run: Path, tokenizer: str, seed: int, bits: np.ndarray) -> None:
     run.mkdir(parents=True)
     identity = AMOUNTS | {key: RECIPE[key] for key in ("model", "params", "budget", "optimizer")}
     result = {
-        "made_from": {"identity": identity, "stride": BLOCK // 2, "context_chars": None},
+        "made_from": {
+            "identity": identity,
+            "stride": BLOCK // 2,
+            "context_chars": None,
+            "checkpoint": {"model.safetensors": f"{tokenizer} {seed}"},
+        },
         "tokenizer": tokenizer,
         "seed": seed,
         "block_size": BLOCK,
@@ -90,3 +95,20 @@ def test_the_seeds_of_one_model_err_apart_from_those_of_another(folder):
     assert difference.std() == pytest.approx(np.sqrt(2) * spread[0], rel=0.05)
     _, again = collect_results(folder)
     assert np.array_equal(again, samples)
+
+
+def test_a_row_has_the_ambiguity_that_was_estimated_of_its_present_checkpoint(folder):
+    def estimated(tokenizer: str, seed: int, checkpoint: str) -> None:
+        asked = {"texts": 5, "chars": 90, "samples": 32}
+        found = {"made_from": {"checkpoint": {"model.safetensors": checkpoint}, **asked}}
+        found |= {"bits_per_char": 0.02, "bits_per_char_se": 0.001, "texts": 4, "chars": 300}
+        (folder / "runs" / tokenizer / "one" / f"seed{seed}" / "marginal.json").write_text(json.dumps(found))
+
+    estimated("byte", 1, "byte 1")
+    estimated("char", 0, "an earlier one")
+    rows = {(row["tokenizer"], row["model"]): row for row in collect_results(folder)[0]["rows"]}
+    assert rows["byte", "one"]["ambiguity_bits_per_char"] == 0.02
+    assert rows["byte", "one"]["ambiguity_bits_per_char_se"] == 0.001
+    assert rows["byte", "one"]["ambiguity_of"] == "300 characters of 4 texts, 32 draws each"
+    for other in (("byte", "other"), ("char", "one")):
+        assert rows[other]["ambiguity_bits_per_char"] is rows[other]["ambiguity_of"] is None
