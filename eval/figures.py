@@ -1,5 +1,6 @@
 """The figures of a report, each as SVG and PNG."""
 
+import html
 import math
 import re
 from pathlib import Path
@@ -55,7 +56,7 @@ def draw_figures(
         "bpc_by_vocabulary": (
             _bpc_by_vocabulary(rows, titles),
             "Bits per character on the test split against vocabulary size, lower is better. Bars are 95 % "
-            "intervals; each panel is one model with its budget.",
+            "intervals; each panel is one model with its budget, and has a scale of its own.",
         ),
         "pareto": (
             _pareto(rows, titles),
@@ -98,7 +99,7 @@ def draw_figures(
 
 
 def _titled(found: re.Match, titles: dict[str, str]) -> str:
-    return f'<g class="point"><title>{titles[found[1]]}</title>'
+    return f'<g class="point"><title>{html.escape(titles[found[1]])}</title>'
 
 
 def main_rows(rows: list[Row]) -> list[Row]:
@@ -194,11 +195,8 @@ def _pareto(rows: list[Row], titles: dict[str, str]) -> Figure:
         for row in shown:
             says = f"{row['test_bpc']:.4f} bits per character, {cost(row):.3g} {label}"
             _point(axes, row, cost(row), row["test_bpc"], says, titles, fill=row["model"] == best)
-        front: list[tuple[float, float]] = []
-        for at, bpc in sorted((cost(row), row["test_bpc"]) for row in shown):
-            if not front or bpc < front[-1][1]:
-                front.append((at, bpc))
-        axes.plot(*zip(*front, strict=True), color=INK, linewidth=1, drawstyle="steps-post", zorder=1)
+        corners = pareto_front([(cost(row), row["test_bpc"]) for row in shown])
+        axes.plot(*zip(*corners, strict=True), color=INK, linewidth=1, drawstyle="steps-post", zorder=1)
         if min(map(cost, shown)) > 0:
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -211,6 +209,20 @@ def _pareto(rows: list[Row], titles: dict[str, str]) -> Figure:
         panels[1].plot([], [], marker, color=colour, label=name)
     panels[1].legend()
     return figure
+
+
+def pareto_front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Those of the points (cost, bits per character) that no other beats at both, cheapest first.
+
+    Before them stands the place above the cheapest, behind them the one at the right of the best, so that
+    there is a line to see also where one point beats all.
+    """
+    front: list[tuple[float, float]] = []
+    for cost, bpc in sorted(points):
+        if not front or bpc < front[-1][1]:
+            front.append((cost, bpc))
+    highest, farthest = max(bpc for _, bpc in points), max(cost for cost, _ in points)
+    return [(front[0][0], highest), *front, (farthest, front[-1][1])]
 
 
 def _chars_per_token(rows: list[Row], titles: dict[str, str]) -> Figure:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from .tables import code
+
 Intrinsic = dict[str, dict[str, dict]]  # spec to split to metrics
 
 
@@ -57,7 +59,7 @@ def report_section(intrinsic: Intrinsic) -> str:
     parts = ["## Tokenizers", "On the test split, without any model."]
     for columns in (LENGTH, USE):
         rows = [
-            [f"`{spec}`", *(_number(form)(found[key]) for key, form in columns.values())]
+            [code(spec), *(_number(form)(found[key]) for key, form in columns.values())]
             for spec, found in test.items()
         ]
         parts.append(_table(["tokenizer", *columns], rows))
@@ -72,11 +74,11 @@ def _group_tables(test: dict[str, dict], column: str) -> list[str]:
     groups = sorted((first := next(iter(by_spec.values()))), key=lambda value: -first[value]["chars"])
     if not groups:
         return []
-    heading = [column, "characters", *(f"`{spec}`" for spec in test)]
+    heading = [column, "characters", *map(code, test)]
 
     def rows(key: str, form: str) -> list[list[str]]:
         return [
-            [_code(value), f"{first[value]['chars']:,}"]
+            [code(value), f"{first[value]['chars']:,}"]
             + [_number(form)(found[value][key]) for found in by_spec.values()]
             for value in groups
         ]
@@ -103,9 +105,3 @@ def _left_out(intrinsic: Intrinsic, split: str) -> list[str]:
 def _table(heading: list[str], rows: list[list[str]]) -> str:
     lines = [heading, ["---", *["---:"] * (len(heading) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _code(value: str) -> str:
-    """Any text as code in a cell of a Markdown table: nothing in it is markup."""
-    plain = " ".join(value.split()).replace("`", "'").replace("|", "¦")
-    return f"`{plain}`" if plain else '""'

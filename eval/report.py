@@ -6,7 +6,9 @@ report.html is report.md rendered, with the figures inside and a section that co
 file, readable without a network.
 """
 
+import html
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +21,12 @@ from publish import new_folder
 from tokenizers import folder_name, load_tokenizer
 from training.tracking import read_metrics
 
-from . import tables
+from . import protocol, tables
+from .ambiguity import distances
 from .figures import draw_figures, main_rows
 from .intrinsic import measure_tokenizers
 from .intrinsic_tables import report_section
-from .page import html
+from .page import make_page
 from .passages import choose_passages
 from .recommend import growth_sentences, recommend, sentences
 from .results import collect_results, read_comparison
@@ -62,7 +65,8 @@ def make_report(folder: Path) -> dict:
         captions = draw_figures(rows, curves, results["where"], report / "figures")
         page = _markdown(results, comparison, captions)
         (report / "report.md").write_text(page)
-        (report / "report.html").write_text(html(page, folder.name, report, passages))
+        about = compared(rows, comparison, passages["names"])
+        (report / "report.html").write_text(make_page(page, folder.name, report, passages, about))
     return results
 
 
@@ -94,18 +98,31 @@ def answer(results: dict) -> list[str]:
     return lines + growth_sentences(results["recommendation"])
 
 
-def _parts(where: dict[str, dict]) -> str:
-    """Where the bits go by group of documents, as tables; the other parts are a figure."""
+def compared(rows: list[dict], comparison: dict, names: list[str]) -> str:
+    """Of which tokenizers, model and seed the passages are that can be compared."""
+    main = main_rows(rows)
+    some = f"the best {len(names)} of {len(main)}" if len(names) < len(main) else f"{len(names)}"
+    return (
+        f"To choose from are {some} tokenizers, under {main[0]['model']} with the first seed. "
+        f"{protocol.in_words(comparison)}"
+    )
+
+
+def where_tables(where: dict[str, dict], about: str) -> str:
+    """Where the bits go by group of documents, as Markdown tables; the other parts are a figure.
+
+    `where` has what `where_bits_go` found by tokenizer; `about` ends "Bits per character by language, ".
+    """
     questions = list(next(iter(where.values())))[3:]
     found = []
     for question in questions:
         answers = list(next(iter(where.values()))[question])
-        lines = [f"| tokenizer | {' | '.join(f'`{answer}`' for answer in answers)} |"]
+        lines = [f"| tokenizer | {' | '.join(map(tables.code, answers))} |"]
         lines.append("|---|" + "---:|" * len(answers))
         for name, parts in where.items():
             cells = [f"{parts[question][answer]['bpc']:.3f}" for answer in answers]
-            lines.append(f"| `{name}` | {' | '.join(cells)} |")
-        found.append(f"Bits per character by {question}.\n\n" + "\n".join(lines))
+            lines.append(f"| {tables.code(name)} | {' | '.join(cells)} |")
+        found.append(f"Bits per character by {question}, {about}\n\n" + "\n".join(lines))
     return "\n\n".join(found)
 
 
@@ -114,7 +131,8 @@ def _lossy(rows: list[dict]) -> str:
     if not rows:
         return ""
     lines = [
-        f"| {row['tokenizer']} | {row['model']} | {row['lossy_documents']:,} | {row['test_bpc']:.4f} |"
+        f"| {tables.code(row['tokenizer'])} | {row['model']} | {row['lossy_documents']:,} "
+        f"| {row['test_bpc']:.4f} |"
         for row in rows
     ]
     return "\n".join(
@@ -132,9 +150,10 @@ def _markdown(results: dict, comparison: dict, captions: dict[str, str]) -> str:
     rows, corpus = results["rows"], results["corpus"]
     best = main_rows(rows)[0]
     overlap = comparison["overlap"]
-    said = "\n\n".join(answer(results))
+    said, ambiguity = (_plain(lines) for lines in (answer(results), distances(rows)))
+    about = protocol.in_words(comparison)
     figures = "\n\n".join(
-        f"![{name.replace('_', ' ')}](figures/{name}.svg)\n\n*{caption}*"
+        f"![{name.replace('_', ' ')}](figures/{name}.svg)\n\n*{caption} {about}*"
         for name, caption in captions.items()
     )
     return f"""# {results["comparison"]}: the trade-off between vocabulary size and sequence length
@@ -142,12 +161,14 @@ def _markdown(results: dict, comparison: dict, captions: dict[str, str]) -> str:
 {said}
 
 {tables.as_markdown(rows, tables.columns_of(rows))}
+
+{ambiguity}
 {_lossy(results["lossy_rows"])}
 ## Figures
 
 {figures}
 
-{_parts(results["where"])}
+{where_tables(results["where"], f"of {best['model']} with the first seed. {about}")}
 
 ## What length costs
 
@@ -168,16 +189,18 @@ the machine did. FLOPs and memory are those of training; the cache is what gener
   source text. Every token is scored once; documents are scored alone; the end of a document is not
   counted.
 - **Context**: windows of the block size move on by {1 - overlap:.0%} of it, so that all but the first tokens
-  of a document see at least {overlap:.0%} of a block before them. For {best["tokenizer"]} that is a window
-  of {best["block_size"]} tokens, {best["context_chars"]:.0f} characters on average.
-- **Matched**: context {_amount(comparison["context"])}, batch {_amount(comparison["batch"])} a step,
-  budget {_budgets(comparison)}. {PARAMS[comparison["params"]]} Precision of training {best["precision"]}, of
-  scoring fp32.
+  of a document see at least {overlap:.0%} of a block before them. For
+  {tables.code(best["tokenizer"])} that is a window of {best["block_size"]} tokens,
+  {best["context_chars"]:.0f} characters on average.
+- **Matched**: context {protocol.amount(comparison["context"])}, batch
+  {protocol.amount(comparison["batch"])} a step, budget {protocol.budgets(comparison)}.
+  {PARAMS[comparison["params"]]} Precision of training {best["precision"]}, of scoring fp32.
 - **Learning rates**: {_rates(comparison, rows)}
 - **Intervals**: 95 %, bootstrap over test documents, 10,000 resamples, the same for all rows; "behind the
   best" is paired, against the best row of the same model. {_seeds(comparison)}
 - **The best size** of a family is the minimum of a parabola through bits per character over log V (Hoffmann
-  et al. 2022; Tao et al. 2024), its interval that of parabolas and cubics through the resamples.
+  et al. 2022; Tao et al. 2024), its interval that of parabolas and cubics through the resamples; "or
+  less" and "or more" say that it reaches the end of the sizes tried.
 - **FLOPs** are those of training (forward and backward) per character, matrix multiplications only; a
   query of causal attention counts the (T+1)/2 keys that it sees on average.
 - **Tokenizers**: the end of a document is neither token nor type. A part of a character is a token whose
@@ -195,12 +218,9 @@ PARAMS = {
 }
 
 
-def _budgets(comparison: dict) -> str:
-    """The budget, or each model's where they have their own."""
-    found = {name: _amount(recipe["budget"]) for name, recipe in comparison["models"].items()}
-    if len(set(found.values())) == 1:
-        return next(iter(found.values()))
-    return "; ".join(f"{name}: {amount}" for name, amount in found.items())
+def _plain(lines: list[str]) -> str:
+    """Paragraphs in which nothing is markup, such as the path of a tokenizer."""
+    return html.escape("\n\n".join(re.sub(r"([\\`*_])", r"\\\1", line) for line in lines), quote=False)
 
 
 def _rates(comparison: dict, rows: list[dict]) -> str:
@@ -215,7 +235,7 @@ def _rates(comparison: dict, rows: list[dict]) -> str:
         found.append(
             f"{name} the best on validation text of {tried}, with the first seed: {', '.join(chosen)}"
         )
-    return "; ".join(found) + "."
+    return _plain(["; ".join(found) + "."])
 
 
 def _seeds(comparison: dict) -> str:
@@ -226,12 +246,6 @@ def _seeds(comparison: dict) -> str:
         f"Numbers are means of {seeds} seeds, and intervals cover seeds as a second level: what a mean is "
         "off by is drawn from the deviations of the seeds of all rows of a model."
     )
-
-
-def _amount(amount: dict) -> str:
-    ((unit, value),) = [(unit, value) for unit, value in amount.items() if value is not None]
-    names = {"chars": "characters", "flops": "FLOPs"}
-    return f"{value:,.0f} {names.get(unit, unit)}"
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
         else "–"
     ),
     "characters per token": lambda r: f"{r['chars_per_token']:.3f}",
-    "context, tokens": lambda r: f"{r['block_size']}",
-    "context, characters": lambda r: f"{r['context_chars']:.0f}",
-    "parameters": lambda r: f"{r['params_total'] / 1e6:.2f} M",
-    "of them embedding": lambda r: f"{r['params_embedding'] / 1e6:.2f} M",
-    "characters seen": lambda r: f"{r['train_chars'] / 1e6:.2f} M",
+    "context, tokens (characters)": lambda r: f"{r['block_size']} ({r['context_chars']:.0f})",
+    "parameters, M (embedding)": lambda r: (
+        f"{r['params_total'] / 1e6:.2f} ({r['params_embedding'] / 1e6:.2f})"
+    ),
+    "characters seen, M": lambda r: f"{r['train_chars'] / 1e6:.2f}",
     "bits per byte": lambda r: f"{r['test_bpb']:.4f}",
 }
 COSTS: dict[str, Callable[[Row], str]] = {
@@ -68,7 +68,16 @@ def columns_of(rows: list[Row]) -> dict[str, Callable[[Row], str]]:
         columns["sd of seeds"] = lambda r: f"{r['test_bpc_seed_sd']:.4f}"
     if "test_bpc_matched" in rows[0]:
         columns["bits per character, equal context"] = lambda r: f"{r['test_bpc_matched']:.4f}"
+    if any(row["ambiguity_of"] for row in rows):
+        columns["ambiguity, bits/char (s.e.)"] = _ambiguity
     return columns
+
+
+def _ambiguity(row: Row) -> str:
+    if row["ambiguity_of"] is None:
+        return "–"
+    error = row["ambiguity_bits_per_char_se"]
+    return f"{row['ambiguity_bits_per_char']:.4f} ({'–' if error is None else format(error, '.4f')})"
 
 
 def as_markdown(rows: list[Row], columns: dict[str, Callable[[Row], str]]) -> str:
@@ -77,8 +86,16 @@ def as_markdown(rows: list[Row], columns: dict[str, Callable[[Row], str]]) -> st
         "| " + " | ".join(columns) + " |",
         "|" + "|".join("---" if name in WORDS else "---:" for name in columns) + "|",
     ]
-    lines += ["| " + " | ".join(show(row) for show in columns.values()) + " |" for row in rows]
+    for row in rows:
+        cells = {name: show(row) for name, show in columns.items()} | {"tokenizer": code(row["tokenizer"])}
+        lines.append("| " + " | ".join(cells.values()) + " |")
     return "\n".join(lines)
+
+
+def code(value: str) -> str:
+    """Any text as code in a cell of a Markdown table: nothing in it is markup."""
+    plain = " ".join(value.split()).replace("`", "'").replace("|", "¦")
+    return f"`{plain}`" if plain else '""'
 
 
 def as_latex(rows: list[Row]) -> str:

@@ -126,8 +126,9 @@ def context_seen(split: Split, token_chars: np.ndarray, block_size: int, stride:
 def where_bits_go(
     text: TestText, split: Split, bits: np.ndarray, token: np.ndarray, block_size: int, stride: int
 ) -> dict[str, dict[str, dict]]:
-    """For every question and answer its `chars`, `bits` and `bpc`; of each question they add up to the whole.
+    """For every question and answer its `chars`, `bits` and `bpc`.
 
+    Those of a question add up to the whole, but for documents without an answer, such as a language.
     `bits` and `token` are what `character_bits` found.
     """
     token_chars = np.bincount(token, minlength=split.tokens)

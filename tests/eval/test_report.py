@@ -1,7 +1,11 @@
 """The sentences and the tables of a report."""
 
-from eval.report import answer
-from eval.tables import as_latex, terminal
+import pytest
+
+from eval.ambiguity import distances
+from eval.protocol import in_words
+from eval.report import answer, compared, where_tables
+from eval.tables import as_latex, as_markdown, code, columns_of, terminal
 
 
 def row(tokenizer: str, bpc: float, behind: tuple[float, float, float], **more: object) -> dict:
@@ -22,6 +26,9 @@ def row(tokenizer: str, bpc: float, behind: tuple[float, float, float], **more: 
         "behind_best_low": behind[1],
         "behind_best_high": behind[2],
         "test_documents": 50,
+        "ambiguity_bits_per_char": None,
+        "ambiguity_bits_per_char_se": None,
+        "ambiguity_of": None,
         **more,
     }
 
@@ -84,3 +91,83 @@ def test_latex_says_what_latex_would_take_for_its_own():
     text = as_latex([row("sentencepiece:a_b%.model", 2.0, (0, 0, 0), **figures)])
     assert r"sentencepiece:a\_b\%.model & gpt & 512 & 2.0000" in text
     assert text.count(r"\\") == 2
+
+
+def ambiguous(row: dict, bits: float, error: float | None, of: str = "8 texts") -> dict:
+    found = {"ambiguity_bits_per_char": bits, "ambiguity_bits_per_char_se": error, "ambiguity_of": of}
+    return row | found
+
+
+def test_how_much_of_a_distance_is_ambiguity_is_said_with_its_error():
+    best = ambiguous(BEST, 0.017, 0.003)
+    other = ambiguous(row("bpe-4096", 2.063, (0.063, 0.05, 0.07)), 0.030, 0.004)
+    (line,) = distances([best, other])
+    assert line == (
+        "bpe-4096 (gpt) is 0.063 bits per character behind bpe-512; 0.013 of them, 21% (standard error 8%), "
+        "are ambiguity, estimated on 8 texts."
+    )
+    assert "standard error unknown" in distances([best, ambiguous(other, 0.030, None)])[0]
+    (line,) = distances([best, ambiguous(other, 0.010, 0.004)])
+    assert "; none are ambiguity, of which it has 0.007 less (standard error 0.005), estimated" in line
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        row("char", 2.2, (0.2, 0.15, 0.25)),
+        ambiguous(row("char", 2.2, (0.2, 0.15, 0.25)), 0.03, 0.004, "9 texts"),
+        ambiguous(row("char", 2.01, (0.01, -0.02, 0.04)), 0.03, 0.004),
+    ],
+    ids=["not estimated", "on other texts", "not distinguishable"],
+)
+def test_nothing_is_said_of_ambiguity_where_nothing_can_be(other):
+    assert distances([ambiguous(BEST, 0.017, 0.003), other]) == []
+
+
+def test_the_table_has_ambiguity_where_it_was_estimated():
+    estimated = ambiguous(row("char", 2.2, (0.2, 0.15, 0.25)), 0.03, 0.004)
+    assert "ambiguity, bits/char (s.e.)" not in columns_of([BEST])
+    show = columns_of([BEST, estimated])["ambiguity, bits/char (s.e.)"]
+    assert [show(BEST), show(estimated)] == ["–", "0.0300 (0.0040)"]
+
+
+def comparison(**more: object) -> dict:
+    """What a caption needs to know of a comparison."""
+    budget = {"chars": 1_200_000, "flops": None}
+    plain = {"context": {"chars": 128, "tokens": None}, "overlap": 0.5, "seeds": [0, 1, 2]}
+    return plain | {"models": {"gpt": {"budget": budget}}} | more
+
+
+def test_a_caption_says_the_protocol():
+    said = "Context 128 characters, window overlap 50 %, 3 seeds, budget 1,200,000 characters."
+    assert in_words(comparison()) == said
+    models = {"a": {"budget": {"chars": 500}}, "b": {"budget": {"flops": 4e11}}}
+    context = {"chars": None, "tokens": 32}
+    assert in_words(comparison(models=models, seeds=[0], overlap=0.75, context=context)) == (
+        "Context 32 tokens, window overlap 75 %, 1 seed, budget a: 500 characters; b: 4e+11 FLOPs."
+    )
+
+
+def test_passages_say_which_tokenizers_model_and_seed_they_are_of():
+    rows = [row(f"bpe-{size}", 2.0, (0, 0, 0)) for size in range(500, 510)]
+    names = [row["tokenizer"] for row in rows]
+    some, whole = (compared(rows, comparison(), names[:count]) for count in (8, 10))
+    of = "under gpt with the first seed. Context 128 characters, "
+    assert some.startswith(f"To choose from are the best 8 of 10 tokenizers, {of}")
+    assert whole.startswith(f"To choose from are 10 tokenizers, {of}")
+
+
+def test_no_name_breaks_a_table():
+    columns = {"tokenizer": lambda r: r["tokenizer"], "model": lambda r: r["model"]}
+    table = as_markdown([row("sentencepiece:a|b_`c`_<d>.model", 2.0, (0, 0, 0))], columns)
+    assert table.splitlines()[-1] == "| `sentencepiece:a¦b_'c'_<d>.model` | gpt |"
+    assert code("") == '""'
+
+
+def test_no_language_breaks_a_table():
+    groups = {"a|b`": {"bpc": 2.0}, "de": {"bpc": 3.0}}
+    where = {"byte": {"context": {}, "kind": {}, "frequency": {}, "language": groups}}
+    title, _, head, line, body = where_tables(where, "of gpt. Context.").splitlines()
+    assert title == "Bits per character by language, of gpt. Context."
+    assert head == "| tokenizer | `a¦b'` | `de` |"
+    assert (line, body) == ("|---|---:|---:|", "| `byte` | 2.000 | 3.000 |")
