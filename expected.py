@@ -12,8 +12,9 @@ from comparison import Comparison
 from data_prep.arrays import TokenArrays
 from jobs import ROOT, Job, run_jobs
 from model import build_model
-from training.budget import Budget
+from training.budget import Budget, Plan
 from training.config import TrainConfig
+from training.ranks import pick_device
 from training.tracking import read_metrics
 
 PROBE_STEPS = 6
@@ -26,7 +27,9 @@ def print_plan(comparison: Comparison, at_once: int) -> None:
     """
     runs = comparison.first_runs()
     with tempfile.TemporaryDirectory() as scratch:
-        probes = [probe(run, Path(scratch) / str(number)) for number, run in enumerate(runs)]
+        probes = [
+            probe(run, Path(scratch) / str(number), comparison.processes) for number, run in enumerate(runs)
+        ]
         jobs = [probe_job(comparison, run) for run in probes]
         print(f"timing {PROBE_STEPS} steps of {len(jobs)} runs, {at_once} at a time", flush=True)
         run_jobs(jobs, at_once, comparison.processes)
@@ -66,9 +69,19 @@ def run_model(comparison: Comparison, run: TrainConfig) -> str:
     return run.out.relative_to(comparison.folder / "runs").parts[1]
 
 
-def probe(run: TrainConfig, out: Path) -> TrainConfig:
-    """The same run, for a few steps, somewhere else."""
-    return replace(run, out=out, budget=Budget(steps=PROBE_STEPS), validations=1, wandb="disabled")
+def probe(run: TrainConfig, out: Path, processes: int) -> TrainConfig:
+    """The same run, for a few steps, somewhere else; compiled if the whole run would be."""
+    compiles = run.compile
+    if compiles == "auto":
+        plan = run.plan(TokenArrays(run.data), processes)
+        compiles = "on" if worth_compiling(plan, pick_device(run.device)) else "off"
+    few = Budget(steps=PROBE_STEPS)
+    return replace(run, out=out, budget=few, validations=1, wandb="disabled", compile=compiles)
+
+
+def worth_compiling(plan: Plan, device: str) -> bool:
+    """Whether the trainer compiles such a run where it is left to it: `compile: auto` of `TrainConfig`."""
+    return device != "cpu" and ((plan.steps or 0) >= 500 or (plan.seconds or 0) >= 300)
 
 
 def probe_job(comparison: Comparison, run: TrainConfig) -> Job:
