@@ -112,13 +112,16 @@ def make_row(runs: list[Run]) -> dict:
 
 
 def _ranked(groups: list[list[Run]]) -> list[list[Run]]:
-    """The rows' runs, those of a model together: the best model first, and the best of each first."""
+    """The rows' runs, those of a model together: the best model first, and the best of each first.
 
-    def mean_bpc(group: list[Run]) -> float:
-        return float(np.mean([run.result["test_bpc"] for run in group]))
+    Equal ones, such as `byte` and `char` on plain ASCII, stand by name, in whatever order they were listed.
+    """
+
+    def bpc_and_name(group: list[Run]) -> tuple[float, str]:
+        return float(np.mean([run.result["test_bpc"] for run in group])), group[0].tokenizer
 
     by_model: dict[str, list[list[Run]]] = {}
-    for group in sorted(groups, key=mean_bpc):
+    for group in sorted(groups, key=bpc_and_name):
         by_model.setdefault(group[0].model, []).append(group)  # a model comes in where its best one does
     return [group for of_model in by_model.values() for group in of_model]
 

@@ -466,10 +466,16 @@ def test_every_recipe_keeps_its_own_budget(wider):
             assert 15_000 <= row["train_chars"] <= 15_000 + 1.2 * 700
 
 
-def test_models_of_equal_size_pay_for_a_vocabulary_with_their_width(wider):
-    rows = {row["tokenizer"]: row for row in results_of(wider[0])["rows"] if row["model"] == "swept"}
-    assert rows["bpe-300"]["n_embd"] <= rows["char"]["n_embd"] <= 32
-    assert rows["bpe-300"]["params_total"] == pytest.approx(rows["char"]["params_total"], rel=0.2)
+def test_models_of_equal_size_pay_for_a_vocabulary_with_their_width(tiny_source, tmp_path):
+    wide = {"gpt": {"model": {"n_layer": 1, "n_embd": 64, "preset": "modern"}}}
+    comparison = comparison_of(tiny_source, tmp_path) | {"params": "same_total", "models": wide}
+    comparison |= {"tokenizers": ["byte", "bpe-900"], "budget": {"steps": 2}, "wandb": "disabled"}
+    result = compare(write(tmp_path / "tiny.yaml", comparison))
+    assert result.returncode == 0, result.stderr
+    rows = {row["tokenizer"]: row for row in results_of(tmp_path / "tiny")["rows"]}
+    assert rows["bpe-900"]["n_embd"] < rows["byte"]["n_embd"] == 64
+    assert rows["bpe-900"]["params_total"] == pytest.approx(rows["byte"]["params_total"], rel=0.1)
+    assert rows["bpe-900"]["params_embedding"] > rows["byte"]["params_embedding"]
 
 
 def test_contexts_that_are_equal_in_tokens_are_scored_at_equal_characters_too(wider):

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 
 from data_prep.arrays import TokenArrays
 from eval.evaluate import evaluate_run
+from eval.protocol import window_stride
 from eval.results import collect_results
 from model import load_model, scoring
 from training.checkpoint import newest_checkpoint
@@ -119,21 +121,60 @@ def test_bits_per_byte_are_those_of_one_forward_pass_for_every_token(folder, spe
     assert bits / arrays.split("test").bytes == pytest.approx(result["test_bpb"], rel=1e-6)
 
 
-def test_neither_order_nor_batches_nor_stride_change_who_wins(folder, monkeypatch):
+@pytest.fixture
+def copy(folder, tmp_path) -> Path:
+    """The comparison again, to be changed; its runs read the arrays of the first."""
+    return Path(shutil.copytree(folder, tmp_path / "chain"))
+
+
+def change(folder: Path, **settings: object) -> None:
+    file = folder / "comparison.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | settings))
+
+
+def clear(found: dict[str, dict]) -> list[str]:
+    """Tokenizers that are distinguishable from the best."""
+    return [spec for spec, row in found.items() if row["distinguishable"]]
+
+
+def test_the_order_of_tokenizers_changes_neither_who_wins_nor_an_interval(folder, copy):
     first = rows(folder)
-    order = list(first)
-    clear = [spec for spec in order if first[spec]["distinguishable"]]
-    text = (folder / "comparison.yaml").read_text()
-    frozen = yaml.safe_load(text)
-    try:
-        (folder / "comparison.yaml").write_text(
-            yaml.safe_dump(frozen | {"tokenizers": frozen["tokenizers"][::-1]})
-        )
-        again = rows(folder)
-        assert all(again[spec]["test_bpc"] == first[spec]["test_bpc"] for spec in order)
-    finally:
-        (folder / "comparison.yaml").write_text(text)
-    for stride, tokens in ((2, 1 << 9), (8, 1 << 14)):
-        monkeypatch.setattr(scoring, "TOKENS", tokens)
-        found = {spec: evaluate_run(run_of(folder, spec), stride=stride)["test_bpc"] for spec in order}
-        assert all(found[spec] > found[order[0]] for spec in clear)
+    assert clear(first)
+    change(copy, tokenizers=SPECS[::-1])
+    again = rows(copy)
+    assert list(again) == list(first) and clear(again) == clear(first)
+    keys = [f"{key}{end}" for key in ("test_bpc", "behind_best") for end in ("", "_low", "_high")]
+    for spec in SPECS:
+        assert [again[spec][key] for key in keys] == pytest.approx([first[spec][key] for key in keys])
+
+
+def test_two_ranks_find_the_same_bits_to_the_last_one(folder, copy):
+    for spec in ("char", "bpe-300"):
+        run = run_of(copy, spec)
+        before = json.loads((run / "result.json").read_text())
+        for name in ("result.json", "documents.parquet", "token_bits.npy"):
+            (run / name).unlink()
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+        command = [*torchrun, "-m", "--", "eval.evaluate", f"--run={run}", f"--stride={before['stride']}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((run / "result.json").read_text())["test_bpc"] == before["test_bpc"]
+        for name in ("documents.parquet", "token_bits.npy"):
+            assert (run / name).read_bytes() == (run_of(folder, spec) / name).read_bytes()
+
+
+@pytest.mark.parametrize(("overlap", "tokens"), [(0.75, 1 << 9), (0.25, 1 << 14)])
+def test_neither_batches_nor_stride_change_who_wins_beyond_the_interval(
+    folder, copy, monkeypatch, overlap, tokens
+):
+    first = rows(folder)
+    assert clear(first)
+    change(copy, overlap=overlap)
+    monkeypatch.setattr(scoring, "TOKENS", tokens)
+    for spec, row in first.items():
+        evaluate_run(run_of(copy, spec), stride=window_stride(row["block_size"], overlap))
+    again = rows(copy)
+    assert any(again[spec]["test_bpc"] != first[spec]["test_bpc"] for spec in SPECS)
+    best = next(iter(first))
+    assert not again[best]["distinguishable"]
+    assert all(again[spec]["test_bpc"] > again[best]["test_bpc"] for spec in clear(first))
