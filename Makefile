@@ -3,7 +3,7 @@
 PYTHON ?= python3
 ENV := .venv/.installed
 
-.PHONY: demo test clean
+.PHONY: demo test test-faults clean
 
 demo: $(ENV)
 	.venv/bin/python compare.py comparisons/shakespeare.yaml
@@ -12,6 +12,9 @@ test: $(ENV)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/python -m pytest
+
+test-faults: $(ENV)
+	.venv/bin/python -m pytest tests/faults --crashes 100
 
 $(ENV): requirements.txt
 	$(PYTHON) -m venv .venv

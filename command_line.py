@@ -2,8 +2,9 @@
 
 1) options are the fields of a frozen dataclass: from a YAML file, from `--field value`, the latter wins
 2) a ValueError or OSError is the user's to mend: one line, exit code 2
-3) any other exception is a failure of ours: one line, exit code 1
-4) a traceback is shown only with `--debug`
+3) a `Failed` is a run's: one line that says all, exit code 1
+4) any other exception is a failure of ours: one line, exit code 1
+5) a traceback is shown only with `--debug`
 """
 
 import argparse
@@ -23,8 +24,17 @@ jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 Config = TypeVar("Config")
 
 
-def run_command(main: Callable[[Config], int | None], config_type: type[Config], about: str) -> NoReturn:
-    """Parse the command line into `config_type`, call `main` with it, and exit with the right code.
+class Failed(Exception):
+    """A run cannot go on, and its message says why."""
+
+
+def run_command(
+    main: Callable[[Config], int | None],
+    config_type: type[Config],
+    about: str,
+    end: Callable[[int], NoReturn] = sys.exit,
+) -> NoReturn:
+    """Parse the command line into `config_type`, call `main` with it, and `end` with the right exit code.
 
     The YAML file may be given first, by itself, or as `--config FILE`.
     """
@@ -36,10 +46,12 @@ def run_command(main: Callable[[Config], int | None], config_type: type[Config],
         code = _report("interrupted; the same command goes on from here", 130, debug)
     except (ValueError, OSError) as error:
         code = _report(_one_line(error), 2, debug)
+    except Failed as error:
+        code = _report(_one_line(error), 1, debug)
     except Exception as error:
         hint = "" if debug else " (--debug shows where)"
         code = _report(f"{type(error).__name__}: {_one_line(error)}{hint}", 1, debug)
-    sys.exit(code)
+    end(code)
 
 
 def parse(config_type: type[Config], arguments: list[str], about: str) -> Config:

@@ -4,11 +4,12 @@
     torchrun --nproc-per-node 2 train_ddp.py --config out/shakespeare/runs/bpe-2048/gpt/seed0/config.yaml
 
 1) one process or many, over any number of nodes: the same global batches in the same order
-2) batches are a pure function of (seed, step), so an interrupted run goes on bit for bit
+2) batches are a pure function of (seed, number), so an interrupted run goes on bit for bit
 3) losses are in bits, per character wherever two tokenizers are compared
 4) metrics.jsonl is the record; the progress bar and wandb show it
 
-Exit codes: 0 finished, 2 bad input, 1 failed, 75 stopped on request, the same command goes on.
+Exit codes: 0 finished, 2 bad input, 1 failed, 75 stopped on request, the same command goes on
+(docs/reliability.md).
 """
 
 from training import stop
@@ -34,35 +35,46 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compr
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from command_line import run_command
+from command_line import Failed, run_command
 from data_prep.arrays import Split, TokenArrays
 from model import build_model
 from model.scoring import document_bits, score
 from publish import write_json
 from training.batches import crop_starts, make_batch, prefetch, rank_slice
-from training.checkpoint import newest_checkpoint, restore_checkpoint, save_checkpoint
+from training.budget import Plan
+from training.checkpoint import Checkpoints, newest_checkpoint, restore_checkpoint
 from training.config import TrainConfig
 from training.hardware import keep_freed_memory, peak_flops, peak_memory
+from training.lock import hold
 from training.micro_batch import fit_micro_batch
 from training.optimizer import learning_rate, make_optimizers
 from training.precision import autocast, best_precision, grad_scaler
 from training.profile import Profile
-from training.ranks import Ranks, join, leave
+from training.ranks import Ranks, end, join, leave
+from training.replay import keep_for_replay
 from training.tracking import Tracker
 
-SAVE_SPACING = 400  # a checkpoint is made that many times as rarely as it takes: a quarter of a per cent
+COMPARE_RANKS = 100  # steps between two comparisons of the ranks' weights
+MOST_BAD = 10  # in a row, or back to the same checkpoint, until the run ends in any case
 
 
 def main(config: TrainConfig) -> int:
-    """Train, or go on training, and return the exit code."""
+    """Train, or go on training, together with the other ranks, and return the exit code."""
     keep_freed_memory()
-    ranks = join(config.device)
+    ranks = join(config.device, config.timeout)
+    with ranks.together(), hold(config.out) if ranks.main else nullcontext():
+        ranks.wait()  # from here on no other run changes the folder
+        return leave(train(config, ranks))
+
+
+def train(config: TrainConfig, ranks: Ranks) -> int:
+    """What every rank does; the main one also speaks and writes."""
     if config.compress_gradients and ranks.device == "cpu":
         raise ValueError("compress_gradients needs GPUs: set it to false on CPUs")
 
     # The data, and what the budget means on it
     arrays = TokenArrays(config.data)
-    train, val = arrays.split("train"), arrays.split("val")
+    train_split, val_split = arrays.split("train"), arrays.split("val")
     plan = config.plan(arrays, ranks.world_size)
     torch.manual_seed(config.seed)
     model = build_model(plan.model, arrays.vocab_size, plan.block_size).to(ranks.device)
@@ -85,49 +97,45 @@ def main(config: TrainConfig) -> int:
     optimizers = make_optimizers(model, config.optimizer)
     scaler = grad_scaler(ranks.device, config.precision)
     identity = {**config.identity(), **arrays.fingerprints}
-    state = {"step": 0, "train_seconds": 0.0, "finished": False, "identity": identity}
+    state = {
+        "step": 0,
+        "train_seconds": 0.0,
+        "finished": False,
+        "batches_passed": 0,  # that were given up, going back; the next one is step + batches_passed
+        "skipped_steps": 0,
+        "best_val_bpc": None,
+        "best_step": None,
+        "identity": identity,
+    }
     if found:
         state = restore_checkpoint(*found, identity, model, optimizers, scaler)
-    first_step = state["step"]
     if ranks.main:
-        config.out.mkdir(parents=True, exist_ok=True)
+        (config.out / "stopped.json").unlink(missing_ok=True)
         config.write(config.out / "config.yaml")
-        write_json(
-            config.out / "plan.json",
-            {
-                "tokenizer": arrays.spec,
-                "kind": config.model.kind,
-                "vocab_size": arrays.vocab_size,
-                "block_size": plan.block_size,
-                "chars_per_token": plan.chars_per_token,
-                "sequences_per_step": plan.sequences,
-                "steps": plan.steps,
-                "chars_per_step": plan.tokens_per_step * plan.chars_per_token,
-                "n_embd": plan.model.n_embd,
-                "params_total": model.params_body() + model.params_embedding(),
-                "params_embedding": model.params_embedding(),
-                "flops_per_token": model.flops_per_token(),
-                "precision": config.precision,
-                "micro_batch": config.micro_batch,
-                "compiled": compiles,
-                "world_size": ranks.world_size,
-                "peak_flops": peak,
-                "peak_flops_source": peak_source,
-            },
-        )
-        tracker = Tracker(config, arrays.spec, first_step)
+        described = describe(config, arrays, plan, model, ranks)
+        described |= {"compiled": compiles, "peak_flops": peak, "peak_flops_source": peak_source}
+        write_json(config.out / "plan.json", described)
+        checkpoints = Checkpoints(config.out / "checkpoints", config)
+        tracker = Tracker(config, arrays.spec, state["step"])
         progress = tqdm(
-            initial=first_step, total=plan.steps, desc=arrays.spec, unit="step", disable=None, leave=False
+            initial=state["step"], total=plan.steps, desc=arrays.spec, unit="step", disable=None, leave=False
         )
-        if compiles and not state["finished"]:
-            tqdm.write("codebook: compiling the model, which takes up to a minute, before the first step")
+        if not state["finished"]:
+            devices = f"{ranks.world_size} x {ranks.device.split(':')[0]}"
+            batch = f"{plan.sequences} x {plan.block_size} tokens a step, {config.micro_batch} at a time"
+            tqdm.write(f"{arrays.spec}: {config.model.kind}, {config.precision} on {devices}, {batch}")
+            if compiles:
+                tqdm.write("codebook: compiling the model, which takes up to a minute, before the first step")
 
     # Evaluation is not compiled: its batches come in many shapes
     parallel = torch.compile(model, dynamic=False) if compiles else model
     if ranks.world_size > 1:
         # A static graph must not begin with `no_sync`: torch's reducer asserts that its hooks have run
         parallel = DistributedDataParallel(
-            parallel, gradient_as_bucket_view=True, static_graph=most <= config.micro_batch
+            parallel,
+            bucket_cap_mb=config.bucket_mb,
+            gradient_as_bucket_view=True,
+            static_graph=most <= config.micro_batch,
         )
         if config.compress_gradients:
             parallel.register_comm_hook(None, bf16_compress_hook)
@@ -135,19 +143,18 @@ def main(config: TrainConfig) -> int:
     # What every rank does at each step
     mine = rank_slice(plan.sequences, ranks.rank, ranks.world_size)
     rows = mine.stop - mine.start
-    positions = train.crop_starts(plan.block_size + 1)
-    val_sequences, val_chars = validation_part(val, config.val_chars)
-    last_save, save_seconds = time.perf_counter(), 0.0
+    positions = train_split.crop_starts(plan.block_size + 1)
+    val_sequences, val_chars = validation_part(val_split, config.val_chars)
 
-    def micro_batches(step: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """This rank's part of the global batch, ready to be copied to the device."""
-        starts = crop_starts(config.seed, step, plan.sequences, positions)[mine]
+    def micro_batches(number: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """This rank's part of a global batch, ready to be copied to the device."""
+        starts = crop_starts(config.seed, number, plan.sequences, positions)[mine]
         parts = [starts[at : at + config.micro_batch] for at in range(0, rows, config.micro_batch)]
-        made = [make_batch(train, part, plan.block_size) for part in parts]
+        made = [make_batch(train_split, part, plan.block_size) for part in parts]
         return [(x.pin_memory(), y.pin_memory()) for x, y in made] if ranks.device != "cpu" else made
 
-    def train_step(lr: float, batches: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
-        """One optimizer step; returns this rank's share of the mean loss of the global batch, in nats."""
+    def gradients(batches: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[float, float]:
+        """This rank's share of the mean loss of the global batch, in nats, and the norm of all gradients."""
         total = torch.zeros((), device=ranks.device)
         for number, (x, y) in enumerate(batches, start=1):
             x, y = (tensor.to(ranks.device, non_blocking=True) for tensor in (x, y))
@@ -162,52 +169,97 @@ def main(config: TrainConfig) -> int:
             total += share.detach()
         for optimizer in optimizers:
             scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.grad_clip)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.grad_clip)
+        return tuple(torch.stack([total, norm]).tolist())  # waits for the device
+
+    def update(lr: float) -> None:
+        """Apply the gradients; fp16 ones that are too large lower the scale instead."""
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = lr
             scaler.step(optimizer)
+
+    def optimizer_state() -> dict:
+        """What a checkpoint holds besides the weights; the same on all ranks."""
+        return {"optimizers": [o.state_dict() for o in optimizers], "scaler": scaler.state_dict()}
+
+    def save() -> None:
+        """Have a checkpoint written, by one rank for all, unless the data are not what was trained on."""
+        arrays.check_unchanged()
+        checkpoints.save(model, optimizer_state(), state, before=tracker.sync)
+
+    if ranks.main and config.on_bad_numbers == "rewind" and not found:
+        save()  # where to go back to
+    profile = Profile(config.out / "profile.json", enabled=config.profile and ranks.main)
+    batches = prefetch(micro_batches, itertools.count(state["step"] + state["batches_passed"]))
+    since_log = {"seconds": 0.0, "waited": 0.0, "steps": 0}
+    update_seconds, bad_in_a_row, went_back_to, stopped = 0.0, 0, -1, False
+    while not (state["finished"] or stopped):
+        before = (state["step"], state["train_seconds"])
+        done = state["step"] + 1
+        ranks.beat(f"in step {done}")
+        started = time.perf_counter()
+        with ranks.alone("reading its batch"):
+            ready = next(batches)
+        waited = time.perf_counter() - started
+        with profile.step():
+            share, norm = gradients(ready)
+        # One agreement a step, on one clock, so that no rank stops while another goes on
+        seconds = time.perf_counter() - started + update_seconds if ranks.main else 0.0
+        asked = stop.asked(config.max_seconds, look=True) if ranks.main else stop.asked()
+        loss, stops, seconds = ranks.sum(share, bool(asked), seconds)
+
+        # Numbers that are none change no weights; gradients too large for fp16 are the scaler's business
+        bad = not math.isfinite(loss) or (config.precision != "fp16" and not math.isfinite(norm))
+        if bad:
+            number = done - 1 + state["batches_passed"]
+            problem = keep_for_replay(
+                config, ranks, model, optimizer_state(), state, number, plan.sequences, (share, norm)
+            )
+            bad_in_a_row += 1
+            if config.on_bad_numbers == "stop" or bad_in_a_row > MOST_BAD:
+                raise Failed(problem)
+            if ranks.main:
+                tqdm.write(f"codebook: {problem}: {config.on_bad_numbers}")
+
+        lr = learning_rate(plan.progress(done - 0.5, before[1]), config.optimizer)  # half a step on
+        begun = time.perf_counter()
+        if not bad:
+            update(lr)
         scaler.update()
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        return total
+        update_seconds = time.perf_counter() - begun
 
-    def save() -> None:
-        """Publish a checkpoint; all ranks hold the same state, so one writes it."""
-        if ranks.main:
-            optimizer_states = [optimizer.state_dict() for optimizer in optimizers]
-            states = {"optimizers": optimizer_states, "scaler": scaler.state_dict()}
-            save_checkpoint(config.out / "checkpoints", model, states, state)
+        if bad and config.on_bad_numbers == "rewind":
+            if ranks.main:
+                checkpoints.wait()
+            ranks.wait()
+            found = newest_checkpoint(config.out / "checkpoints", speak=ranks.main)
+            state = restore_checkpoint(*found, identity, model, optimizers, scaler)
+            bad_in_a_row = bad_in_a_row if state["step"] == went_back_to else 1
+            went_back_to = state["step"]
+            state |= {"batches_passed": number + 1 - went_back_to, "train_seconds": before[1]}
+            batches.close()
+            batches = prefetch(micro_batches, itertools.count(number + 1))
+            if ranks.main:
+                tracker.go_back(went_back_to)
+                progress.update(went_back_to - progress.n)
+            continue
+        if not bad and config.on_bad_numbers != "rewind":
+            bad_in_a_row = 0
 
-    stopped = False
-    profile = Profile(config.out / "profile.json", enabled=config.profile and ranks.main)
-    steps = range(first_step, plan.steps) if plan.steps else itertools.count(first_step)
-    batches = prefetch(micro_batches, steps)
-    since_log = {"seconds": 0.0, "waited": 0.0, "steps": 0}
-    for step in () if state["finished"] else steps:
-        before = (step, state["train_seconds"])
-        started = time.perf_counter()
-        ready = next(batches)
-        waited = time.perf_counter() - started
-        with profile.step():
-            # Half a step on: that of the middle of the step
-            lr = learning_rate(plan.progress(step + 0.5, state["train_seconds"]), config.optimizer)
-            share = train_step(lr, ready)
-        done = step + 1
-        # One agreement a step, on one clock, so that no rank stops while another goes on
-        share = share.item()  # waits for the device
-        seconds = time.perf_counter() - started if ranks.main else 0.0
-        loss, stops, seconds = ranks.sum(share, stop.asked(), seconds)
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} at step {done}: lower optimizer.lr or use fp32")
         for name, value in (("seconds", seconds), ("waited", waited), ("steps", 1)):
             since_log[name] += value
-        state = {**state, "step": done, "train_seconds": state["train_seconds"] + seconds}
+        state = {**state, "step": done, "train_seconds": before[1] + seconds}
+        state["skipped_steps"] += bad
         now = (done, state["train_seconds"])
         state["finished"] = plan.parts_done(1, *now) == 1
         logs = plan.parts_done(200, *now) > plan.parts_done(200, *before)
         validates = plan.parts_done(config.validations, *now) > plan.parts_done(config.validations, *before)
         stopped = stops > 0 and not state["finished"]
+        if done % COMPARE_RANKS == 0 or state["finished"]:
+            ranks.check_equal(model, done)
 
         metrics = {}
         if logs or validates:
@@ -219,8 +271,9 @@ def main(config: TrainConfig) -> int:
                 "chars": round(tokens * plan.chars_per_token),
                 "tokens": tokens,
                 "flops": tokens * flops_per_token,
-                "train_bpc": loss / math.log(2) / plan.chars_per_token,
-                "lr": optimizers[0].param_groups[0]["lr"],
+                "train_bpc": None if bad else loss / math.log(2) / plan.chars_per_token,
+                "lr": lr,
+                "skipped_steps": state["skipped_steps"],
                 "tokens_per_second": speed,
                 "chars_per_second": speed * plan.chars_per_token,
                 "mfu": speed * flops_per_token / (peak * ranks.world_size) if peak else None,
@@ -230,35 +283,61 @@ def main(config: TrainConfig) -> int:
             }
             since_log = dict.fromkeys(since_log, 0)
         if validates:
+            ranks.beat(f"validating after step {done}")
             metrics["val_bpc"] = validate(model, val_sequences, val_chars, ranks)
+            if state["best_val_bpc"] is None or metrics["val_bpc"] < state["best_val_bpc"]:
+                state |= {"best_val_bpc": metrics["val_bpc"], "best_step": done}
         if ranks.main:
             if metrics:
                 tracker.log(metrics)
-                progress.set_postfix(bpc=f"{metrics.get('val_bpc', metrics['train_bpc']):.3f}")
+                shown = metrics.get("val_bpc", metrics["train_bpc"] or math.nan)
+                progress.set_postfix(bpc=f"{shown:.3f}")
             progress.update()
             if validates and progress.disable:
                 print(report(arrays.spec, metrics), flush=True)
-        if (
-            stopped
-            or state["finished"]
-            or time.perf_counter() - last_save > max(config.checkpoint_seconds, SAVE_SPACING * save_seconds)
-        ):
-            begun = time.perf_counter()
-            save()
-            last_save = time.perf_counter()
-            save_seconds = last_save - begun
-        if stopped or state["finished"]:
-            break
+            best = config.keep_best and state["best_step"] == done
+            if stopped or state["finished"] or best or checkpoints.due():
+                save()
     batches.close()
+    ranks.beat("ending")
 
     if ranks.main:
+        with ranks.alone("writing the last checkpoint"):
+            checkpoints.wait()
         progress.close()
         tracker.close()
         profile.close()
         if stopped:
+            why = asked or "a signal to another rank"
+            write_json(config.out / "stopped.json", {"step": state["step"], "why": why})
             share = plan.progress(state["step"], state["train_seconds"])
-            print(f"codebook: stopped after step {state['step']}, {share:.0%}; the same command goes on")
-    return leave(stop.STOPPED if stopped else 0)
+            print(
+                f"codebook: stopped after step {state['step']}, {share:.0%} ({why}); the same command goes on"
+            )
+    return stop.STOPPED if stopped else 0
+
+
+def describe(
+    config: TrainConfig, arrays: TokenArrays, plan: Plan, model: nn.Module, ranks: Ranks
+) -> dict[str, object]:
+    """What a run comes to: the content of plan.json."""
+    return {
+        "tokenizer": arrays.spec,
+        "kind": config.model.kind,
+        "vocab_size": arrays.vocab_size,
+        "block_size": plan.block_size,
+        "chars_per_token": plan.chars_per_token,
+        "sequences_per_step": plan.sequences,
+        "steps": plan.steps,
+        "chars_per_step": plan.tokens_per_step * plan.chars_per_token,
+        "n_embd": plan.model.n_embd,
+        "params_total": model.params_body() + model.params_embedding(),
+        "params_embedding": model.params_embedding(),
+        "flops_per_token": model.flops_per_token(),
+        "precision": config.precision,
+        "micro_batch": config.micro_batch,
+        "world_size": ranks.world_size,
+    }
 
 
 def report(tokenizer: str, metrics: dict) -> str:
@@ -286,4 +365,4 @@ def validate(model: nn.Module, sequences: list[np.ndarray], chars: int, ranks: R
 
 
 if __name__ == "__main__":
-    run_command(main, TrainConfig, "Train one model on the token arrays of one tokenizer.")
+    run_command(main, TrainConfig, "Train one model on the token arrays of one tokenizer.", end)

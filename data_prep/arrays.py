@@ -7,6 +7,7 @@
 The trainer reads this module, so it imports no tokenizer library.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,7 @@ class Split:
         self.lossy_documents: int = counts["lossy_documents"]
         paths = sorted(folder.glob(f"{name}-*.tokens.npy"))
         self.shards = [np.load(path, mmap_mode="r") for path in paths]
+        self.files = [open(path, "rb") for path in paths]
         self.tables = [
             np.load(path.with_name(path.name.replace(".tokens.", ".documents."))) for path in paths
         ]
@@ -79,11 +81,20 @@ class Split:
         return self.chars / self.tokens
 
     def crop(self, start: int, length: int) -> np.ndarray:
-        """`length` tokens from `start` on, where `start` counts over `crop_starts(length)`."""
-        for shard in self.shards:
+        """`length` tokens from `start` on, where `start` counts over `crop_starts(length)`.
+
+        Raises:
+            OSError: the file cannot be read, or has become shorter. (It is read, because on a mapped one
+                that would be a signal that ends the process.)
+        """
+        for file, shard in zip(self.files, self.shards, strict=True):
             starts = max(0, len(shard) - length + 1)
             if start < starts:
-                return shard[start : start + length]
+                size = shard.itemsize
+                raw = os.pread(file.fileno(), length * size, shard.offset + start * size)
+                if len(raw) < length * size:
+                    raise OSError(f"{file.name} became shorter while it was in use: encode it again")
+                return np.frombuffer(raw, shard.dtype)
             start -= starts
         raise IndexError(start)
 
@@ -129,6 +140,27 @@ class TokenArrays:
         self.lossy_documents = sum(counts["lossy_documents"] for counts in manifest["splits"].values())
         self.fingerprints = {key: manifest[key] for key in ("corpus_fingerprint", "tokenizer_fingerprint")}
         self._check_files(verify)
+        self._opened = {name: self._state(name) for name in manifest["files"]}
+
+    def check_unchanged(self) -> None:
+        """Whether the files are still those that were opened.
+
+        Raises:
+            OSError: one is gone, or was written since.
+        """
+        for name, opened in self._opened.items():
+            if self._state(name) != opened:
+                raise OSError(
+                    f"{self.folder / name} changed or went away while it was in use: put it back; "
+                    "the same command goes on from the last checkpoint"
+                )
+
+    def _state(self, name: str) -> tuple[int, int, int] | None:
+        try:
+            status = (self.folder / name).stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
     def _check_files(self, verify: bool) -> None:
         listed = self.manifest["files"]

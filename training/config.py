@@ -11,6 +11,7 @@ from model import ModelConfig
 from publish import write_file
 
 from .budget import Budget, Plan, TextAmount, check_amount, fit_width, make_plan, plan_block_size
+from .checkpoint import FORMAT
 from .optimizer import OptimizerConfig
 
 
@@ -44,6 +45,11 @@ class TrainConfig:
     """torch.compile; auto: on a GPU, for runs of 500 steps or 5 minutes and more"""
     compress_gradients: bool = False
     """send gradients between processes in bf16: half the traffic, a little noise"""
+    bucket_mb: float = 25.0
+    """megabytes of gradients that are sent between processes at a time"""
+    on_bad_numbers: Literal["stop", "skip", "rewind"] = "stop"
+    """where a loss or gradient is not finite; stop: end the run; skip: pass over the batch; rewind: go back
+    to the last checkpoint, and pass over all batches since"""
     profile: bool = False
     """write a trace of three steps to profile.json and print the ten costliest operations"""
     validations: int = 10
@@ -52,6 +58,14 @@ class TrainConfig:
     """validate on every k-th document, so many that they hold about so many characters"""
     checkpoint_seconds: float = 20.0
     """time between two checkpoints; more where one takes over a quarter of a per cent of it"""
+    keep_last: int = 2
+    """checkpoints that are kept: the newest, and others in case it is damaged"""
+    keep_best: bool = False
+    """keep the checkpoint with the lowest val_bpc, too"""
+    max_seconds: float | None = None
+    """stop after this time, start of the process included; the same command goes on (none: no limit)"""
+    timeout: float = 600.0
+    """seconds that processes wait for one of them before the run ends"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda where there is one"""
     wandb: Literal["offline", "online", "disabled"] = "offline"
@@ -62,10 +76,14 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("context", "batch", "budget"):
             check_amount(name, getattr(self, name))
-        for name in ("validations", "val_chars", "micro_batch"):
+        for name in ("validations", "val_chars", "micro_batch", "keep_last"):
             value = getattr(self, name)
             if value != "auto" and value < 1:
                 raise ValueError(f"{name} is {value}: it must be at least 1")
+        for name in ("bucket_mb", "timeout", "max_seconds"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} is {value}: it must be above 0")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed {self.seed} is not between 0 and 2**63")
 
@@ -92,7 +110,9 @@ class TrainConfig:
         """What decides the run's result; a run found with another identity is not continued."""
         keys = ("model", "params", "context", "batch", "budget", "optimizer", "seed", "precision")
         more = ("micro_batch", "compress_gradients", "validations", "val_chars")
-        return {key: asdict(self)[key] for key in keys + more} | {"model": asdict(self.model.resolved())}
+        values = asdict(self)
+        identity = {key: values[key] for key in keys + more}
+        return {"format": FORMAT, **identity, "model": asdict(self.model.resolved())}
 
     def write(self, path: Path) -> None:
         """Write the YAML file that makes the same run again."""

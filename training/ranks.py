@@ -2,11 +2,20 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import NoReturn
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch import nn
+
+from command_line import Failed
+
+from .watchdog import Watchdog
 
 
 @dataclass(frozen=True)
@@ -16,11 +25,41 @@ class Ranks:
     rank: int
     world_size: int
     device: str
+    watchdog: Watchdog | None = None
 
     @property
     def main(self) -> bool:
         """Whether this is the one process that speaks and writes."""
         return self.rank == 0
+
+    def beat(self, doing: str) -> None:
+        """All ranks have agreed; this one is `doing` that next. Called again within the time-out."""
+        if self.watchdog:
+            self.watchdog.beat(doing)
+
+    @contextmanager
+    def alone(self, doing: str) -> Iterator[None]:
+        """What this rank does while the others may wait for it, such as "reading a batch"."""
+        if self.watchdog:
+            self.watchdog.alone = doing
+        yield
+        if self.watchdog:
+            self.watchdog.alone = ""
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What fails on one rank ends all of them, and one of them says why."""
+        try:
+            yield
+        except Exception as error:
+            if self.watchdog:
+                self.watchdog.failed(error)
+            raise
+
+    def wait(self) -> None:
+        """Return when all ranks have called this."""
+        if self.world_size > 1:
+            dist.barrier()
 
     def sum(self, *values: float) -> list[float]:
         """Each value summed over all ranks, in float64; the same on every rank."""
@@ -37,6 +76,31 @@ class Ranks:
         total = torch.from_numpy(values).to(self.device)
         dist.all_reduce(total)
         return total.cpu().numpy()
+
+    def gather(self, value: float) -> list[float]:
+        """Every rank's value, in order: exact for an int, and in float64 else."""
+        if self.world_size == 1:
+            return [value]
+        dtype = torch.int64 if isinstance(value, int) else torch.float64
+        values = [torch.zeros(1, dtype=dtype, device=self.device) for _ in range(self.world_size)]
+        dist.all_gather(values, torch.tensor([value], dtype=dtype, device=self.device))
+        return torch.cat(values).tolist()
+
+    def check_equal(self, model: nn.Module, step: int) -> None:
+        """Whether all ranks hold the same weights, to the last bit.
+
+        Raises:
+            Failed: they do not; says which differ from the first.
+        """
+        if self.world_size == 1:
+            return
+        bits = [p.detach().view(torch.int32).sum(dtype=torch.int64) for p in model.parameters()]
+        first, *others = self.gather(int(torch.stack(bits).sum().item()))
+        if differs := [f"rank {rank}" for rank, sum_ in enumerate(others, start=1) if sum_ != first]:
+            raise Failed(
+                f"after step {step} the weights of {' and '.join(differs)} are not those of rank 0: "
+                "the last checkpoint may hold them already; look for faulty hardware"
+            )
 
     def most(self, value: float) -> float:
         """The largest of all ranks' values."""
@@ -59,28 +123,55 @@ def pick_device(device: str) -> str:
     return device if device != "auto" else "cuda" if available else "cpu"
 
 
-def join(device: str) -> Ranks:
-    """Join the other processes, over nccl on GPUs and gloo on CPUs; `device` as for `pick_device`."""
+def join(device: str, timeout: float = 600.0) -> Ranks:
+    """Join the other processes, over nccl on GPUs and gloo on CPUs; `device` as for `pick_device`.
+
+    A rank waits `timeout` seconds for the others, at the beginning and later.
+    """
     kind = pick_device(device)
     world_size = int(os.environ.get("WORLD_SIZE", 1))
     if kind == "cuda":
         kind = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
         torch.cuda.set_device(kind)
+    rank, watchdog = int(os.environ.get("RANK", 0)), None
     if world_size > 1:
-        dist.init_process_group("nccl" if kind.startswith("cuda") else "gloo")
-    return Ranks(int(os.environ.get("RANK", 0)), world_size, kind)
+        watchdog = Watchdog(rank, world_size, timeout)
+        # Later than the watchdog, which can say who is missing
+        patience = timedelta(seconds=timeout + 60)
+        backend = "nccl" if kind.startswith("cuda") else "gloo"
+        store = meeting_place(rank == 0, patience)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=patience)
+        watchdog.meet(meeting_place(False, timedelta(seconds=10)))
+    return Ranks(rank, world_size, kind, watchdog)
+
+
+def meeting_place(host: bool, patience: timedelta) -> dist.Store:
+    """The store by which the ranks meet: torchrun's, or one that the rank that is to `host` it starts.
+
+    Torchrun keeps its store when it starts the ranks again, with the addresses of those that are gone; so
+    every start has keys of its own.
+    """
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    host = host and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    store = dist.TCPStore(address, port, is_master=host, timeout=patience, wait_for_workers=False)
+    return dist.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
 
 
 def leave(code: int) -> int:
-    """Leave the other processes and return the exit code; one of many ends here and now.
-
-    Gloo's threads may still hold tensors when a process of many ends, and the interpreter's own clean-up
-    then aborts it (pytorch pull request 179291): all that is written has been, so it is left out.
-    """
+    """Leave the other processes, which do so too, and return the exit code."""
     if dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
     return code
+
+
+def end(code: int) -> NoReturn:
+    """End the process here and now.
+
+    Gloo's threads may still hold tensors when a process of many ends, and the interpreter's own clean-up
+    then aborts it (pytorch pull request 179291); a wandb that does not answer would be waited for. All that
+    is written has been, so the clean-up is left out.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

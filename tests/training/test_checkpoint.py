@@ -1,15 +1,22 @@
 """Checkpoints: published whole, the newest intact one is found, one of another run is refused."""
 
+import os
+import shutil
+import time
+
 import pytest
 import torch
 
 from model import ModelConfig, build_model
-from training.checkpoint import newest_checkpoint, restore_checkpoint, save_checkpoint
+from publish import write_json
+from training.budget import Budget, TextAmount
+from training.checkpoint import Checkpoints, newest_checkpoint, restore_checkpoint, write_checkpoint
+from training.config import TrainConfig
 from training.optimizer import OptimizerConfig, make_optimizers
 from training.precision import grad_scaler
 
 MUON = OptimizerConfig(name="muon")
-IDENTITY = {"seed": 0, "precision": "fp32"}
+IDENTITY = {"seed": 0, "precision": "fp32", "optimizer": {"lr": 0.1}}
 
 
 @pytest.fixture
@@ -26,10 +33,34 @@ def parts():
     return model, optimizers, scaler
 
 
+def state(step, best=None):
+    return {"step": step, "identity": IDENTITY, "best_step": best}
+
+
+def optimizer_state(parts):
+    _, optimizers, scaler = parts
+    return {"optimizers": [o.state_dict() for o in optimizers], "scaler": scaler.state_dict()}
+
+
 def save(folder, parts, step):
-    model, optimizers, scaler = parts
-    states = {"optimizers": [o.state_dict() for o in optimizers], "scaler": scaler.state_dict()}
-    return save_checkpoint(folder, model, states, {"step": step, "identity": IDENTITY})
+    write_checkpoint(folder, parts[0], optimizer_state(parts), state(step))
+    return folder / f"step-{step:08}"
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    """A function: the checkpoints below `tmp_path` with some options of a run."""
+    amount = TextAmount(tokens=1)
+
+    def make(**options):
+        config = TrainConfig(tmp_path, tmp_path, amount, amount, Budget(steps=1), **options)
+        return Checkpoints(tmp_path / "checkpoints", config)
+
+    return make
+
+
+def kept(tmp_path):
+    return sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
 
 
 def test_what_is_restored_is_what_was_saved(tmp_path, parts):
@@ -47,11 +78,99 @@ def test_what_is_restored_is_what_was_saved(tmp_path, parts):
     assert other_scaler.state_dict()["scale"] == scaler.state_dict()["scale"] == 2.0
 
 
-def test_the_newest_two_are_kept(tmp_path, parts):
-    for step in (1, 2, 30, 4):
-        save(tmp_path, parts, step)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000004", "step-00000030"]
-    assert newest_checkpoint(tmp_path)[1]["step"] == 30
+def test_the_newest_are_kept(tmp_path, parts, checkpoints):
+    made = checkpoints(keep_last=2)
+    for step in (1, 2, 4, 30):
+        made.save(parts[0], optimizer_state(parts), state(step))
+    made.wait()
+    assert kept(tmp_path) == ["step-00000004", "step-00000030"]
+    assert newest_checkpoint(tmp_path / "checkpoints")[1]["step"] == 30
+
+
+def test_the_best_is_kept_too(tmp_path, parts, checkpoints):
+    made = checkpoints(keep_last=1, keep_best=True)
+    for step, best in ((1, 1), (2, 2), (3, 2), (4, 2)):
+        made.save(parts[0], optimizer_state(parts), state(step, best))
+    made.wait()
+    assert kept(tmp_path) == ["step-00000002", "step-00000004"]
+
+
+def test_one_is_of_the_moment_in_which_it_was_asked_for(tmp_path, parts, checkpoints):
+    """Training goes on while it is written."""
+    made, model = checkpoints(), parts[0]
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    momentum = parts[1][0].state_dict()["state"][0]["momentum"].clone()
+
+    def go_on():
+        time.sleep(0.1)
+        with torch.no_grad():
+            for tensor in (*model.parameters(), parts[1][0].state_dict()["state"][0]["momentum"]):
+                tensor.zero_()
+
+    made.save(model, optimizer_state(parts), state(1))
+    go_on()
+    made.wait()
+    path, found = newest_checkpoint(tmp_path / "checkpoints")
+    restore_checkpoint(path, found, IDENTITY, *parts)
+    assert all(torch.equal(weights[name], tensor) for name, tensor in model.state_dict().items())
+    assert torch.equal(parts[1][0].state_dict()["state"][0]["momentum"], momentum)
+
+
+def test_one_for_which_there_is_no_space_leaves_the_others(tmp_path, parts, checkpoints, monkeypatch):
+    made = checkpoints(keep_last=1)
+    made.save(parts[0], optimizer_state(parts), state(1))
+    made.wait()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
+    made.save(parts[0], optimizer_state(parts), state(2))
+    with pytest.raises(OSError, match=r"0\.0 MB of free space, a checkpoint takes .* make room"):
+        made.wait()
+    assert kept(tmp_path) == ["step-00000001"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path, parts, checkpoints):
+    (tmp_path / "checkpoints" / ".step-00000007.123.tmp").mkdir(parents=True)
+    checkpoints().save(parts[0], optimizer_state(parts), state(1))
+    assert ".step-00000007.123.tmp" not in kept(tmp_path)
+
+
+def test_the_newest_is_the_one_whose_state_says_so(tmp_path, parts):
+    """Neither names nor times of files are trusted."""
+    save(tmp_path, parts, 5).rename(tmp_path / "step-00000001")
+    older = save(tmp_path, parts, 3)
+    os.utime(older, (2e9, 2e9))
+    older.rename(tmp_path / "step-99999999")
+    assert newest_checkpoint(tmp_path)[1]["step"] == 5
+
+
+def test_a_process_killed_anywhere_while_it_saves_leaves_one_that_can_be_loaded(tmp_path, run_killing):
+    """Before the rename, between it and the clean-up, and in the clean-up."""
+    script = """
+import shutil
+from pathlib import Path
+import torch
+from model import ModelConfig, build_model
+from training.budget import Budget, TextAmount
+from training.checkpoint import Checkpoints, newest_checkpoint
+from training.config import TrainConfig
+folder, one = Path(sys.argv[1]), TextAmount(tokens=1)
+torch.set_num_threads(1)
+model = build_model(ModelConfig(n_layer=1, n_embd=8, n_head=2), 20, 8)
+config = TrainConfig(folder, folder, one, one, Budget(steps=1), keep_last=1)
+
+def save(step):
+    Checkpoints(folder, config)._write(model, {}, {"step": step, "best_step": None}, lambda: None)
+
+save(1)
+seen = set()
+for _ in killed_at_every_step(lambda: save(2)):
+    path, state = newest_checkpoint(folder)
+    there = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
+    seen.add((state["step"], len(there)))
+    shutil.rmtree(folder)
+    save(1)
+assert seen == {(1, 1), (2, 2), (2, 1)}, seen
+"""
+    run_killing(script, tmp_path / "checkpoints")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "state.json"])
@@ -79,5 +198,27 @@ def test_none_is_found_where_there_is_none(tmp_path):
 
 def test_one_of_another_run_is_refused_with_what_differs(tmp_path, parts):
     save(tmp_path, parts, 1)
-    with pytest.raises(ValueError, match="another precision"):
-        restore_checkpoint(*newest_checkpoint(tmp_path), {**IDENTITY, "precision": "bf16"}, *parts)
+    wanted = {**IDENTITY, "precision": "bf16", "optimizer": {"lr": 0.2}}
+    with pytest.raises(ValueError, match=r"another precision, optimizer\.lr"):
+        restore_checkpoint(*newest_checkpoint(tmp_path), wanted, *parts)
+
+
+def test_nothing_in_one_runs_code(tmp_path, parts):
+    class Attack:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "attacked"),)
+
+    path = save(tmp_path, parts, 1)
+    torch.save({"optimizers": [Attack()], "scaler": {}}, path / "optimizer.pt")
+    with pytest.raises(Exception, match="weights_only"):
+        restore_checkpoint(path, state(1), IDENTITY, *parts)
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_a_folder_that_is_no_checkpoint_is_passed_over(tmp_path, parts, capsys):
+    save(tmp_path, parts, 1)
+    for content in ([], {"step": "two"}, {"step": 3}):
+        (tmp_path / "step-00000009").mkdir(exist_ok=True)
+        write_json(tmp_path / "step-00000009" / "state.json", content)
+        assert newest_checkpoint(tmp_path)[1]["step"] == 1
+        assert "step-00000009 is damaged" in capsys.readouterr().err

@@ -1,0 +1,124 @@
+"""Runs of the trainer to which things happen."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from publish import sha256_file
+from training.checkpoint import newest_checkpoint
+from training.tracking import read_metrics
+
+ROOT = Path(__file__).parents[2]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 700 --budget.steps 300
+  --validations 3 --val_chars 500 --precision fp32 --wandb disabled --checkpoint_seconds 0.2""".split()
+TIMES = ("train_seconds", "tokens_per_second", "chars_per_second", "mfu", "data_wait", "memory_gb")
+PATIENCE = 120  # seconds until a test says that something hangs
+
+
+class Run:
+    """A run's folder, and the processes that train it."""
+
+    def __init__(self, folder: Path, data: Path) -> None:
+        self.folder, self.data = folder, data
+        self.process: subprocess.Popen | None = None
+
+    def command(self, *options: str, script: tuple[str, ...] = ("train_ddp.py",)) -> list[str]:
+        """Of one process; later options win."""
+        return [sys.executable, *script, f"--data={self.data}", f"--out={self.folder}", *SMALL, *options]
+
+    def start(
+        self,
+        *options: str,
+        processes: int = 1,
+        restarts: int = 0,
+        script: tuple[str, ...] = ("train_ddp.py",),
+        wrapper: tuple[str, ...] = (),
+        **environment: str,
+    ) -> "Run":
+        """Start, or start again, with one process or under torchrun."""
+        command = self.command(*options, script=script)
+        if processes > 1:
+            launcher = [*TORCHRUN, f"--nproc-per-node={processes}", f"--max-restarts={restarts}"]
+            command = [*launcher, *command[1:]]
+        self.process = subprocess.Popen(
+            [*wrapper, *command],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        return self
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the end: the exit code, and the lines that are ours."""
+        output, _ = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, output
+
+    def finish(self, *options: str, **more: object) -> "Run":
+        """Start, and be done without a fault."""
+        code, output = self.start(*options, **more).end()
+        assert code == 0, output
+        return self
+
+    def ranks(self) -> list[int]:
+        """The process ids of torchrun's processes, by rank."""
+        pid = self.process.pid
+        try:
+            return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        except FileNotFoundError:
+            return []
+
+    def wait_for_step(self, step: int) -> "Run":
+        """Return when that step is on record."""
+        end = time.monotonic() + PATIENCE
+        while not any(line["step"] >= step for line in read_metrics(self.folder / "metrics.jsonl")):
+            assert self.process.poll() is None, self.process.communicate()[0]
+            assert time.monotonic() < end, "no step is made"
+            time.sleep(0.02)
+        return self
+
+    def state(self) -> dict:
+        """That of the newest checkpoint."""
+        return newest_checkpoint(self.folder / "checkpoints")[1]
+
+    def values(self) -> list[dict]:
+        """The lines of metrics.jsonl without clock times."""
+        lines = read_metrics(self.folder / "metrics.jsonl")
+        return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
+
+    def result(self) -> tuple[str, list[dict]]:
+        """SHA-256 of the weights at the end, and the record."""
+        path, state = newest_checkpoint(self.folder / "checkpoints")
+        assert state["finished"]
+        return sha256_file(path / "model.safetensors"), self.values()
+
+
+@pytest.fixture
+def new_run(tiny_arrays: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Run]:
+    """A function: a run, not started yet, in a folder of that name."""
+    made = []
+
+    def make(name: str = "run", data: Path | None = None) -> Run:
+        made.append(Run(tmp_path / name, data or tiny_arrays("bpe-300")))
+        return made[-1]
+
+    yield make
+    for run in made:
+        if run.process and run.process.poll() is None:
+            for pid in (*run.ranks(), run.process.pid):
+                os.kill(pid, 9)
+            run.process.communicate()
+
+
+@pytest.fixture(scope="session")
+def whole(tiny_arrays: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of two processes to which nothing happens."""
+    return Run(tmp_path_factory.mktemp("whole") / "run", tiny_arrays("bpe-300")).finish(processes=2)

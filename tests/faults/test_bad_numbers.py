@@ -1,0 +1,109 @@
+"""A loss or a gradient that is not finite: which step, rank and batch, and what the run does about it."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import torch
+
+from data_prep.arrays import TokenArrays
+from model import ModelConfig, build_model, load_model
+from training.batches import crop_starts, make_batch
+from training.tracking import read_metrics
+
+from .conftest import ROOT, Run
+
+DIVERGES = ["--optimizer.lr=1e30", "--optimizer.grad_clip=1e30", "--optimizer.warmup=0"]
+
+
+def bad_loss(rank: int, step: int) -> dict:
+    """The step-th loss of a rank is no number, once."""
+    return {"script": ("tests/faults/sabotage.py", "nan", str(rank), str(step))}
+
+
+def replay(run: Run, *options: str) -> str:
+    command = [sys.executable, "-m", "training.replay", f"--run={run.folder}", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+def test_the_step_the_rank_and_the_batch_are_named_and_the_weights_before_it_kept(new_run):
+    run = new_run()
+    code, output = run.start("--micro_batch=9", processes=2, **bad_loss(rank=1, step=7)).end()
+    assert code == 1
+    (line,) = [line for line in output.splitlines() if line.startswith("codebook: ")]
+    assert "the loss is nan at step 7 on rank 1 (batch 6 of seed 0)" in line
+    assert f"python -m training.replay --run {run.folder}" in line
+    assert "Traceback" not in line
+    weights = load_model(run.folder / "bad" / "step-00000006" / "model.safetensors").parameters()
+    assert all(parameter.isfinite().all() for parameter in weights)
+    assert len(read_metrics(run.folder / "metrics.jsonl")) <= 6
+
+
+def test_a_replay_shows_every_sequence_and_where_it_goes_wrong(new_run):
+    run = new_run()
+    code, output = run.start(*DIVERGES).end()
+    assert code == 1 and "the loss is" in output
+    text = replay(run)
+    assert f"{run.folder}/bad/step-" in text and "not finite in" in text
+    table = text[text.index("\nsequence") :].splitlines()[2:-1]
+    assert [int(line.split()[0]) for line in table] == list(range(18))
+    assert all(line.split()[1] == "0" and not math.isfinite(float(line.split()[3])) for line in table)
+    assert text.endswith("0 of 18 sequences are finite, by themselves\n")
+    assert "has no bad step 999 that was kept" in replay(run, "--step=999")
+
+
+def test_skip_passes_over_the_batch_and_says_so(new_run):
+    run = new_run()
+    options = ["--on_bad_numbers=skip", "--micro_batch=18"]
+    code, output = run.start(*options, **bad_loss(rank=0, step=8)).end()
+    assert code == 0, output
+    assert "the loss is nan at step 8 on rank 0" in output
+    lines, whole = run.values(), new_run("whole").finish("--micro_batch=18").values()
+    assert [line["step"] for line in lines] == [line["step"] for line in whole]
+    assert [line for line in lines if line["step"] < 8] == [line for line in whole if line["step"] < 8]
+    assert all(line["train_bpc"] is None for line in lines if line["step"] == 8)
+    assert {line["skipped_steps"] for line in lines if line["step"] > 8} == {1}
+    assert lines[-1]["val_bpc"] < lines[0]["train_bpc"] - 1
+    assert lines[-1]["val_bpc"] != whole[-1]["val_bpc"]
+    replayed = replay(run)
+    assert "batch 7, 18 sequences" in replayed and "18 of 18 sequences are finite" in replayed
+
+
+def test_rewind_goes_back_to_a_checkpoint_and_passes_over_the_batches_since(new_run):
+    """Here to the beginning: the first step is then one on the batch after the bad one."""
+    run = new_run()
+    options = [
+        "--on_bad_numbers=rewind",
+        "--micro_batch=18",
+        "--checkpoint_seconds=1000",
+        "--budget.steps=60",
+    ]
+    code, output = run.start(*options, **bad_loss(rank=0, step=12)).end()
+    assert code == 0, output
+    assert run.state()["batches_passed"] == 12
+    lines = run.values()
+    assert [line["step"] for line in lines] == list(range(1, 61))
+    arrays = TokenArrays(run.data)
+    split = arrays.split("train")
+    block_size = load_model(run.folder / "checkpoints" / "step-00000060" / "model.safetensors").block_size
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(n_layer=2, n_embd=32), arrays.vocab_size, block_size)
+    starts = crop_starts(0, 12, 18, split.crop_starts(block_size + 1))
+    loss = model(*make_batch(split, starts, block_size)).item()
+    expected = loss / math.log(2) * split.length / split.chars
+    assert np.isclose(lines[0]["train_bpc"], expected, rtol=1e-5)
+
+
+def test_a_run_that_only_makes_bad_numbers_ends(new_run):
+    for policy in ("skip", "rewind"):
+        options = [f"--on_bad_numbers={policy}", "--checkpoint_seconds=1000", *DIVERGES]
+        code, output = new_run(policy).start(*options).end()
+        assert code == 1, output
+        assert output.count(f"or set on_bad_numbers: {policy}") == 10
+
+
+def test_gradients_too_large_for_fp16_are_nothing_bad(new_run):
+    run = new_run().finish("--precision=fp16")
+    assert {line["skipped_steps"] for line in run.values()} == {0}

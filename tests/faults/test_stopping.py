@@ -1,0 +1,111 @@
+"""Whatever asks a run to stop: all ranks stop after the same step, and the same command goes on."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from publish import read_json
+from training.tracking import read_metrics
+
+LONG = "--budget.steps=100000"
+
+
+def ask(run, way: str, stop_file: Path) -> None:
+    if way == "stop file":
+        stop_file.touch()
+    elif way == "Ctrl-C":  # a terminal sends it to torchrun and its processes, and torchrun hands it on
+        os.killpg(run.process.pid, signal.SIGINT)
+    elif way == "SIGKILL to torchrun":
+        run.process.kill()
+    elif way == "SIGTERM to torchrun":
+        run.process.terminate()
+    else:
+        os.kill(run.ranks()[1], signal.Signals[way.split()[0]])
+
+
+def test_a_run_stopped_in_every_way_ends_as_one_never_stopped(new_run, whole, tmp_path):
+    run, stop_file = new_run(), tmp_path / "stop"
+    ways = ["SIGTERM to rank 1", "SIGUSR2 to rank 1", "Ctrl-C", "SIGTERM to torchrun", "SIGKILL to torchrun"]
+    ways += ["stop file", "max_seconds"]
+    for number, way in enumerate(ways):
+        options = ["--max_seconds=0.001"] if way == "max_seconds" else []
+        run.start(*options, processes=2, STOP_FILE=str(stop_file))
+        if not options:
+            run.wait_for_step(30 * number + 5)
+            ranks = run.ranks()
+            ask(run, way, stop_file)
+        _, output = run.end()
+        end = time.monotonic() + 30
+        while any(Path(f"/proc/{pid}").exists() for pid in ranks):  # torchrun may be gone before them
+            assert time.monotonic() < end, f"{way}: a process is left behind"
+            time.sleep(0.02)
+        stopped = read_json(run.folder / "stopped.json")
+        assert stopped and stopped["step"] == run.state()["step"] >= run.values()[-1]["step"], (way, output)
+        assert output.count("codebook: ") == 1 and "stopped after step" in output, (way, output)
+        stop_file.unlink(missing_ok=True)
+    assert read_json(run.folder / "stopped.json")["why"] == "max_seconds 0.001"
+    assert run.finish(processes=2).result() == whole.result()
+    assert not (run.folder / "stopped.json").exists()
+
+
+def test_the_exit_code_says_stop_and_go_on(new_run):
+    run = new_run().start(LONG).wait_for_step(500)
+    run.process.send_signal(signal.SIGUSR2)
+    code, output = run.end()
+    assert code == 75
+    assert "(SIGUSR2); the same command goes on" in output
+    assert read_json(run.folder / "stopped.json")["why"] == "SIGUSR2"
+
+
+def test_a_stop_before_the_first_step_is_not_lost(new_run):
+    """Also while torch is imported."""
+    run = new_run().start()
+    while b"libtorch" not in Path(f"/proc/{run.process.pid}/maps").read_bytes():
+        time.sleep(0.001)
+    run.process.terminate()
+    assert run.end()[0] == 75
+    assert run.state()["step"] == 1
+
+
+def test_a_second_ctrl_c_stops_at_once(new_run):
+    """Here while the first one waits for a step that takes for ever."""
+    run = new_run().start(script=("tests/faults/sabotage.py", "still", "0", "20")).wait_for_step(15)
+    time.sleep(1)
+    run.process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        run.process.wait(1.5)
+    run.process.send_signal(signal.SIGINT)
+    assert run.end()[0] == 130
+
+
+def test_a_run_stopped_on_four_ranks_goes_on_on_two_and_on_one(new_run, whole):
+    """The same batches in the same order, the same learning rates; losses are equal to rounding."""
+    run = new_run()
+    for processes, step in ((4, 40), (2, 120)):
+        run.start(processes=processes).wait_for_step(step)
+        os.kill(run.ranks()[-1], signal.SIGTERM)
+        run.end()
+        assert step <= run.state()["step"] < 300
+    run.finish()
+    assert len(run.values()) == len(whole.values())
+    for line, expected in zip(run.values(), whole.values(), strict=True):
+        assert line == pytest.approx(expected, rel=2e-3)
+        assert line["lr"] == expected["lr"]
+
+
+def test_only_one_run_writes_into_a_folder(new_run):
+    first = new_run().start(LONG).wait_for_step(5)
+    second = new_run()
+    code, output = second.start(LONG).end()
+    assert code == 2
+    assert f"is being written by process {first.process.pid} on" in output
+    assert first.process.poll() is None
+    first.process.kill()
+    first.process.wait()
+    lines = len(read_metrics(first.folder / "metrics.jsonl"))
+    assert second.start(LONG, "--max_seconds=0.1").end()[0] == 75  # a killed one holds nothing
+    assert len(read_metrics(first.folder / "metrics.jsonl")) <= lines + 1
