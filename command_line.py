@@ -1,6 +1,7 @@
 """What every command of Codebook does alike: typed options, one-line errors, exit codes.
 
-1) options are the fields of a frozen dataclass: from a YAML file, from `--field value`, the latter wins
+1) options are the fields of a frozen dataclass: from a YAML file, from `--field value`, the latter wins;
+   `--field` alone is `--field true`
 2) a ValueError or OSError is the user's to mend: one line, exit code 2
 3) a `Failed` is a run's: one line that says all, exit code 1
 4) any other exception is a failure of ours: one line, exit code 1
@@ -66,8 +67,13 @@ def parse(config_type: type[Config], arguments: list[str], about: str) -> Config
     parser.add_class_arguments(config_type, None)
     if arguments and not arguments[0].startswith("-"):
         arguments = ["--config", *arguments]
+    switches, following = _switches(config_type), [*arguments[1:], "--"]
+    given = [
+        f"{option}=true" if option in switches and after.startswith("--") else option
+        for option, after in zip(arguments, following, strict=False)
+    ]
     try:
-        options = parser.instantiate(parser.parse_args(arguments))
+        options = parser.instantiate(parser.parse_args(given))
     except (argparse.ArgumentError, jsonargparse.ArgumentError, UnicodeDecodeError) as error:
         message = _explain(str(error), config_type)
         if re.match("Problems parsing config|Unexpected config|'utf-8' codec", message):
@@ -97,6 +103,17 @@ def _explain(message: str, config_type: type) -> str:
         hint = [known[near[0]] if unknown[2] else near[0]] if near else []
         message += f" (did you mean '{hint[0]}'?)" if hint else " (--help lists what is known)"
     return _one_line(message)
+
+
+def _switches(config_type: type, prefix: str = "--") -> list[str]:
+    """The options that are true or false."""
+    found = []
+    for name, hint in typing.get_type_hints(config_type).items():
+        if hint is bool:
+            found.append(prefix + name)
+        elif dataclasses.is_dataclass(hint):
+            found += _switches(hint, f"{prefix}{name}.")
+    return found
 
 
 def _names(config_type: type, prefix: str = "") -> dict[str, str]:

@@ -10,6 +10,7 @@ import signal
 
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C during the imports, which take seconds, is silent
 
+import math
 import os
 import shutil
 import subprocess
@@ -26,7 +27,9 @@ from data_prep.encode import make_arrays
 from data_prep.tokenizer import make_tokenizer
 from eval.evaluate import check_test_length, finished_result
 from eval.intrinsic import measure_tokenizers
+from eval.protocol import matched_context, window_stride
 from eval.report import answer, make_report
+from eval.results import read_comparison
 from eval.sweep import best_lr, final_val_bpc
 from eval.tables import terminal
 from eval.wandb_report import log_report
@@ -35,8 +38,9 @@ from jobs import ROOT, Job, run_jobs
 from publish import read_json
 from tokenizers import Tokenizer
 from training.budget import plan_block_size
-from training.checkpoint import differences, newest_checkpoint
+from training.checkpoint import differences, listed, newest_checkpoint
 from training.config import TrainConfig
+from training.lock import hold
 from training.ranks import pick_device
 from training.tracking import read_metrics
 
@@ -156,7 +160,7 @@ def chosen_rates(comparison: Comparison) -> dict[tuple[str, str], float]:
 def train_sweeps(comparison: Comparison) -> None:
     """Train a run for every learning rate that is tried, and say which are kept."""
     runs = [run for sweep in comparison.sweeps().values() for run in sweep]
-    waiting = [run for run in runs if not trained(comparison, run)]
+    waiting = [run for run in runs if not trained(comparison, run, sweeps=True)]
     jobs = [job(comparison, run, [train_command(comparison, run)]) for run in waiting]
     run_jobs(jobs, jobs_at_once(comparison), comparison.processes)
     for (spec, name), lr in chosen_rates(comparison).items():
@@ -168,12 +172,12 @@ def train_sweeps(comparison: Comparison) -> None:
 
 def train_and_evaluate(comparison: Comparison) -> None:
     """Train and evaluate every run that is not done; on a stop all write a checkpoint."""
-    matched = matched_context(comparison)
+    matched = matched_context(read_comparison(comparison.folder), comparison.folder)
     waiting = []
     for run in comparison.runs(chosen_rates(comparison)):
         name = title(comparison, run)
         block_size = plan_block_size(comparison.context, TokenArrays(run.data).split("train"))
-        stride = max(1, round(block_size * (1 - comparison.overlap)))
+        stride = window_stride(block_size, comparison.overlap)
         result = finished_result(run.out, stride, matched)
         if result and not changes(run, result["made_from"]):
             say(f"{name}: done")
@@ -183,14 +187,6 @@ def train_and_evaluate(comparison: Comparison) -> None:
         evaluate += [f"--device={run.device}"] + ([f"--context_chars={matched}"] if matched else [])
         waiting.append(job(comparison, run, [*commands, evaluate]))
     run_jobs(waiting, jobs_at_once(comparison), comparison.processes)
-
-
-def matched_context(comparison: Comparison) -> int | None:
-    """Where contexts are equal in tokens, the characters that the shortest of them holds."""
-    if comparison.context.chars:
-        return None
-    splits = [TokenArrays(comparison.data(spec)).split("test") for spec in comparison.tokenizers]
-    return int(comparison.context.tokens * min(split.chars_per_token for split in splits))
 
 
 def job(comparison: Comparison, run: TrainConfig, commands: list[list[str]]) -> Job:
@@ -209,10 +205,15 @@ def job(comparison: Comparison, run: TrainConfig, commands: list[list[str]]) -> 
         if evaluates:
             bpc = read_json(run.out / "result.json")["test_bpc"]
             say(f"{name}: {bpc:.4f} bits per character on the test split")
+        elif (bpc := final_val_bpc(run.out)) < math.inf:
+            say(f"{name}: {bpc:.4f} bits per character on validation text")
         else:
-            say(f"{name}: {final_val_bpc(run.out):.4f} bits per character on validation text")
+            say(f"{name}: diverges")
 
-    made = Job(name, run.out / "train.log", commands, where, ended)
+    def may_fail() -> bool:
+        return not evaluates and final_val_bpc(run.out) == math.inf  # a learning rate that is too high
+
+    made = Job(name, run.out / "train.log", commands, where, ended, may_fail)
     return made
 
 
@@ -225,16 +226,20 @@ def train_command(comparison: Comparison, run: TrainConfig) -> list[str]:
     return [*command, str(ROOT / "train_ddp.py"), "--config", str(run.out / "config.yaml")]
 
 
-def trained(comparison: Comparison, run: TrainConfig) -> bool:
-    """Whether the run's last checkpoint is there. One with other options or data is removed, aloud."""
-    found = newest_checkpoint(run.out / "checkpoints")
+def trained(comparison: Comparison, run: TrainConfig, sweeps: bool = False) -> bool:
+    """Whether the run has ended: its last checkpoint is there, or of a sweep it has diverged.
+
+    One with other options or data is removed, aloud.
+    """
+    found = newest_checkpoint(run.out / "checkpoints") or next(iter(listed(run.out / "bad")), None)
     if not found:
         return False
     if differs := changes(run, found[1]):
         say(f"{title(comparison, run)}: {', '.join(differs)} changed, so this run is done again")
-        shutil.rmtree(run.out)
+        with hold(run.out):
+            shutil.rmtree(run.out)
         return False
-    return found[1]["finished"]
+    return found[1]["finished"] or (sweeps and final_val_bpc(run.out) == math.inf)
 
 
 def changes(run: TrainConfig, state: dict) -> list[str]:

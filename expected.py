@@ -1,4 +1,4 @@
-"""What the runs of a comparison would take, before they run: `compare.py FILE --plan true`."""
+"""What the runs of a comparison would take, before they run: `compare.py FILE --plan`."""
 
 import statistics
 import sys
@@ -12,7 +12,7 @@ from comparison import Comparison
 from data_prep.arrays import TokenArrays
 from jobs import ROOT, Job, run_jobs
 from model import build_model
-from training.budget import Budget, Plan
+from training.budget import Budget
 from training.config import TrainConfig
 from training.ranks import pick_device
 from training.tracking import read_metrics
@@ -74,14 +74,9 @@ def probe(run: TrainConfig, out: Path, processes: int) -> TrainConfig:
     compiles = run.compile
     if compiles == "auto":
         plan = run.plan(TokenArrays(run.data), processes)
-        compiles = "on" if worth_compiling(plan, pick_device(run.device)) else "off"
+        compiles = "on" if plan.worth_compiling(pick_device(run.device)) else "off"
     few = Budget(steps=PROBE_STEPS)
     return replace(run, out=out, budget=few, validations=1, wandb="disabled", compile=compiles)
-
-
-def worth_compiling(plan: Plan, device: str) -> bool:
-    """Whether the trainer compiles such a run where it is left to it: `compile: auto` of `TrainConfig`."""
-    return device != "cpu" and ((plan.steps or 0) >= 500 or (plan.seconds or 0) >= 300)
 
 
 def probe_job(comparison: Comparison, run: TrainConfig) -> Job:

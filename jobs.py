@@ -29,6 +29,8 @@ class Job:
     """how far it is, for the progress bar"""
     ended: Callable[[], None] = lambda: None
     """called when it is done"""
+    may_fail: Callable[[], bool] = lambda: False
+    """whether its failure is a result like others"""
     process: subprocess.Popen | None = None
     """what is running"""
 
@@ -49,7 +51,7 @@ class Job:
             return False
         if code in (stop.STOPPED, 128 + signal.SIGINT):
             raise KeyboardInterrupt
-        if code:
+        if code and not self.may_fail():
             lines = self.log.read_text(errors="replace").splitlines()
             ours = [line.removeprefix("codebook: ") for line in lines if line.startswith("codebook: ")]
             kind = ValueError if code == 2 else RuntimeError

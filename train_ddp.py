@@ -89,8 +89,7 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
     if config.micro_batch == "auto":
         fits = began.get("micro_batch") or fit_micro_batch(model, most, ranks, config.precision)
         config = replace(config, micro_batch=fits)
-    long = (plan.steps or 0) >= 500 or (plan.seconds or 0) >= 300
-    compiles = config.compile == "on" or (config.compile == "auto" and ranks.device != "cpu" and long)
+    compiles = {"on": True, "off": False, "auto": plan.worth_compiling(ranks.device)}[config.compile]
     peak, peak_source = peak_flops(ranks.device, config.precision)
 
     # The state of the run: fresh, or where it was interrupted

@@ -22,7 +22,7 @@ from model import load_model
 from model.scoring import document_bits, score
 from publish import read_json, write_file, write_json
 from training.checkpoint import newest_checkpoint
-from training.ranks import join, leave
+from training.ranks import end, join, leave
 from training.tracking import read_metrics
 
 from .generation import measure_generation
@@ -199,4 +199,4 @@ def main(arguments: Arguments) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "Exact bits per character of a finished run on the whole test split.")
+    run_command(main, Arguments, "Exact bits per character of a finished run on the whole test split.", end)

@@ -54,6 +54,12 @@ def refusal(*arguments: object) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize("rest", [[], ["--layers", "3"], ["--name=lemon"]])
+def test_a_switch_alone_is_on(rest: list[str]) -> None:
+    assert parsed("--name=lemon", "--oven.grill", *rest).oven.grill
+    assert not parsed("--name=lemon", "--oven.grill", "false", *rest).oven.grill
+
+
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "recipe.yaml"

@@ -228,7 +228,7 @@ def test_another_tokenizer_adds_its_runs_and_keeps_the_others(change):
 def test_a_run_whose_options_changed_is_done_again_and_says_why(change):
     models = {"gpt": {"model": {"n_layer": 1, "n_embd": 16}, "optimizer": {"lr": 0.003}}}
     result, folder = change(models=models, tokenizers=["char"])
-    assert "char/gpt/seed0: model changed, so this run is done again" in result.stdout
+    assert "char/gpt/seed0: model.n_embd changed, so this run is done again" in result.stdout
     (row,) = json.loads((folder / "report" / "results.json").read_text())["rows"]
     assert row["params_total"] < 20_000
 
@@ -441,6 +441,20 @@ def test_the_learning_rate_is_chosen_on_validation_text_for_every_tokenizer(wide
     assert not (left / "result.json").exists()  # the test text is never asked
 
 
+def test_a_learning_rate_that_diverges_is_not_the_best(tiny_source, tmp_path):
+    swept = {"gpt": {"model": {"n_layer": 1, "n_embd": 16}, "lr": [0.003, 1.0e30]}}
+    comparison = comparison_of(tiny_source, tmp_path) | {"tokenizers": ["char"], "models": swept}
+    path = write(tmp_path / "tiny.yaml", comparison | {"budget": {"steps": 20}, "wandb": "disabled"})
+    first, second = compare(path), compare(path)
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert "char/gpt/lr1e+30/seed0: diverges" in first.stdout and "diverges" not in second.stdout
+    assert "char gpt: learning rate 0.003" in first.stdout
+    swept["gpt"]["lr"] = [1.0e29, 1.0e30]
+    result = compare(write(path, comparison | {"models": swept, "budget": {"steps": 20}}))
+    assert result.returncode == 2
+    assert "every learning rate of [1e+29, 1e+30] diverges: try lower ones" in result.stderr
+
+
 def test_rows_are_the_means_of_their_seeds(wider):
     results = results_of(wider[0])
     assert len(results["rows"]) == 6 and len(results["runs"]) == 12
@@ -496,7 +510,7 @@ def test_a_second_call_of_sweeps_and_seeds_finds_everything_done(wider):
 
 def test_the_plan_is_printed_before_anything_runs(tiny_source, tmp_path):
     path = write(tmp_path / "tiny.yaml", comparison_of(tiny_source, tmp_path) | WIDER)
-    result = compare(path, "--plan", "true")
+    result = compare(path, "--plan")
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert max(len(line) for line in lines if line.startswith(("char", "bpe", "tokenizer  "))) <= 82

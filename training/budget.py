@@ -83,6 +83,10 @@ class Plan:
             return min(parts, steps * parts // self.steps)
         return min(parts, int(seconds / self.seconds * parts))
 
+    def worth_compiling(self, device: str) -> bool:
+        """Whether `compile: auto` compiles such a run."""
+        return device != "cpu" and ((self.steps or 0) >= 500 or (self.seconds or 0) >= 300)
+
     def progress(self, steps: float, seconds: float) -> float:
         """The share of the budget that is used up, 0 to 1."""
         return min(1.0, steps / self.steps if self.steps else seconds / self.seconds)

@@ -123,10 +123,10 @@ def pick_device(device: str) -> str:
     return device if device != "auto" else "cuda" if available else "cpu"
 
 
-def join(device: str, timeout: float = 600.0) -> Ranks:
+def join(device: str, timeout: float | None = None) -> Ranks:
     """Join the other processes, over nccl on GPUs and gloo on CPUs; `device` as for `pick_device`.
 
-    A rank waits `timeout` seconds for the others, at the beginning and later.
+    With a `timeout` in seconds a watchdog ends this rank when it has not called `beat` for so long.
     """
     kind = pick_device(device)
     world_size = int(os.environ.get("WORLD_SIZE", 1))
@@ -135,13 +135,14 @@ def join(device: str, timeout: float = 600.0) -> Ranks:
         torch.cuda.set_device(kind)
     rank, watchdog = int(os.environ.get("RANK", 0)), None
     if world_size > 1:
-        watchdog = Watchdog(rank, world_size, timeout)
+        watchdog = Watchdog(rank, world_size, timeout) if timeout else None
         # Later than the watchdog, which can say who is missing
-        patience = timedelta(seconds=timeout + 60)
+        patience = timedelta(seconds=timeout + 60) if timeout else dist.default_pg_timeout
         backend = "nccl" if kind.startswith("cuda") else "gloo"
         store = meeting_place(rank == 0, patience)
         dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=patience)
-        watchdog.meet(meeting_place(False, timedelta(seconds=10)))
+        if watchdog:
+            watchdog.meet(meeting_place(False, timedelta(seconds=10)))
     return Ranks(rank, world_size, kind, watchdog)
 
 
