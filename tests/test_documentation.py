@@ -15,7 +15,7 @@ PARSE_ONLY = """
 import json, runpy, sys
 import command_line
 
-def parse_only(main, config_type, about):
+def parse_only(main, config_type, about, end=None):
     command_line.parse(config_type, sys.argv[1:], about)
     raise SystemExit(0)
 
