@@ -60,11 +60,10 @@ class Watchdog(threading.Thread):
                 time.sleep(LOOK)
             now, asked = time.monotonic(), self.asked
             silent = now - self.last > self.timeout
-            if silent or (asked and now - asked > GRACE + 2 * self.step_seconds):
-                why = (
-                    f"no step for {now - self.last:.0f} s" if silent else "asked to stop, and nobody follows"
-                )
-                self._end_by_thread(why)
+            # Before the ranks have met there is nothing to keep
+            grace = GRACE + 2 * self.step_seconds if self.store else ANSWER
+            if silent or (asked and now - asked > grace):
+                self._end_by_thread(f"no step for {now - self.last:.0f} s")
             try:
                 alarm = self.store is not None and self.store.check(["alarm"])
             except RuntimeError:
