@@ -5,6 +5,8 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
+from .precision import fast_dtype
+
 # Five steps of X <- aX + b(XX')X + c(XX')^2 X take all singular values near 1 (Jordan et al. 2024,
 # https://kellerjordan.github.io/posts/muon).
 COEFFICIENTS, STEPS = (3.4445, -4.7750, 2.0315), 5
@@ -50,9 +52,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(x: Tensor) -> Tensor:
-    """Matrices x (N, rows, columns), rows <= columns, with singular values near 1, in bfloat16."""
+    """Matrices x (N, rows, columns), rows <= columns, with singular values near 1, in `fast_dtype`."""
     a, b, c = COEFFICIENTS
-    x = x.bfloat16()
+    x = x.to(fast_dtype(x.device.type))
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(STEPS):
         gram = x @ x.mT

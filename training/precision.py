@@ -14,6 +14,11 @@ def best_precision(device: str) -> str:
     return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
 
 
+def fast_dtype(device: str) -> torch.dtype:
+    """bf16 where the hardware multiplies it, else fp32: a CPU without takes a hundred times as long in bf16."""
+    return torch.bfloat16 if best_precision(device) == "bf16" else torch.float32
+
+
 def autocast(device: str, precision: str) -> AbstractContextManager:
     """The context in which the forward pass runs."""
     if precision == "fp32":
