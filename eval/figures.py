@@ -12,7 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from .ladder import family
 
@@ -197,11 +197,12 @@ def _pareto(rows: list[Row], titles: dict[str, str]) -> Figure:
             _point(axes, row, cost(row), row["test_bpc"], says, titles, fill=row["model"] == best)
         corners = pareto_front([(cost(row), row["test_bpc"]) for row in shown])
         axes.plot(*zip(*corners, strict=True), color=INK, linewidth=1, drawstyle="steps-post", zorder=1)
-        if min(map(cost, shown)) > 0:
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        if 0 < 10 * min(map(cost, shown)) < max(map(cost, shown)):
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel(label)
     panels[0].set_ylabel("test bits per character")
     for name, members in _families(shown).items():
