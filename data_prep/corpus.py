@@ -86,20 +86,35 @@ def read_texts(path: Path) -> Iterator[str]:
         yield from file.read_row_group(group, columns=["text"]).column("text").to_pylist()
 
 
+def find_corpus(config: CorpusConfig, folder: Path) -> Corpus | None:
+    """The corpus in `folder`, if it is just what `make_corpus` would make.
+
+    Raises:
+        OSError: no such source.
+    """
+    manifest = read_json(folder / "manifest.json")
+    if manifest and manifest["made_from"] == _made_from(config):
+        corpus = Corpus(folder)
+        if all((folder / name).exists() for name in manifest["files"]):
+            return corpus
+    return None
+
+
+def _made_from(config: CorpusConfig) -> str:
+    inputs = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in input_files(config.source)]
+    return fingerprint([FORMAT, asdict(config), inputs])
+
+
 def make_corpus(config: CorpusConfig, folder: Path) -> Corpus:
     """Read the source, split it and write it, unless `folder` holds just that already.
 
     Raises:
         ValueError: no text, an empty split, or what `read_documents` raises. `folder` is then as it was.
     """
-    inputs = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in input_files(config.source)]
-    made_from = fingerprint([FORMAT, asdict(config), inputs])
-    manifest = read_json(folder / "manifest.json")
-    if manifest and manifest["made_from"] == made_from:
-        corpus = Corpus(folder)
-        if all((folder / name).exists() for name in manifest["files"]):
-            return corpus
+    if corpus := find_corpus(config, folder):
+        return corpus
     check_replaceable(folder, "manifest.json")
+    made_from = _made_from(config)
 
     with new_folder(folder) as temporary:
         writers = {split: _SplitWriter(temporary, split) for split in SPLITS}

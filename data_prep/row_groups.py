@@ -1,4 +1,4 @@
-"""Row groups of a corpus encoded and checked, by several processes at a time."""
+"""Row groups of a corpus encoded and checked, by several processes at a time, and written shard by shard."""
 
 import functools
 import os
@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -19,16 +19,33 @@ import pyarrow.parquet
 from tokenizers import Tokenizer
 from tokenizers.arrow import lengths, offsets
 
-from .arrays import DOCUMENT
+from .arrays import DOCUMENT, ArrayWriter
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may use: on a cluster, those of its job."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A Parquet file of the corpus, and what becomes of it: a file of tokens and one of documents."""
+
+    split: str
+    number: int
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """What the names of its two files begin with."""
+        return f"{self.split}-{self.number:05}"
 
 
 @dataclass(frozen=True)
 class Task:
     """A row group to encode."""
 
-    split: str
-    shard: int
-    path: Path
+    shard: Shard
     group: int
 
 
@@ -36,8 +53,7 @@ class Task:
 class Group:
     """An encoded row group."""
 
-    split: str
-    shard: int
+    shard: Shard
     tokens: np.ndarray
     """1-d, of the arrays' dtype: document, eot, document, eot, ..."""
     documents: np.ndarray
@@ -52,7 +68,7 @@ def encode_row_group(tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, t
     Raises:
         ValueError: a document does not round-trip, unless that is allowed; names it.
     """
-    file = _open(task.path)
+    file = _open(task.shard.path)
     column = file.read_row_group(task.group, columns=["text"], use_threads=False).column("text")
     texts = pyarrow.concat_arrays(column.chunks)
     chars = lengths(texts)
@@ -60,14 +76,14 @@ def encode_row_group(tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, t
     if not kept.all() and not allow_lossy:
         row = int(np.argmin(kept)) + sum(file.metadata.row_group(g).num_rows for g in range(task.group))
         raise ValueError(
-            f"{tokenizer.spec} loses text: {task.path} row {row} does not round-trip; "
+            f"{tokenizer.spec} loses text: {task.shard.path} row {row} does not round-trip; "
             "leave the tokenizer out, or set allow_lossy to have it reported apart"
         )
     documents = np.empty(len(texts), dtype=DOCUMENT)
     documents["start"] = np.append(0, ends[:-1] + 1)
     documents["chars"] = chars
     documents["bytes"] = np.diff(offsets(texts))
-    return Group(task.split, task.shard, tokens.astype(dtype, copy=False), documents, int((~kept).sum()))
+    return Group(task.shard, tokens.astype(dtype, copy=False), documents, int((~kept).sum()))
 
 
 @functools.lru_cache(maxsize=1)
@@ -122,3 +138,24 @@ def _end_with(parent: int) -> None:
 
 def _encode(task: Task) -> Group:
     return encode_row_group(*_arguments, task)
+
+
+def write_shard(
+    shard: Shard, groups: Iterable[Group], folder: Path, dtype: np.dtype, eot: int
+) -> dict[str, int]:
+    """Write the two files of a shard as its row groups arrive, which they do in order.
+
+    Returns its `tokens` (without `eot`) and `lossy_documents`.
+    """
+    writer = ArrayWriter(folder / f"{shard.name}.tokens.npy", dtype)
+    writer.write(np.array([eot]))
+    tables, tokens, lossy = [], 0, 0
+    for group in groups:
+        group.documents["start"] += writer.length
+        tables.append(group.documents)
+        writer.write(group.tokens)
+        tokens += len(group.tokens) - len(group.documents)
+        lossy += group.lossy
+    writer.close()
+    np.save(folder / f"{shard.name}.documents.npy", np.concatenate(tables))
+    return {"tokens": tokens, "lossy_documents": lossy}

@@ -70,6 +70,12 @@ def check_source(source: str) -> tuple[str, str]:
     return kind, argument
 
 
+def needs_network(source: str) -> bool:
+    """Whether a source is fetched from elsewhere."""
+    kind, argument = check_source(source)
+    return kind == "shakespeare" or (kind == "hub" and not Path(argument.partition(":")[0]).is_dir())
+
+
 def input_files(source: str) -> list[Path]:
     """The files of a source that lies on this machine, sorted; none for the others.
 

@@ -1,5 +1,6 @@
 """The training documents to a tokenizer: `python -m data_prep.tokenizer --help`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +23,38 @@ FORMAT = 3  # of how tokenizers are trained and saved: another one trains them a
 TRAIN_CHARS = 20_000_000
 
 
-def make_tokenizer(corpus: Corpus, spec: str, folder: Path, train_chars: int = TRAIN_CHARS) -> Tokenizer:
+def find_tokenizer(
+    corpus: Corpus | None, spec: str, folder: Path, train_chars: int = TRAIN_CHARS
+) -> Tokenizer | None:
+    """The tokenizer in `folder`, if it is just what `make_tokenizer` would make."""
+    if read_json(folder / "made_from.json") != _made_from(corpus, spec, train_chars):
+        return None
+    try:
+        return load_tokenizer(folder)
+    except (ValueError, OSError):
+        return None  # damaged: made again
+
+
+def _made_from(corpus: Corpus | None, spec: str, train_chars: int) -> dict:
+    family = check_spec(spec)
+    made_from: dict = {"format": FORMAT, "spec": spec}
+    if family in SIZED or family == "char":
+        train = corpus.manifest["splits"]["train"]
+        made_from["train_sha256"] = train["sha256"]
+        if family in SIZED:
+            made_from["train_chars"] = min(train_chars, train["chars"])
+    if file := published_file(spec):
+        made_from["file_sha256"] = sha256_file(file)
+    return made_from
+
+
+def make_tokenizer(
+    corpus: Corpus | None, spec: str, folder: Path, train_chars: int = TRAIN_CHARS
+) -> Tokenizer:
     """Train a tokenizer on the training split and write it, unless `folder` holds just that already.
 
     `unigram`, `spbpe` and `bpe` are trained on a sample of `train_chars` characters, `char` on the whole
-    split.
+    split; the others want no corpus.
 
     Raises:
         ValueError: an unknown spec, a size that the corpus cannot fill, or a published tokenizer that cannot
@@ -35,25 +63,18 @@ def make_tokenizer(corpus: Corpus, spec: str, folder: Path, train_chars: int = T
     family = check_spec(spec)
     if train_chars < 1:
         raise ValueError(f"train_chars {train_chars} must be at least 1")
-    train = corpus.manifest["splits"]["train"]
-    made_from: dict = {"format": FORMAT, "spec": spec}
-    if family in SIZED or family == "char":
-        made_from["train_sha256"] = train["sha256"]
-    if family in SIZED:
-        made_from["train_chars"] = min(train_chars, train["chars"])
-    if file := published_file(spec):
-        made_from["file_sha256"] = sha256_file(file)
-    if read_json(folder / "made_from.json") == made_from:
-        try:
-            return load_tokenizer(folder)
-        except (ValueError, OSError):
-            pass  # damaged: made again
+    if tokenizer := find_tokenizer(corpus, spec, folder, train_chars):
+        return tokenizer
     check_replaceable(folder, "made_from.json")
-    texts = training_sample(corpus, train_chars) if family in SIZED else corpus.texts("train")
+    texts: Iterable[str] = ()
+    if family in SIZED:
+        texts = training_sample(corpus, train_chars)
+    elif family == "char":
+        texts = corpus.texts("train")
     tokenizer = train_tokenizer(spec, texts)
     with new_folder(folder) as temporary:
         save_tokenizer(tokenizer, temporary)
-        write_json(temporary / "made_from.json", made_from)
+        write_json(temporary / "made_from.json", _made_from(corpus, spec, train_chars))
     return tokenizer
 
 

@@ -9,16 +9,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import data_prep.corpus
+import data_prep.encode
 from data_prep.arrays import TokenArrays
-from data_prep.corpus import Corpus, CorpusConfig, make_corpus
-from data_prep.encode import make_arrays
+from data_prep.corpus import Corpus, CorpusConfig, make_corpus, read_texts
+from data_prep.encode import Arguments, Encoding, main, make_arrays
+from data_prep.row_groups import Shard
 from data_prep.tokenizer import make_tokenizer
 from tokenizers import Tokenizer, load_tokenizer, train_tokenizer
 from tokenizers.simple import ByteTokenizer
@@ -44,6 +46,21 @@ def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 def corpus(tmp_path: Path) -> Corpus:
     """Sixty short documents."""
     return corpus_of([f"document {i}, and some more of it" for i in range(60)], tmp_path / "source")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """The arrays and their manifest; and that nothing else is there, apart from a tokenizer."""
+    assert all(path.is_file() or path.name == "tokenizer" for path in folder.iterdir())
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.fixture
+def sharded(tiny_corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
+    """The text of the small corpus in several Parquet files a split, each of several row groups."""
+    monkeypatch.setattr(data_prep.corpus, "ROW_GROUP_CHARS", 5_000)
+    monkeypatch.setattr(data_prep.corpus, "SHARD_CHARS", 20_000)
+    source = tiny_corpus.manifest["config"]["source"]
+    return make_corpus(CorpusConfig(source, val_fraction=0.1, test_fraction=0.1), tmp_path / "corpus")
 
 
 # ---- the tokenizer
@@ -266,33 +283,20 @@ assert set(seen) == {"byte", "none", "bpe-270"}, seen
 # ---- several processes, large vocabularies, large documents
 
 
-def test_any_number_of_processes_writes_the_same_files(
-    tiny_corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(data_prep.corpus, "ROW_GROUP_CHARS", 5_000)
-    monkeypatch.setattr(data_prep.corpus, "SHARD_CHARS", 40_000)
-    source = tiny_corpus.manifest["config"]["source"]
-    corpus = make_corpus(CorpusConfig(source, val_fraction=0.1, test_fraction=0.1), tmp_path / "corpus")
-    assert len(corpus.files("train")) > 2
-    tokenizer = train_tokenizer("bpe-300", corpus.texts("train"))
+def test_any_number_of_processes_writes_the_same_files(sharded: Corpus, tmp_path: Path) -> None:
+    assert len(sharded.files("train")) > 2
+    tokenizer = train_tokenizer("bpe-300", sharded.texts("train"))
     for processes in (1, 2, 5):
-        make_arrays(corpus, tokenizer, tmp_path / str(processes), processes)
-    files = {path.name: path.read_bytes() for path in (tmp_path / "1").iterdir()}
-    for processes in (2, 5):
-        assert {path.name: path.read_bytes() for path in (tmp_path / str(processes)).iterdir()} == files
+        make_arrays(sharded, tokenizer, tmp_path / str(processes), processes)
+        assert files(tmp_path / str(processes)) == files(tmp_path / "1")
     decoded = [tokenizer.decode(s) for s in TokenArrays(tmp_path / "5").split("train").sequences()]
-    assert decoded == list(corpus.texts("train"))
+    assert decoded == list(sharded.texts("train"))
 
 
-def test_a_document_that_loses_text_stops_all_processes(
-    tiny_corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(data_prep.corpus, "ROW_GROUP_CHARS", 5_000)
-    source = tiny_corpus.manifest["config"]["source"]
-    corpus = make_corpus(CorpusConfig(source, val_fraction=0.1, test_fraction=0.1), tmp_path / "corpus")
+def test_a_document_that_loses_text_stops_all_processes(sharded: Corpus, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"lowering loses text: .*train/00000\.parquet row 0 "):
-        make_arrays(corpus, Lowering(), tmp_path / "arrays", 2)
-    assert not list((tmp_path / "arrays").iterdir())
+        make_arrays(sharded, Lowering(), tmp_path / "arrays", 2)
+    assert not list((tmp_path / "arrays").glob("*"))
 
 
 def test_a_stopped_command_leaves_no_process(tiny_corpus: Corpus, tmp_path: Path) -> None:
@@ -309,7 +313,7 @@ class Slow(ByteTokenizer):
     def _encode(self, text, utf8):
         Path(sys.argv[1], str(os.getpid())).touch()
         time.sleep(60)
-tasks = [row_groups.Task("train", 0, Path(sys.argv[2]), 0)] * 4
+tasks = [row_groups.Task(row_groups.Shard("train", 0, Path(sys.argv[2])), 0)] * 4
 list(row_groups.encode_all(Slow(), np.dtype("uint16"), False, tasks, 2))
 """
     for number in (signal.SIGKILL, signal.SIGINT):
@@ -352,3 +356,246 @@ def test_a_document_of_ten_megabytes_on_one_line_survives(
     tokenizer = train_tokenizer(spec, tiny_corpus.texts("train"))
     arrays = make_arrays(corpus, tokenizer, tmp_path / "arrays")  # which decodes it again
     assert max(int(arrays.split(s).document_chars().max()) for s in ("train", "val", "test")) == len(line)
+
+
+# ---- parts, as of an array of jobs
+
+
+def encode_part(corpus: Corpus, folder: Path, part: str) -> None:
+    """What `python -m data_prep.encode --part K/N` does."""
+    main(Arguments(corpus.folder, folder / "tokenizer", folder, processes=1, part=part))
+
+
+@pytest.fixture
+def whole(sharded: Corpus, tmp_path: Path) -> dict[str, bytes]:
+    """What encoding the sharded corpus at once writes; and `tmp_path / "parts"` holds the same tokenizer."""
+    tokenizer = make_tokenizer(sharded, "bpe-300", tmp_path / "parts" / "tokenizer")
+    make_arrays(sharded, tokenizer, tmp_path / "whole")
+    return files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "parts", ["1/1", "1/2 2/2", "3/3 1/3 2/3", " ".join(f"{k}/12" for k in range(1, 13))]
+)
+def test_parts_in_any_order_write_the_same_files_as_one_encoding(
+    parts: str, sharded: Corpus, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    for part in parts.split():
+        encode_part(sharded, tmp_path / "parts", part)
+    assert files(tmp_path / "parts") == whole
+
+
+def test_parts_that_run_at_the_same_time_write_the_same_files_as_one_encoding(
+    sharded: Corpus, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    folder = tmp_path / "parts"
+    command = [sys.executable, "-m", "data_prep.encode", "--processes=1", f"--corpus={sharded.folder}"]
+    command += [f"--tokenizer={folder / 'tokenizer'}", f"--out={folder}"]
+    parts = [
+        subprocess.Popen([*command, f"--part={k}/3"], cwd=ROOT, stdout=subprocess.DEVNULL) for k in (1, 2, 3)
+    ]
+    assert [part.wait(timeout=120) for part in parts] == [0, 0, 0]
+    assert files(folder) == whole
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_parts_that_end_at_the_same_time_do_not_break_each_other(
+    locks: bool, sharded: Corpus, whole: dict[str, bytes], tmp_path: Path, run_python: Callable
+) -> None:
+    """Where a file system has no locks, too."""
+    script = """
+import fcntl, multiprocessing, sys
+from pathlib import Path
+from data_prep.corpus import Corpus
+from data_prep.encode import Encoding
+from tokenizers import load_tokenizer
+
+def no_locks(*_):
+    raise OSError("no locks")
+
+if sys.argv[3] == "False":
+    fcntl.lockf = no_locks
+folder = Path(sys.argv[2])
+encoding = Encoding(Corpus(Path(sys.argv[1])), load_tokenizer(folder / "tokenizer"), folder)
+publish, together = encoding._publish, multiprocessing.Barrier(4)
+encoding._publish = lambda: together.wait() >= 0 and publish()
+context = multiprocessing.get_context("fork")
+parts = [context.Process(target=encoding.make, args=(encoding.shards[k::4], 1)) for k in range(4)]
+for part in parts:
+    part.start()
+for part in parts:
+    part.join()
+assert [part.exitcode for part in parts] == [0] * 4
+"""
+    done = run_python("-c", script, sharded.folder, tmp_path / "parts", locks)
+    assert done.returncode == 0, done.stderr
+    assert files(tmp_path / "parts") == whole
+
+
+def test_only_the_last_part_replaces_earlier_arrays(
+    sharded: Corpus, whole: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "parts"
+    make_arrays(sharded, ByteTokenizer(), folder)
+    for part in ("1/3", "3/3"):
+        encode_part(sharded, folder, part)
+        assert capsys.readouterr().out == f"part {part}, 4 of 12 shards: encoded; others are still to come\n"
+        assert TokenArrays(folder, verify=True).spec == "byte"
+    encode_part(sharded, folder, "2/3")
+    assert "characters a token" in capsys.readouterr().out
+    assert files(folder) == whole
+
+
+def test_a_part_with_nothing_to_do_says_so(
+    sharded: Corpus, whole: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encode_part(sharded, tmp_path / "parts", "13/13")
+    assert capsys.readouterr().out == "part 13/13, 0 of 12 shards: nothing to do\n"
+    assert os.listdir(tmp_path / "parts") == ["tokenizer"]
+    encode_part(sharded, tmp_path / "parts", "1/1")
+    before = state(tmp_path)
+    capsys.readouterr()
+    encode_part(sharded, tmp_path / "parts", "2/3")
+    assert f"part 2/3: nothing to do, {tmp_path / 'parts'} holds these arrays\n" in capsys.readouterr().out
+    assert state(tmp_path) == before
+
+
+@pytest.mark.parametrize("part", ["0/3", "4/3", "1/0", "-1/3", "3", "x", "1/3/3", "1.0/3"])
+def test_a_part_that_is_none_is_refused(part: str, sharded: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"part {part} must be K/N with 1 <= K <= N, such as 3/8"):
+        encode_part(sharded, tmp_path / "arrays", part)
+
+
+def shards_encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list that grows by every shard that is encoded."""
+    names: list[str] = []
+    encode_all = data_prep.encode.encode_all
+
+    def watched(tokenizer: Tokenizer, dtype: np.dtype, lossy: bool, tasks: list, processes: int) -> Iterator:
+        names.extend(dict.fromkeys(task.shard.name for task in tasks))
+        return encode_all(tokenizer, dtype, lossy, tasks, processes)
+
+    monkeypatch.setattr(data_prep.encode, "encode_all", watched)
+    return names
+
+
+def test_what_is_encoded_is_not_encoded_again(
+    sharded: Corpus, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether in parts or at once: an encoding goes on where it was."""
+    folder = tmp_path / "parts"
+    encode_part(sharded, folder, "1/2")
+    encoded = shards_encoded(monkeypatch)
+    encode_part(sharded, folder, "1/2")
+    assert encoded == []
+    make_arrays(sharded, load_tokenizer(folder / "tokenizer"), folder)
+    assert encoded == [f"train-0000{n}" for n in (1, 3, 5, 7)] + ["val-00001", "test-00001"]
+    assert files(folder) == whole
+
+
+def test_an_encoding_that_is_interrupted_keeps_the_shards_it_finished(
+    sharded: Corpus, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, folder = load_tokenizer(tmp_path / "parts" / "tokenizer"), tmp_path / "parts"
+    write_shard = data_prep.encode.write_shard
+
+    def interrupted(shard: Shard, *arguments: object) -> dict[str, int]:
+        if shard.name == "train-00005":
+            raise KeyboardInterrupt
+        return write_shard(shard, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(data_prep.encode, "write_shard", interrupted)
+        make_arrays(sharded, tokenizer, folder)
+    encoded = shards_encoded(monkeypatch)
+    make_arrays(sharded, tokenizer, folder)
+    assert encoded[0] == "train-00005"
+    assert files(folder) == whole
+
+
+def test_a_part_killed_anywhere_is_taken_up_again(
+    sharded: Corpus, whole: dict[str, bytes], tmp_path: Path, run_killing: Callable[..., None]
+) -> None:
+    """The last one, which puts the arrays in place."""
+    for k in range(1, 12):
+        encode_part(sharded, tmp_path / "parts", f"{k}/12")
+    script = """
+import shutil
+from pathlib import Path
+from data_prep.arrays import TokenArrays
+from data_prep.corpus import Corpus
+from data_prep.encode import Encoding, MANIFEST
+from tokenizers import load_tokenizer
+
+folder, whole, pristine = (Path(sys.argv[2], name) for name in ("parts", "whole", "pristine"))
+encoding = Encoding(Corpus(Path(sys.argv[1])), load_tokenizer(folder / "tokenizer"), folder)
+folder.rename(pristine)
+shutil.copytree(pristine, folder)
+
+for _ in killed_at_every_step(lambda: encoding.make(encoding.shards[11::12], 1)):
+    if (folder / MANIFEST).exists():
+        TokenArrays(folder, verify=True)
+    assert encoding.make(encoding.shards[11::12], 1)
+    assert not (folder / "parts").exists()
+    for path in whole.iterdir():
+        assert (folder / path.name).read_bytes() == path.read_bytes()
+    shutil.rmtree(folder)
+    shutil.copytree(pristine, folder)
+"""
+    run_killing(script, sharded.folder, tmp_path)
+
+
+def test_parts_of_another_tokenizer_are_encoded_again(
+    sharded: Corpus, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    folder = tmp_path / "parts"
+    other = Encoding(sharded, ByteTokenizer(), folder)
+    assert not other.make(other.shards[::2], 1)
+    encode_part(sharded, folder, "2/2")
+    assert not (folder / "manifest.json").exists()
+    encode_part(sharded, folder, "1/2")
+    assert files(folder) == whole
+
+
+def test_parts_of_the_same_corpus_in_other_files_are_encoded_again(
+    sharded: Corpus, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode_part(sharded, tmp_path / "parts", "1/2")
+    monkeypatch.setattr(data_prep.corpus, "SHARD_CHARS", 30_000)
+    again = make_corpus(CorpusConfig(**sharded.manifest["config"]), tmp_path / "again")
+    assert again.fingerprint == sharded.fingerprint
+    tokenizer = load_tokenizer(tmp_path / "parts" / "tokenizer")
+    for name in ("parts", "afresh"):
+        make_arrays(again, tokenizer, tmp_path / name)
+    assert files(tmp_path / "parts") == files(tmp_path / "afresh") != whole
+
+
+@pytest.mark.parametrize("in_parts", [True, False])
+def test_an_encoding_that_loses_text_discards_its_shards_and_nothing_else(
+    in_parts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_prep.corpus, "ROW_GROUP_CHARS", 100)
+    monkeypatch.setattr(data_prep.corpus, "SHARD_CHARS", 300)
+    texts = [f"document {i}, and some more of it" for i in range(60)]
+    corpus, folder = corpus_of([*texts, "CAPITALS"], tmp_path / "source"), tmp_path / "arrays"
+    make_arrays(corpus, ByteTokenizer(), folder)
+
+    def made() -> dict[str, tuple[int, int, bytes]]:
+        return {path: found for path, found in state(folder).items() if not path.endswith(".lock")}
+
+    earlier = made()
+    encoding = Encoding(corpus, Lowering(), folder)
+    refused = next(shard for shard in encoding.shards if "CAPITALS" in read_texts(shard.path))
+    first, *others = [shard for shard in encoding.shards if shard != refused]
+    assert not encoding.make(others, 1)
+    before = made() if in_parts else earlier
+    assert not encoding.make([first], 1)
+    with pytest.raises(ValueError, match="lowering loses text"):
+        encoding.make([first, refused] if in_parts else encoding.shards, 1)
+    assert made() == before
+    assert (folder / "parts").exists() == in_parts
+
+    encoded = shards_encoded(monkeypatch)
+    assert make_arrays(corpus, Lowering(), folder, allow_lossy=True).lossy_documents == 1
+    if in_parts:
+        assert sorted(encoded) == sorted([first.name, refused.name])
