@@ -22,10 +22,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from command_line import run_command
 from data_prep.arrays import DOCUMENT, FORMAT, ArrayWriter, describe_file
-from model.scoring import score
+from model.scoring import document_bits, score
 from publish import read_json, write_json
 from tokenizers import train_tokenizer
 from training.tracking import read_metrics
@@ -183,7 +184,7 @@ def run_ours(folder: Path, shape: Shape, steps: int, options: dict | None = None
 
 
 class NanoGPT(torch.nn.Module):
-    """nanoGPT's model behind our interface: logits of every position."""
+    """nanoGPT's model behind our interface, as far as scoring needs it."""
 
     def __init__(self, nanogpt: Path) -> None:
         super().__init__()
@@ -197,9 +198,10 @@ class NanoGPT(torch.nn.Module):
         self.block_size = checkpoint["model_args"]["block_size"]
         self.vocab_size = checkpoint["model_args"]["vocab_size"]
 
-    def forward(self, idx: torch.Tensor) -> torch.Tensor:
-        """Logits (B, T, V); without targets it would give those of the last position alone."""
-        return self.inner(idx, idx)[0]
+    def forward(self, idx: torch.Tensor, targets: torch.Tensor, reduction: str) -> torch.Tensor:
+        """The loss of each target that is not -1, in order; given any targets, nanoGPT has all logits."""
+        logits, kept = self.inner(idx, idx)[0], targets != -1
+        return F.cross_entropy(logits[kept].float(), targets[kept], reduction=reduction)
 
 
 def quality(folder: Path, nanogpt: Path, rounds: int) -> dict[str, float]:
@@ -219,7 +221,7 @@ def quality(folder: Path, nanogpt: Path, rounds: int) -> dict[str, float]:
     manifest = read_json(folder / shape.data / "manifest.json")
     ids = np.load(folder / shape.data / "val-00000.tokens.npy").astype(np.int64)
     ids[[0, -1]] = 0  # nanoGPT knows no end of text: a line end, the first of the characters, is its context
-    bits, _ = score(NanoGPT(nanogpt), [ids], shape.block_size // 2)
+    bits, _ = document_bits(score(NanoGPT(nanogpt), [ids], shape.block_size // 2), [ids])
     nanogpt_bpc = float(bits[0]) / manifest["splits"]["val"]["chars"]
     last = run_ours(folder, shape, steps, RECIPE)[-1]
     return {
