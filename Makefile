@@ -3,7 +3,7 @@
 PYTHON ?= python3
 ENV := .venv/.installed
 
-.PHONY: demo test test-faults clean
+.PHONY: demo test test-slurm test-faults clean
 
 demo: $(ENV)
 	.venv/bin/python compare.py comparisons/shakespeare.yaml
@@ -11,7 +11,11 @@ demo: $(ENV)
 test: $(ENV)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --ignore=tests/slurm --numprocesses=auto --dist=loadfile
+
+# Wants root and Debian's slurmctld, slurmd, slurm-client, munge and shellcheck; starts a cluster of its own.
+test-slurm: $(ENV)
+	.venv/bin/python -m pytest tests/slurm --numprocesses=3 --dist=loadfile
 
 test-faults: $(ENV)
 	.venv/bin/python -m pytest tests/faults --crashes 100

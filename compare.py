@@ -12,10 +12,8 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C during the imports, whi
 
 import math
 import os
-import shutil
-import subprocess
+import shlex
 import sys
-import textwrap
 
 from tqdm import tqdm
 
@@ -25,22 +23,32 @@ from data_prep.arrays import TokenArrays
 from data_prep.corpus import Corpus, make_corpus
 from data_prep.encode import make_arrays
 from data_prep.tokenizer import make_tokenizer
-from eval.evaluate import check_test_length, finished_result
+from eval.evaluate import check_test_length
 from eval.intrinsic import measure_tokenizers
-from eval.protocol import matched_context, window_stride
-from eval.report import answer, make_report
+from eval.protocol import matched_context
+from eval.report import publish_report
 from eval.results import read_comparison
-from eval.sweep import best_lr, final_val_bpc
-from eval.tables import terminal
-from eval.wandb_report import log_report
+from eval.sweep import final_val_bpc
 from expected import print_plan
-from jobs import ROOT, Job, run_jobs
-from publish import read_json
+from jobs import Job, run_jobs
+from publish import read_json, write_file
+from revision import code_revision
+from runs import (
+    chosen_rates,
+    evaluated,
+    evaluation,
+    remove_changed,
+    title,
+    train_command,
+    trained,
+    trials,
+    write_config,
+)
+from slurm.status import print_status
+from slurm.submit import cancel, submit
 from tokenizers import Tokenizer
 from training.budget import plan_block_size
-from training.checkpoint import differences, listed, newest_checkpoint
 from training.config import TrainConfig
-from training.lock import hold
 from training.ranks import pick_device
 from training.tracking import read_metrics
 
@@ -49,6 +57,9 @@ def main(comparison: Comparison) -> None:
     """Run the comparison from where it is to its report."""
     for number in (signal.SIGINT, signal.SIGTERM):  # asked to stop either way
         signal.signal(number, signal.default_int_handler)
+    if comparison.launcher == "slurm" or comparison.status or comparison.cancel:
+        on_cluster(comparison)
+        return
     folder = comparison.folder
     corpus = make_corpus(comparison.corpus, folder / "corpus")
     splits = corpus.manifest["splits"]
@@ -74,17 +85,18 @@ def main(comparison: Comparison) -> None:
         return
     train_sweeps(comparison)
     train_and_evaluate(comparison)
-    before = read_json(folder / "report" / "results.json")
-    results = make_report(folder)
-    if results != before:
-        log_report(folder, results, comparison.wandb)
-    for row in results["lossy_rows"]:
-        lost = f"{row['lossy_documents']:,} documents"
-        say(f"{row['tokenizer']} {row['model']}: loses text of {lost}, so it is not ranked")
-    say(f"\n{terminal(results['rows'])}\n")
-    for line in answer(results):
-        say(textwrap.fill(line, 80))
-    say(f"\n{folder / 'report' / 'report.html'}")
+    for line in publish_report(folder):
+        say(line)
+
+
+def on_cluster(comparison: Comparison) -> None:
+    """Have a Slurm cluster run the comparison, or say what it does, or have it stop."""
+    if comparison.cancel:
+        cancel(comparison)
+    elif comparison.status:
+        print_status(comparison)
+    else:
+        submit(comparison, code_revision())
 
 
 def say(line: str) -> None:
@@ -106,21 +118,6 @@ def encode(comparison: Comparison, corpus: Corpus, tokenizer: Tokenizer) -> None
     )
 
 
-def code_revision() -> str:
-    """The git revision of the code, and whether it was changed since."""
-    changed = " with local changes" if git("status", "--porcelain") else ""
-    return (git("rev-parse", "HEAD") or "unknown") + changed
-
-
-def git(*arguments: str) -> str:
-    """What git says of the checkout this file is in; nothing where it is none."""
-    try:
-        command = ["git", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
 def jobs_at_once(comparison: Comparison) -> int:
     """Training runs at a time: one per CPU core, or one where there is a GPU."""
     cores = os.cpu_count() or 1
@@ -128,39 +125,36 @@ def jobs_at_once(comparison: Comparison) -> int:
     return comparison.jobs or here
 
 
-def title(comparison: Comparison, run: TrainConfig) -> str:
-    """A run's name, such as bpe-2048/gpt/seed0."""
-    return str(run.out.relative_to(comparison.folder / "runs"))
-
-
 def prepare(comparison: Comparison) -> None:
-    """Write the config.yaml of every run that is known: after the sweeps, those with the chosen rates too."""
-    sweeps = comparison.sweeps()
-    open_sweeps = [run for runs in sweeps.values() for run in runs if final_val_bpc(run.out) is None]
-    for run in open_sweeps or comparison.runs(chosen_rates(comparison)):
+    """Write the config.yaml of every run that is known, after the sweeps those with the chosen rates too.
+
+    Of the trials, the runs and their evaluations there are lists, a line each, for arrays of jobs.
+    """
+    trying = trials(comparison)
+    write_list(comparison, "trials", [str(run.out) for run in trying])
+    missing = [run for run in trying if not trained_or_removed(comparison, run, trial=True)]
+    if missing and comparison.rates:
+        raise ValueError(f"{title(comparison, missing[0])} has not ended: train it, or submit again")
+    runs = [] if missing else comparison.runs(chosen_rates(comparison))
+    for run in missing or runs:
+        trained_or_removed(comparison, run)
         write_config(run)
         say(f"{run.out / 'config.yaml'}")
+    matched = matched_context(read_comparison(comparison.folder), comparison.folder)
+    write_list(comparison, "runs", [str(run.out) for run in runs])
+    write_list(comparison, "evaluations", [shlex.join(evaluation(comparison, run, matched)) for run in runs])
 
 
-def write_config(run: TrainConfig) -> None:
-    """Write what a run is, into its folder."""
-    run.out.mkdir(parents=True, exist_ok=True)
-    run.write(run.out / "config.yaml")
-
-
-def chosen_rates(comparison: Comparison) -> dict[tuple[str, str], float]:
-    """The learning rate of every tokenizer and model that were swept, best on validation text."""
-    seed = comparison.seeds[0]
-    return {
-        (spec, name): best_lr(comparison.folder, spec, name, seed, comparison.models[name].lr)
-        for spec, name in comparison.sweeps()
-    }
+def write_list(comparison: Comparison, name: str, lines: list[str]) -> None:
+    """Write a list for `slurm/sweep.sbatch` and `slurm/evaluate.sbatch`, which take a line of it."""
+    folder = comparison.folder / "slurm"
+    folder.mkdir(exist_ok=True)
+    write_file(folder / f"{name}.txt", "".join(f"{line}\n" for line in lines))
 
 
 def train_sweeps(comparison: Comparison) -> None:
     """Train a run for every learning rate that is tried, and say which are kept."""
-    runs = [run for sweep in comparison.sweeps().values() for run in sweep]
-    waiting = [run for run in runs if not trained(comparison, run, sweeps=True)]
+    waiting = [run for run in trials(comparison) if not trained_or_removed(comparison, run, trial=True)]
     jobs = [job(comparison, run, [train_command(comparison, run)]) for run in waiting]
     run_jobs(jobs, jobs_at_once(comparison), comparison.processes)
     for (spec, name), lr in chosen_rates(comparison).items():
@@ -175,18 +169,20 @@ def train_and_evaluate(comparison: Comparison) -> None:
     matched = matched_context(read_comparison(comparison.folder), comparison.folder)
     waiting = []
     for run in comparison.runs(chosen_rates(comparison)):
-        name = title(comparison, run)
-        block_size = plan_block_size(comparison.context, TokenArrays(run.data).split("train"))
-        stride = window_stride(block_size, comparison.overlap)
-        result = finished_result(run.out, stride, matched)
-        if result and not changes(run, result["made_from"]):
-            say(f"{name}: done")
+        if evaluated(comparison, run, matched):
+            say(f"{title(comparison, run)}: done")
             continue
-        commands = [] if trained(comparison, run) else [train_command(comparison, run)]
-        evaluate = [sys.executable, "-m", "eval.evaluate", f"--run={run.out}", f"--stride={stride}"]
-        evaluate += [f"--device={run.device}"] + ([f"--context_chars={matched}"] if matched else [])
-        waiting.append(job(comparison, run, [*commands, evaluate]))
+        train = [] if trained_or_removed(comparison, run) else [train_command(comparison, run)]
+        evaluate = [sys.executable, "-m", "eval.evaluate", *evaluation(comparison, run, matched)]
+        waiting.append(job(comparison, run, [*train, evaluate]))
     run_jobs(waiting, jobs_at_once(comparison), comparison.processes)
+
+
+def trained_or_removed(comparison: Comparison, run: TrainConfig, trial: bool = False) -> bool:
+    """Whether the run has ended; one with other options or data is removed, aloud."""
+    if differs := remove_changed(run):
+        say(f"{title(comparison, run)}: {', '.join(differs)} changed, so this run is done again")
+    return trained(run, trial)
 
 
 def job(comparison: Comparison, run: TrainConfig, commands: list[list[str]]) -> Job:
@@ -215,36 +211,6 @@ def job(comparison: Comparison, run: TrainConfig, commands: list[list[str]]) -> 
 
     made = Job(name, run.out / "train.log", commands, where, ended, may_fail)
     return made
-
-
-def train_command(comparison: Comparison, run: TrainConfig) -> list[str]:
-    """How a run is trained."""
-    command = [sys.executable]
-    if comparison.processes > 1:
-        command += ["-m", "torch.distributed.run", "--standalone"]
-        command += [f"--nproc-per-node={comparison.processes}"]
-    return [*command, str(ROOT / "train_ddp.py"), "--config", str(run.out / "config.yaml")]
-
-
-def trained(comparison: Comparison, run: TrainConfig, sweeps: bool = False) -> bool:
-    """Whether the run has ended: its last checkpoint is there, or of a sweep it has diverged.
-
-    One with other options or data is removed, aloud.
-    """
-    found = newest_checkpoint(run.out / "checkpoints") or next(iter(listed(run.out / "bad")), None)
-    if not found:
-        return False
-    if differs := changes(run, found[1]):
-        say(f"{title(comparison, run)}: {', '.join(differs)} changed, so this run is done again")
-        with hold(run.out):
-            shutil.rmtree(run.out)
-        return False
-    return found[1]["finished"] or (sweeps and final_val_bpc(run.out) == math.inf)
-
-
-def changes(run: TrainConfig, state: dict) -> list[str]:
-    """In what the run that a checkpoint's state is of differs from the one that is wanted."""
-    return differences(state, {**run.identity(), **TokenArrays(run.data).fingerprints})
 
 
 if __name__ == "__main__":

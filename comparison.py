@@ -38,6 +38,9 @@ class Recipe:
             raise ValueError(f"lr {self.lr}: give learning rates above 0, each once")
 
 
+HOW_IT_IS_RUN = ("plan", "prepare", "rates", "launcher", "cluster", "dry_run", "status", "cancel", "jobs")
+
+
 @dataclass(frozen=True)
 class Comparison:
     """The same models on the same text under the same budget, by every tokenizer."""
@@ -83,10 +86,22 @@ class Comparison:
     """stop before training: make tokenizers and arrays, time some steps and print what it would take"""
     prepare: bool = False
     """stop before training: make corpus, tokenizers, arrays and every run's config.yaml (docs/slurm.md)"""
+    launcher: Literal["local", "slurm"] = "local"
+    """slurm: submit what is missing to a Slurm cluster, and return (docs/slurm.md)"""
+    cluster: Path = Path("slurm/cluster.yaml")
+    """what jobs on the cluster are submitted with"""
+    dry_run: bool = False
+    """print the commands of sbatch instead of giving them"""
+    status: bool = False
+    """say what has become of the jobs on the cluster, and stop"""
+    cancel: bool = False
+    """cancel the comparison's jobs on the cluster, and stop"""
+    rates: bool = False
+    """with prepare: refuse to, unless all learning rates have been tried"""
     jobs: int | None = None
     """training runs at a time (none: one per CPU core, or one where there is a GPU)"""
-    wandb: Literal["offline", "online", "disabled"] = "offline"
-    """where wandb gets the metrics and the report"""
+    wandb: Literal["auto", "offline", "online", "disabled"] = "auto"
+    """where wandb gets metrics and report (auto: by WANDB_MODE, or online with a login, or else offline)"""
     out: Path = Path("out")
     """everything goes below out/<name>"""
 
@@ -177,11 +192,14 @@ class Comparison:
             built = build_model(model, 257, self.context.tokens or self.context.chars)
         return built.params_body() + built.params_embedding()
 
+    def content(self) -> dict:
+        """What a comparison file says that makes the same comparison, as plain values."""
+        content = asdict(self) | {"out": str(self.out)}
+        return {key: value for key, value in content.items() if key not in HOW_IT_IS_RUN}
+
     def freeze(self, revision: str) -> None:
         """Write the resolved configuration, and in its first line which code ran it."""
-        content = asdict(self) | {"out": str(self.out)}
-        for key in ("plan", "prepare", "jobs"):  # how it was run, not what it is
-            del content[key]
+        content = self.content()
         for name, recipe in self.models.items():
             content["models"][name]["model"] = asdict(recipe.model.resolved())
             content["models"][name]["params"] = self.total_params(recipe.model)

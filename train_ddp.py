@@ -40,6 +40,7 @@ from data_prep.arrays import Split, TokenArrays
 from model import build_model
 from model.scoring import document_bits, score
 from publish import write_json
+from revision import code_revision
 from training.batches import crop_starts, make_batch, prefetch, rank_slice
 from training.budget import Plan
 from training.checkpoint import Checkpoints, newest_checkpoint, restore_checkpoint
@@ -112,10 +113,16 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
         (config.out / "stopped.json").unlink(missing_ok=True)
         config.write(config.out / "config.yaml")
         described = describe(config, arrays, plan, model, ranks)
-        described |= {"compiled": compiles, "peak_flops": peak, "peak_flops_source": peak_source}
+        described |= {
+            **arrays.fingerprints,
+            "code": code_revision(),
+            "compiled": compiles,
+            "peak_flops": peak,
+            "peak_flops_source": peak_source,
+        }
         write_json(config.out / "plan.json", described)
         checkpoints = Checkpoints(config.out / "checkpoints", config)
-        tracker = Tracker(config, arrays.spec, state["step"])
+        tracker = Tracker(config.out, config.wandb, state["step"])
         progress = tqdm(
             initial=state["step"], total=plan.steps, desc=arrays.spec, unit="step", disable=None, leave=False
         )

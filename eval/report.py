@@ -9,6 +9,7 @@ file, readable without a network.
 import html
 import json
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from .passages import choose_passages
 from .recommend import growth_sentences, recommend, sentences
 from .results import collect_results, read_comparison
 from .sweep import run_folders
+from .wandb_report import log_report
 from .where import character_bits, read_test_text, where_bits_go
 
 COMPARED = 8  # tokenizers, the best ones, whose passages can be compared: each pair has its own
@@ -248,6 +250,19 @@ def _seeds(comparison: dict) -> str:
     )
 
 
+def publish_report(folder: Path) -> list[str]:
+    """Write the report, log it where the comparison says, and return what a terminal shows of it."""
+    results = make_report(folder)
+    log_report(folder, results, read_comparison(folder)["wandb"])
+    lossy = [
+        f"{row['tokenizer']} {row['model']}: loses text of {row['lossy_documents']:,} documents: not ranked"
+        for row in results["lossy_rows"]
+    ]
+    answers = [textwrap.fill(line, 80) for line in answer(results)]
+    page = folder / "report" / "report.html"
+    return [*lossy, f"\n{tables.terminal(results['rows'])}\n", *answers, f"\n{page}"]
+
+
 @dataclass(frozen=True)
 class Arguments:
     """Write a report."""
@@ -258,8 +273,8 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Write the report and print the table."""
-    print(tables.terminal(make_report(arguments.folder)["rows"]))
-    print(arguments.folder / "report" / "report.html")
+    for line in publish_report(arguments.folder):
+        print(line)
 
 
 if __name__ == "__main__":

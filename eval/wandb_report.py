@@ -1,21 +1,145 @@
-"""The comparison as one wandb run: the trade-off as a table, and the figures."""
+"""The report in wandb: as a run, and as a document: `python -m eval.wandb_report --help`.
 
+The run of job type `report` has the trade-off as a table, the figures as charts and images, and the page.
+The document has the answer, the table and charts of the training runs, which stay interactive.
+"""
+
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from training.tracking import start_wandb
+from command_line import Failed, run_command
+from publish import read_json, write_file, write_json
+from training.tracking import read_metrics
+from training.wandb_runs import wandb_mode
+
+from .figures import main_rows
+from .wandb_artifacts import WandbLog, bounded_wandb
+from .wandb_document import PROJECT, make_document
 
 
 def log_report(folder: Path, results: dict, mode: str) -> None:
-    """Log `folder/report` as a run of job_type `report`, in the group of the comparison's runs."""
-    run = start_wandb(mode, folder, job_type="report", group=folder.name, name=f"{folder.name} report")
-    if run is None:
+    """Log a comparison and `folder/report` to wandb, but for what has been logged already.
+
+    Nothing is raised: a line on stderr says what wandb failed with.
+    """
+    mode = wandb_mode(mode)
+    if mode == "disabled":
         return
+    try:
+        bounded_wandb()
+        log = WandbLog(folder, mode)
+        log.data()
+        if log.mode == "online":
+            log.checkpoints()
+        log.results(results)
+        log.once("report", results, lambda: _log_run(log, results))
+    except Exception as error:  # whatever it is, it is no reason to lose a report
+        print(f"codebook: {_failure(error, folder)}", file=sys.stderr)
+
+
+def _failure(error: Exception, folder: Path) -> str:
+    return f"wandb failed ({' '.join(str(error).split())}): the report is in {folder / 'report'}"
+
+
+def _log_run(log: WandbLog, results: dict) -> None:
     import wandb
 
-    rows = results["rows"]
+    rows, folder = results["rows"], log.folder / "report"
     columns = list(rows[0])
-    table = wandb.Table(columns=columns, data=[[row[column] for column in columns] for row in rows])
-    figures = sorted((folder / "report" / "figures").glob("*.png"))
-    run.log({"trade-off": table, **{path.stem: wandb.Image(str(path)) for path in figures}})
-    run.summary.update({"best_tokenizer": rows[0]["tokenizer"], "best_test_bpc": rows[0]["test_bpc"]})
-    run.finish()
+    with log.start("report", log.folder) as run:
+        log.use(run, "tokenizer", *log.tokenizers)
+        log.use(run, "checkpoint", *(log.run_name(training) for *_, training in log.runs))
+        log.make(run, "results", "", folder / "results.json")
+        figures = {path.stem: wandb.Image(str(path)) for path in sorted(folder.glob("figures/*.png"))}
+        run.log(
+            {
+                "trade-off": wandb.Table(columns, [[row[column] for column in columns] for row in rows]),
+                "report": wandb.Html(str(folder / "report.html"), inject=False),
+                **_charts(log, main_rows(rows)),
+                **figures,
+            }
+        )
+        run.summary.update({"best_tokenizer": rows[0]["tokenizer"], "best_test_bpc": rows[0]["test_bpc"]})
+
+
+def _charts(log: WandbLog, rows: list[dict]) -> dict:
+    """The charts of one model: of every tokenizer a point, and a line of its first seed's validations."""
+    import wandb
+
+    columns = ["vocab_size", "test_bpc", "tokenizer"]
+    points = wandb.Table(columns, [[row[column] for column in columns] for row in rows])
+    title = f"{rows[0]['model']}: bits per character"
+    found = {
+        "bpc_against_vocabulary": wandb.plot.scatter(
+            points, "vocab_size", "test_bpc", f"{title} of the test text", split_table=True
+        )
+    }
+    first = {(tokenizer, model): run for tokenizer, model, _, run in reversed(log.runs)}
+    names = [row["tokenizer"] for row in rows]
+    metrics = [read_metrics(first[row["tokenizer"], row["model"]] / "metrics.jsonl") for row in rows]
+    lines = [[line for line in of_run if "val_bpc" in line] for of_run in metrics]
+    bpc = [[line["val_bpc"] for line in of_run] for of_run in lines]
+    for axis, what in (("chars", "characters of text seen"), ("flops", "FLOPs of training")):
+        xs = [[line[axis] for line in of_run] for of_run in lines]
+        found[f"bpc_against_{axis}"] = wandb.plot.line_series(
+            xs, bpc, names, f"{title} of the validation text", what, split_table=True
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Write a report in wandb."""
+
+    folder: Path
+    """folder of a comparison with its report, such as out/shakespeare"""
+    wandb: Literal["auto", "offline", "online"] = "auto"
+    """online: save it in the project, or update it there; offline: write what it would be to
+    report/wandb-report.json; auto: online where there is a login"""
+
+
+def main(arguments: Arguments) -> None:
+    """Save the document, or write it to a file, and say where it is."""
+    folder = arguments.folder
+    results = read_json(folder / "report" / "results.json")
+    if results is None:
+        raise ValueError(
+            f"{folder} has no report: run compare.py, or python -m eval.report --folder {folder}"
+        )
+    if wandb_mode(arguments.wandb) == "online":
+        print(save_document(folder, results))
+        return
+    model = make_document(folder, results, "")._to_model()  # the only way to it without a server
+    content = model.model_dump(mode="json", by_alias=True, exclude_none=True)
+    write_json(folder / "report" / "wandb-report.json", content)
+    print(f"{folder / 'report' / 'wandb-report.json'}: not in wandb, for want of a login")
+
+
+def save_document(folder: Path, results: dict) -> str:
+    """Save the document in the project, or update the one that was saved, and return its URL.
+
+    Raises:
+        Failed: wandb fails.
+    """
+    known = folder / "wandb" / "report-id"
+    try:
+        bounded_wandb()
+        import wandb
+
+        api = wandb.Api()
+        if PROJECT not in [project.name for project in api.projects(api.default_entity)]:
+            api.create_project(PROJECT, api.default_entity)  # its sets of runs want one
+        document = make_document(folder, results, api.default_entity)
+        document.id = known.read_text() if known.exists() else ""
+        document.save()
+    except Exception as error:
+        raise Failed(_failure(error, folder)) from error
+    known.parent.mkdir(exist_ok=True)
+    write_file(known, document.id)
+    return document.url
+
+
+if __name__ == "__main__":
+    run_command(main, Arguments, "Write the report of a comparison as a document in wandb.")

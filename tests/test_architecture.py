@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SHARED = {"command_line", "publish"}
+SHARED = {"command_line", "publish", "revision"}
 MAY_IMPORT = {
     "tokenizers": {"tokenizers"},
     "model": {"model"},
@@ -16,11 +16,12 @@ MAY_IMPORT = {
     "training": {"training", "model", "data_prep.arrays"} | SHARED,
     "train_ddp.py": {"training", "model", "data_prep.arrays"} | SHARED,
     "eval": {"eval", "training", "model", "data_prep.arrays", "data_prep.corpus", "tokenizers"} | SHARED,
+    "slurm": {"slurm", "comparison", "jobs", "runs", "data_prep", "eval", "tokenizers", "training"} | SHARED,
 }
 # As a command, model.generate speaks text.
 EXCEPT = {"model/generate.py": {"tokenizers", "command_line"}}
 OURS = {"tokenizers", "data_prep", "model", "training", "eval", "compare", "train_ddp"} | SHARED
-OURS |= {"comparison", "expected", "jobs"}
+OURS |= {"comparison", "expected", "jobs", "runs", "slurm"}
 
 
 def imported(path: Path) -> set[str]:

@@ -322,9 +322,20 @@ def test_a_run_trained_elsewhere_is_evaluated_as_it_is(tiny_source, tmp_path):
     assert row["precision"] == "fp16"
 
 
-def test_a_report_never_puts_new_options_over_old_rows(change, finished):
-    result, folder = change("--prepare", "true", budget={"steps": 99})
+def test_prepare_removes_the_runs_that_are_to_be_done_again(change):
+    result, folder = change("--prepare", budget={"steps": 99})
     assert result.returncode == 0, result.stderr
+    assert re.search(r"char/bigram/seed0: .*budget.steps.* changed, so this run is done again", result.stdout)
+    assert [path.name for path in (folder / "runs/char/bigram/seed0").iterdir()] == ["config.yaml"]
+
+
+def test_a_report_never_puts_new_options_over_old_rows(finished, tmp_path):
+    folder = tmp_path / "tiny"
+    subprocess.run(["cp", "-a", str(finished[0]), str(folder)], check=True)
+    frozen = yaml.safe_load((folder / "comparison.yaml").read_text())
+    for recipe in frozen["models"].values():
+        recipe["budget"]["steps"] = 99
+    (folder / "comparison.yaml").write_text(yaml.safe_dump(frozen))
     command = [sys.executable, "-m", "eval.report", "--folder", str(folder)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2

@@ -68,8 +68,8 @@ class TrainConfig:
     """seconds that processes wait for one of them before the run ends"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda where there is one"""
-    wandb: Literal["offline", "online", "disabled"] = "offline"
-    """where wandb gets the metrics; metrics.jsonl has them always"""
+    wandb: Literal["auto", "offline", "online", "disabled"] = "auto"
+    """where wandb gets the metrics (auto: as WANDB_MODE says, or online with a login, or else offline)"""
     group: str = "codebook"
     """wandb's group, the comparison's name"""
 

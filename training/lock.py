@@ -1,8 +1,10 @@
 """One run in a folder at a time."""
 
+import errno
 import fcntl
 import os
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import IO
@@ -26,7 +28,12 @@ def hold(folder: Path) -> IO[str]:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
-        except BlockingIOError:
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                print(f"codebook: {folder} cannot be locked: start no second run in it", file=sys.stderr)
+                return file
+            if not isinstance(error, BlockingIOError):
+                raise
             if time.monotonic() < end:
                 time.sleep(0.1)
                 continue

@@ -98,7 +98,7 @@ class Watchdog(threading.Thread):
     def _alone(self) -> str:
         """What those ranks do that the others wait for."""
         alone = [(rank, self.store.get(f"here {rank}").decode()) for rank in range(self.world_size)]
-        said = " and ".join(f"rank {rank} is {what}" for rank, what in alone if what)
+        said = " and ".join(f"{called(rank)} is {what}" for rank, what in alone if what)
         return said or f"all ranks are {self.doing}"
 
     def _speaks(self) -> bool:
@@ -123,14 +123,22 @@ class Watchdog(threading.Thread):
             spoke = any(self.store.check([f"spoke {rank}"]) for rank in others)
             missing = [rank for rank in others if not self.store.check([f"here {rank}"])]
         except RuntimeError:
-            return f"rank 0, or the torchrun that started it, is gone ({self.doing}): {AGAIN}"
+            return f"{called(0)}, or the torchrun that started it, is gone ({self.doing}): {AGAIN}"
         if missing and not spoke and self._speaks():
-            ranks = " and ".join(f"rank {rank}" for rank in missing)
+            ranks = " and ".join(map(called, missing))
             verbs = "is gone or stands" if len(missing) == 1 else "are gone or stand"
             return f"{ranks} of {self.world_size} {verbs} still ({self.doing}): {AGAIN}"
         if spoke or missing or not first:
             _exit()
         return ""
+
+
+def called(rank: int) -> str:
+    """A rank for a person, with its node where a job on a cluster says which nodes it has (NODELIST)."""
+    nodes = os.environ.get("NODELIST", "").split()
+    if len(nodes) < 2:
+        return f"rank {rank}"
+    return f"rank {rank} on {nodes[rank // int(os.environ['LOCAL_WORLD_SIZE'])]}"
 
 
 def _drain(descriptor: int) -> bytes:

@@ -2,18 +2,11 @@
 
 import json
 
-from training.budget import Budget, TextAmount
-from training.config import TrainConfig
 from training.tracking import Tracker, read_metrics
 
 
-def config(folder, **options):
-    amount = TextAmount(tokens=1)
-    return TrainConfig(folder, folder, amount, amount, Budget(steps=1), wandb="disabled", **options)
-
-
 def test_lines_are_there_as_soon_as_they_are_logged(tmp_path):
-    tracker = Tracker(config(tmp_path), "char", step=0)
+    tracker = Tracker(tmp_path, "disabled", step=0)
     tracker.log({"step": 1, "train_bpc": 2.5})
     assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 1, "train_bpc": 2.5}]
 
@@ -21,7 +14,7 @@ def test_lines_are_there_as_soon_as_they_are_logged(tmp_path):
 def test_lines_beyond_the_checkpoint_are_cut_and_not_doubled(tmp_path):
     lines = [{"step": step, "train_bpc": 1 / step} for step in range(1, 6)]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    tracker = Tracker(config(tmp_path), "char", step=3)
+    tracker = Tracker(tmp_path, "disabled", step=3)
     tracker.log({"step": 4, "train_bpc": 9.0})
     tracker.close()
     assert [m["step"] for m in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]

@@ -1,0 +1,328 @@
+"""Step time of data-parallel training on 8 to 1024 GPUs, on paper: where more of them stop paying.
+
+    python -m benchmarks.scaling --json figures.json
+    python -m benchmarks.scaling --measure
+
+1) parameters, FLOPs and buckets of gradients are those of the real models, built on the meta device
+2) what GPUs and networks can do is assumed: each is an option, and the defaults are published figures
+3) `--measure` puts the same formulas to the test on two processes of this machine
+
+No GPU was measured. docs/scaling.md explains the formulas and draws the conclusion.
+"""
+
+import json
+import math
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from command_line import run_command
+from model import ModelConfig, build_model
+from training.hardware import PEAKS
+from training.precision import autocast, best_precision
+
+from .parts import in_turn
+
+GPUS = [2**power for power in range(3, 11)]
+SHAPES = {"124M": (12, 12, 768, 1024), "1.3B": (24, 16, 2048, 1024)}  # n_layer, n_head, n_embd, block_size
+PRESETS, VOCABULARIES = ("gpt2", "modern"), (258, 8192, 50257)
+# Tokens/s of each GPU, by their number: MPT 125m, V=50,368, 26 sequences of 2,048 tokens per GPU, 8 A100s and
+# 1600 Gb/s per node (github.com/mosaicml/llm-foundry, scripts/train/benchmarking/README.md)
+PUBLISHED = {16: 130_535, 32: 127_122, 64: 125_234, 128: 123_936}
+SMALL = (6, 6, 384, 128)  # what two processes train, two sequences each
+SLEEPER = 0.4e9  # bytes/s of a network that takes time and no core
+CASES = list(product(("gloo", "sleeper"), (258, 8192), (4.0, 25.0)))  # network, vocabulary, bucket_mb
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What GPUs and the links between them can do, and what is asked of them."""
+
+    peak: float = PEAKS["H100"]
+    """FLOP/s of a GPU at most: H100 SXM, dense bf16 (data sheet)"""
+    mfu: float = 0.4
+    """share of it that forward and backward reach: 0.35 to 0.42 for MPT 760m and 1b (MosaicML's tables)"""
+    memory: float = 3.35e12
+    """bytes/s of a GPU's memory: H100 SXM (data sheet)"""
+    micro_batch: int = 32
+    """sequences that a GPU computes at a time, of which the last ones hide communication; also what each GPU
+    has where the batch grows with their number (weak scaling)"""
+    gpus_per_node: int = 8
+    """GPUs that NVLink connects"""
+    nvlink: float = 370e9
+    """bytes/s from GPU to GPU in a node's all-reduce (github.com/NVIDIA/nccl-tests/issues/212)"""
+    network: float = 8 * 47e9
+    """bytes/s from node to node: 8 cards of 400 Gb/s InfiniBand, 47 GB/s each (nccl-tests/issues/290)"""
+    slow_network: float = 12.2e9
+    """the same in a poorer cluster: one card of 100 Gb/s (nccl-tests/issues/29)"""
+    node_hop: float = 4e-6
+    """seconds from GPU to GPU in a node (github.com/NVIDIA/nccl, src/graph/tuning.cc)"""
+    network_hop: float = 14e-6
+    """seconds from node to node (the same)"""
+    batch: int = 512
+    """sequences in a step, where the recipe fixes them (strong scaling)"""
+    bucket_mb: float = 25.0
+    """megabytes of gradients that are sent at a time, as for train_ddp.py"""
+    runs: int = 32
+    """runs of a comparison, such as eight tokenizers with four seeds each"""
+    gpus: int = 256
+    """GPUs for all of these runs"""
+    measure: bool = False
+    """measure two processes on this machine, too"""
+    json: Path | None = None
+    """write the figures as one flat JSON object"""
+
+    def __post_init__(self) -> None:
+        if self.batch < GPUS[0]:
+            raise ValueError(f"batch is {self.batch}: it must be at least {GPUS[0]}, a sequence for each GPU")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step has to do."""
+
+    parameters: int
+    """that the optimizer updates"""
+    buckets: list[float]
+    """bytes of gradients that are sent at a time, in the order in which the backward pass completes them"""
+    flops: float
+    """of a sequence, forward and backward"""
+
+
+def work_of(shape: tuple[int, ...], preset: str, vocab_size: int, bucket_mb: float) -> Work:
+    """That of a real model: gradients in fp32, in buckets as DDP forms them.
+
+    A parameter is in one bucket whole. The token embedding is the first layer, so that its gradient is
+    complete last, at the end of the backward pass, although it is that of the output layer, too.
+    """
+    *layers, block_size = shape
+    with torch.device("meta"):
+        model = build_model(ModelConfig("gpt", *layers, preset), vocab_size, block_size)
+    parameters = list(model.parameters())[::-1]
+    groups, _ = dist._compute_bucket_assignment_by_size(parameters, [int(bucket_mb * 2**20)])
+    buckets = [sum(parameters[index].nbytes for index in group) for group in groups]
+    flops = block_size * sum(model.flops_per_token().values())
+    return Work(sum(p.numel() for p in parameters), buckets, flops)
+
+
+def all_reduce_seconds(size: float, gpus: int, cluster: Arguments) -> float:
+    """Of `size` bytes, by the faster of two algorithms, as NCCL models and chooses them.
+
+    A ring sends 2 (N-1) / N of the bytes over every link, in 2 (N-1) hops. Trees send all of them up and
+    down, at 0.92 of the bandwidth, in hops that grow with the logarithm of the nodes. The slowest link
+    counts (nccl-tests, doc/PERFORMANCE.md; nccl, src/graph/tuning.cc).
+    """
+    nodes = math.ceil(gpus / cluster.gpus_per_node)
+    bandwidth = cluster.nvlink if nodes == 1 else min(cluster.nvlink, cluster.network)
+    ring = (gpus - nodes) * cluster.node_hop + (nodes - 1) * cluster.network_hop
+    tree = (gpus / nodes - 1) * cluster.node_hop + math.log2(nodes) * cluster.network_hop
+    return 2 * min(size * (gpus - 1) / gpus / bandwidth + ring, size / (0.92 * bandwidth) + tree)
+
+
+def exposed_seconds(buckets: list[float], backward: float, gpus: int, cluster: Arguments) -> float:
+    """Wait for gradients: the last bucket, and what of the others outlasts `backward` seconds.
+
+    At best: the others could all be sent from the first moment of the backward pass.
+    """
+    *early, last = (all_reduce_seconds(size, gpus, cluster) for size in buckets)
+    return max(0.0, sum(early) - backward) + last
+
+
+def step_seconds(work: Work, sequences: int, gpus: int, cluster: Arguments) -> tuple[float, float]:
+    """Of a step, and the part of it in which the GPU with most sequences waits for the others.
+
+    Two thirds of the compute are the backward pass. Every GPU updates all parameters: AdamW and the norm of
+    the gradients read and write 40 bytes of each. Then the ranks agree on three float64.
+    """
+    mine = math.ceil(sequences / gpus)
+    sequence = work.flops / (cluster.peak * cluster.mfu)
+    backward = 2 / 3 * sequence * min(mine, cluster.micro_batch)
+    exposed = exposed_seconds(work.buckets, backward, gpus, cluster) + all_reduce_seconds(24, gpus, cluster)
+    return mine * sequence + exposed + 40 * work.parameters / cluster.memory, exposed
+
+
+def efficiency(work: Work, sequences: int, gpus: int, cluster: Arguments, weak: bool = False) -> float:
+    """Speed of a GPU, to that of one alone with the whole batch, or (`weak`) with its share of it."""
+    alone = step_seconds(work, sequences // gpus if weak else sequences, 1, cluster)[0]
+    return alone / step_seconds(work, sequences, gpus, cluster)[0] / (1 if weak else gpus)
+
+
+def limits(work: Work, cluster: Arguments) -> dict[str, int | None]:
+    """The first numbers of GPUs that pay badly with a fixed batch; None: none does, up to a sequence each."""
+    gpus = [n for n in GPUS if n <= cluster.batch]
+    speed = {n: n * efficiency(work, cluster.batch, n, cluster) for n in gpus}
+    return {
+        "under 80 %, GPUs": next((n for n in gpus if speed[n] < 0.8 * n), None),
+        "under 50 %, GPUs": next((n for n in gpus if speed[n] < 0.5 * n), None),
+        "doubling saves < 10 %, GPUs": next((n for n in gpus[:-1] if speed[n] > 0.9 * speed[2 * n]), None),
+    }
+
+
+def shown(value: float | None) -> str:
+    """Three digits, or all that stand before the point."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def show(figures: dict, title: str, rows: dict[str, dict[str, float | None]]) -> None:
+    """Print a table, whose columns end in their unit, and keep its figures."""
+    columns = next(iter(rows.values()))
+    print(f"\n{title}\n\n| | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
+    for name, row in rows.items():
+        print(f"| {name} | {' | '.join(map(shown, row.values()))} |", flush=True)
+        figures |= {re.sub(r"\W+", "_", f"{title} {name} {column}"): value for column, value in row.items()}
+
+
+def on_paper(arguments: Arguments, figures: dict) -> None:
+    """What the formulas say."""
+    models = product(SHAPES, PRESETS, VOCABULARIES)
+    works = {(shape, *kind): work_of(SHAPES[shape], *kind, arguments.bucket_mb) for shape, *kind in models}
+    networks = {"fast network": arguments, "slow network": replace(arguments, network=arguments.slow_network)}
+    table: dict[str, dict[str, float | None]] = {}
+    for (shape, preset, V), work in works.items():
+        table[f"{shape} {preset}, V={V}"] = {
+            "parameters, millions": work.parameters / 1e6,
+            "gradients in fp32, MB": sum(work.buckets) / 1e6,
+            "in bf16, MB": sum(work.buckets) / 2e6,
+            "last bucket in fp32, MB": work.buckets[-1] / 1e6,
+            "compute per token, GFLOP": work.flops / SHAPES[shape][-1] / 1e9,
+        }
+    show(figures, "Models", table)
+    for shape, preset, (network, cluster) in product(SHAPES, PRESETS, networks.items()):
+        table = {f"{n} GPUs": {} for n in GPUS if n <= cluster.batch}
+        for n, V in product(GPUS[: len(table)], VOCABULARIES):
+            work = works[shape, preset, V]
+            seconds, exposed = step_seconds(work, cluster.batch, n, cluster)
+            table[f"{n} GPUs"] |= {
+                f"V={V}: step, ms": 1e3 * seconds,
+                f"V={V}: exposed, ms": 1e3 * exposed,
+                f"V={V}: efficiency, ratio": efficiency(work, cluster.batch, n, cluster),
+            }
+        show(figures, f"{shape} {preset}, {cluster.batch} sequences in all, {network}", table)
+    for network, cluster in networks.items():
+        weak, first = {}, {}
+        for (shape, preset, V), work in works.items():
+            name = f"{shape} {preset}, V={V}"
+            share = {n: efficiency(work, n * cluster.micro_batch, n, cluster, weak=True) for n in GPUS}
+            weak[name] = {f"{n} GPUs, ratio": value for n, value in share.items()}
+            half = limits(replace(work, buckets=[size / 2 for size in work.buckets]), cluster)
+            first[name] = limits(work, cluster) | {f"bf16: {limit}": n for limit, n in half.items()}
+        show(figures, f"Efficiency with {cluster.micro_batch} sequences per GPU, {network}", weak)
+        show(figures, f"Limits with {cluster.batch} sequences in all, {network}", first)
+    table = {}
+    for n in [2**power for power in range(arguments.gpus.bit_length())]:
+        at_once = arguments.gpus // n
+        row = table[f"{n} per run"] = {"runs at once, number": at_once}
+        for network, cluster in networks.items():
+            seconds = step_seconds(works["124M", "gpt2", 50257], cluster.batch, n, cluster)[0]
+            row[f"{network}, ms"] = 1e3 * seconds * math.ceil(arguments.runs / at_once)
+    show(figures, f"A step of each of {arguments.runs} runs, by GPUs per run, of {arguments.gpus}", table)
+    table = {}
+    for network, cluster in networks.items():
+        tokens = 2 * cluster.peak * cluster.mfu / min(cluster.nvlink, cluster.network)
+        table[network] = {"in fp32, tokens": tokens, "in bf16, tokens": tokens / 2}
+    show(figures, "Tokens per GPU whose backward pass takes as long as sending the gradients", table)
+    # NVLink as measured in github.com/NVIDIA/nccl/issues/1048, and 94 % of 1600 Gb/s, as of the fast network
+    a100 = Arguments(peak=PEAKS["A100"], memory=1.555e12, nvlink=233e9, network=188e9, micro_batch=26)
+    mpt = work_of((12, 12, 768, 2048), "gpt2", 50368, 25.0)
+    ours = {n: efficiency(mpt, 26 * n, n, a100, weak=True) for n in PUBLISHED}
+    table = {}
+    for n, speed in PUBLISHED.items():
+        table[f"{n} GPUs"] = {"published, ratio": speed / PUBLISHED[16], "here, ratio": ours[n] / ours[16]}
+    show(figures, "Tokens/s of each GPU, to those with 16", table)
+
+
+def take_part(rank: int, folder: str) -> None:
+    """One of two processes that send and train together; the first writes how many seconds all of it took."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    network = ThreadPoolExecutor(1)
+
+    def sleep(_: object, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
+        future, gradients = torch.futures.Future(), bucket.buffer()
+        network.submit(lambda: (time.sleep(gradients.nbytes / SLEEPER), future.set_result(gradients)))
+        return future
+
+    def step(parallel: DistributedDataParallel, idx: torch.Tensor, alone: bool) -> None:
+        with parallel.no_sync() if alone else nullcontext():
+            with autocast("cpu", best_precision("cpu")):
+                loss = parallel(idx, idx)
+            loss.backward()
+        parallel.zero_grad()
+
+    ways: dict[str, Callable] = {"nothing": lambda: None}
+    for mb in (0.001, 1, 8, 32):
+        ways[f"{mb} MB"] = partial(dist.all_reduce, torch.zeros(int(mb * 250_000)))
+    for kind, vocab_size, bucket_mb in CASES:
+        *layers, block_size = SMALL
+        model = build_model(ModelConfig("gpt", *layers), vocab_size, block_size)
+        parallel = DistributedDataParallel(model, bucket_cap_mb=bucket_mb, gradient_as_bucket_view=True)
+        if kind == "sleeper":
+            parallel.register_comm_hook(None, sleep)
+        idx = torch.randint(vocab_size, (2, block_size))
+        for alone in (False, True):
+            ways[f"{kind} {vocab_size} {bucket_mb} {alone}"] = partial(step, parallel, idx, alone)
+    # With barriers, so that it takes what the slower process does
+    together = {name: lambda way=way: (dist.barrier(), way(), dist.barrier()) for name, way in ways.items()}
+    took = in_turn(together, 9)
+    if rank == 0:
+        Path(folder, "took.json").write_text(json.dumps(took))
+    dist.destroy_process_group()
+
+
+def on_two_processes(figures: dict) -> None:
+    """What two processes of this machine take, and what the formulas say of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(take_part, (folder,), nprocs=2)
+        took = json.loads(Path(folder, "took.json").read_text())
+    barriers = statistics.median(took["nothing"])
+    median = {name: statistics.median(seconds) - barriers for name, seconds in took.items()}
+    hop = median["0.001 MB"] / 2
+    gloo = Arguments(gpus_per_node=2, node_hop=hop, nvlink=8e6 / (median["8 MB"] - 2 * hop))
+    clusters = {"gloo": gloo, "sleeper": replace(gloo, node_hop=0.0, nvlink=SLEEPER)}
+    table: dict[str, dict[str, float | None]] = {}
+    for mb in (1, 8, 32):
+        formula = all_reduce_seconds(mb * 1e6, 2, gloo)
+        table[f"{mb} MB"] = {"measured, ms": 1e3 * median[f"{mb} MB"], "by the formula, ms": 1e3 * formula}
+    show(figures, "All-reduce by two processes", table)
+    table = {}
+    for kind, V, bucket_mb in CASES:
+        buckets = work_of(SMALL, "gpt2", V, bucket_mb).buckets
+        together, alone = (f"{kind} {V} {bucket_mb} {alone}" for alone in (False, True))
+        waits = sorted(both - one for both, one in zip(took[together], took[alone], strict=True))
+        table[f"{kind}, V={V}, buckets of {bucket_mb:.0f} MB"] = {
+            "compute, ms": 1e3 * median[alone],
+            "all-reduce, ms": 1e3 * sum(all_reduce_seconds(size, 2, clusters[kind]) for size in buckets),
+            "exposed, ms": 1e3 * statistics.median(waits),
+            "lowest, ms": 1e3 * waits[0],
+            "highest, ms": 1e3 * waits[-1],
+            "by the formula, ms": 1e3 * exposed_seconds(buckets, 2 / 3 * median[alone], 2, clusters[kind]),
+        }
+    show(figures, "A step of two processes", table)
+
+
+def main(arguments: Arguments) -> None:
+    """Print the tables."""
+    figures: dict[str, float | None] = {}
+    on_paper(arguments, figures)
+    if arguments.measure:
+        on_two_processes(figures)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    run_command(main, Arguments, "Step time of data-parallel training on many GPUs, on paper.")

@@ -1,0 +1,99 @@
+"""What a cluster wants to be told, as slurm/cluster.yaml says it."""
+
+import shlex
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import yaml
+
+OURS = ("array", "dependency", "export", "job-name", "output", "parsable", "kill-on-invalid-dep", "test-only")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Options of sbatch for each kind of job, and what jobs do first."""
+
+    all: dict[str, str] = field(default_factory=dict)
+    """options of sbatch by their long names, for every job: partition, account, qos, ..."""
+    prep: dict[str, str] = field(default_factory=dict)
+    """more of them for corpus, tokenizers and arrays"""
+    train: dict[str, str] = field(default_factory=dict)
+    """more of them for training runs: nodes, gpus-per-node, time, ..."""
+    evaluate: dict[str, str] = field(default_factory=dict)
+    """more of them for evaluations"""
+    report: dict[str, str] = field(default_factory=dict)
+    """more of them for the report"""
+    setup: str = "source .venv/bin/activate"
+    """lines of bash that every job begins with, in the folder of submission"""
+    srun: str = ""
+    """options of srun, such as --container-image of enroot and pyxis"""
+    container: str = ""
+    """what comes in front of every command, such as apptainer exec --nv codebook.sif"""
+    processes_per_node: int | None = None
+    """training processes on a node (none: one for each GPU, or one)"""
+    runs_at_once: int | None = None
+    """training runs at a time (none: as many as the cluster takes)"""
+    encode_parts: int = 1
+    """jobs that encode a corpus with one tokenizer, each a part of its shards"""
+    requeues: int = 20
+    """how often a job begins again that was stopped before its time limit or lost a node"""
+
+    def options(self, kind: str) -> list[str]:
+        """Options of sbatch for a kind of job: `prep`, `train`, `evaluate` or `report`."""
+        found = {**self.all, **getattr(self, kind)}
+        return [f"--{name}={value}" if value else f"--{name}" for name, value in found.items()]
+
+    def environment(self, code: Path) -> str:
+        """The bash that jobs source, with `code` as the folder where Codebook lies."""
+        lines = [
+            "# shellcheck shell=bash disable=SC2034,SC1091",
+            f"code={shlex.quote(str(code))}",
+            f"requeues={self.requeues}",
+            *([f"processes={self.processes_per_node}"] if self.processes_per_node else []),
+            *([f"srun_options=({self.srun})"] if self.srun else []),
+            *([f"container=({self.container})"] if self.container else []),
+            self.setup.rstrip(),
+        ]
+        return "".join(f"{line}\n" for line in lines)
+
+
+def read_cluster(path: Path) -> Cluster:
+    """The cluster that a YAML file describes. Values stay as they are written there: 2:00:00 is no number.
+
+    Raises:
+        ValueError: no such file, a key that is not known, or an option of sbatch that is not free.
+    """
+    if not path.exists():
+        raise ValueError(
+            f"{path} does not exist: copy slurm/example-gpu.yaml or slurm/example-cpu.yaml to it and put "
+            "your cluster's partition and account in"
+        )
+    try:
+        content = yaml.load(path.read_text(), Loader=yaml.BaseLoader) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML: {error}") from None
+    known = {each.name: each for each in fields(Cluster)}
+    if not isinstance(content, dict) or (unknown := sorted(set(content) - set(known))):
+        what = f"{unknown[0]} is not known" if isinstance(content, dict) else "no mapping"
+        raise ValueError(f"{path}: {what}: it may hold {', '.join(known)}")
+    values = {name: _value(path, name, value, known[name].type) for name, value in content.items()}
+    return Cluster(**values)
+
+
+def _value(path: Path, name: str, value: object, wanted: object) -> object:
+    """A value of the file as the type that its field has."""
+    if wanted == dict[str, str]:
+        value = value or {}
+        if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+            raise ValueError(f"{path}: {name} holds options of sbatch, such as partition: gpu")
+        options = {option.lstrip("-").replace("_", "-"): text for option, text in value.items()}
+        if taken := [option for option in options if option in OURS]:
+            raise ValueError(f"{path}: {name}.{taken[0]} is set for each job by compare.py: leave it out")
+        return {option: "" if text == "true" else text for option, text in options.items()}
+    if wanted is str:
+        if not isinstance(value, str):
+            raise ValueError(f"{path}: {name} is no text")
+        return value
+    if not isinstance(value, str) or not value.isdecimal() or (int(value) < 1 and name != "requeues"):
+        raise ValueError(f"{path}: {name} {value} is no number of at least 1")
+    return int(value)

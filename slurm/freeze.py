@@ -1,0 +1,62 @@
+"""The code and configuration that jobs run by, as they are when the jobs are submitted."""
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import yaml
+
+from comparison import Comparison
+from jobs import ROOT
+from publish import fingerprint, new_folder, sha256_file, write_file
+
+from .cluster import read_cluster
+
+PACKAGES = ("data_prep", "eval", "model", "slurm", "tokenizers", "training")
+SUBMIT = """#!/usr/bin/env bash
+# Submit what is missing of this comparison, by the code and the configuration in this folder.
+cd {here} || exit
+PYTHONPATH={code} PYTHONSAFEPATH=1 exec {python} {code}/compare.py {folder}/comparison.yaml \\
+  --launcher slurm --cluster {folder}/cluster.yaml "$@"
+"""
+
+
+def code_files() -> list[Path]:
+    """The files of Codebook that jobs need, relative to `ROOT`."""
+    files = [*ROOT.glob("*.py"), *ROOT.glob("REVISION")]
+    files += [path for package in PACKAGES for path in (ROOT / package).iterdir() if path.is_file()]
+    return sorted(path.relative_to(ROOT) for path in files if path.name != "cluster.yaml")
+
+
+def frozen_folder(comparison: Comparison, cluster: Path) -> Path:
+    """Where `freeze` puts the code and configuration: a folder named by what is in it."""
+    code = {str(path): sha256_file(ROOT / path) for path in code_files() if path.name != "REVISION"}
+    content = [code, cluster.read_text(), comparison.content()]
+    return comparison.folder / "slurm" / fingerprint(content)[:12]
+
+
+def freeze(comparison: Comparison, cluster: Path, revision: str) -> Path:
+    """Copy code and configuration into the comparison's folder, unless they are there; returns where."""
+    folder = frozen_folder(comparison, cluster)
+    if folder.exists():
+        return folder
+    with new_folder(folder) as temporary:
+        for path in code_files():
+            target = temporary / "code" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / path, target)
+        write_file(temporary / "code" / "REVISION", f"{revision}\n")
+        write_file(temporary / "comparison.yaml", yaml.safe_dump(comparison.content(), sort_keys=False))
+        shutil.copyfile(cluster, temporary / "cluster.yaml")
+        write_file(temporary / "environment.sh", read_cluster(cluster).environment(folder / "code"))
+        words = {
+            "here": os.getcwd(),
+            "code": str(folder / "code"),
+            "folder": str(folder),
+            "python": sys.executable,
+        }
+        submit = SUBMIT.format(**{name: shlex.quote(word) for name, word in words.items()})
+        write_file(temporary / "submit.sh", submit)
+    return folder

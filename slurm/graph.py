@@ -1,0 +1,114 @@
+"""The jobs of a comparison: what each does, what it waits for, and which of it is done already."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from comparison import Comparison
+from data_prep.corpus import find_corpus
+from data_prep.encode import Encoding
+from data_prep.tokenizer import find_tokenizer
+from eval.protocol import matched_context
+from runs import chosen_rates, evaluated, title, trained, trials
+from training.config import TrainConfig
+
+from .cluster import Cluster
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A job, or an array of jobs."""
+
+    name: str
+    """such as train, or encode bpe-2048"""
+    kind: str
+    """whose options of sbatch it gets: prep, train, evaluate or report"""
+    command: list[str]
+    """the script, by its name in slurm/, and its arguments"""
+    needs: dict[str, str] = field(default_factory=dict)
+    """the stages it waits for, and how, in sbatch's words: afterok, afterany, or aftercorr"""
+    tasks: list[str] = field(default_factory=list)
+    """of an array, what its tasks are called: the first is task 1"""
+    done: list[bool] = field(default_factory=list)
+    """for each task, or for the one job, whether what it makes is there"""
+
+
+def stages(comparison: Comparison, cluster: Cluster, frozen: str) -> list[Stage]:
+    """All jobs of a comparison, each behind those it waits for; `frozen` is where its configuration lies."""
+    folder, config = comparison.folder, comparison.corpus
+    corpus = find_corpus(config, folder / "corpus")
+    make_corpus = [f"--corpus.{name}={value}" for name, value in vars(config).items()]
+    found = [
+        _prep("corpus", ["data_prep.corpus", *make_corpus, f"--out={folder / 'corpus'}"], {}, bool(corpus))
+    ]
+
+    ready = {}  # whose arrays are there
+    parts = [f"part {number}" for number in range(1, cluster.encode_parts + 1)]
+    for spec in comparison.tokenizers:
+        data = comparison.data(spec)
+        tokenizer = corpus and find_tokenizer(corpus, spec, data / "tokenizer", comparison.train_chars)
+        encoding = tokenizer and Encoding(corpus, tokenizer, data, comparison.allow_lossy)
+        ready[spec] = bool(encoding) and encoding.published()
+        where = [f"--corpus={folder / 'corpus'}", f"--tokenizer={data / 'tokenizer'}", f"--out={data}"]
+        lossy = ["--allow_lossy=true"] if comparison.allow_lossy else []
+        train = ["data_prep.tokenizer", where[0], f"--spec={spec}", f"--out={data / 'tokenizer'}"]
+        train += [f"--train_chars={comparison.train_chars}"]
+        found.append(_prep(f"tokenizer {spec}", train, {"corpus": "afterok"}, bool(tokenizer)))
+        encode = ["prep.sbatch", "data_prep.encode", *where, *lossy]
+        needs = {f"tokenizer {spec}": "afterok"}
+        found.append(Stage(f"encode {spec}", "prep", encode, needs, parts, [ready[spec]] * len(parts)))
+
+    # Lists and config.yaml files of runs; after trials of learning rates a second time, for the chosen ones
+    encoded = {f"encode {spec}": "afterok" for spec in comparison.tokenizers}
+    prepare = ["compare", f"{frozen}/comparison.yaml", "--prepare=true"]
+
+    def here(run: TrainConfig) -> bool:
+        return next(ready[spec] for spec in ready if comparison.data(spec) == run.data)
+
+    tried = trials(comparison)
+    rates = _quietly(lambda: chosen_rates(comparison)) if tried else {}
+    runs = comparison.runs(rates or {})
+    matched = _quietly(lambda: matched_context(comparison.content(), folder))
+    trial_done = [here(run) and trained(run, trial=True) for run in tried]
+    run_done = [rates is not None and here(run) and trained(run) for run in runs]
+    result_done = [
+        done and evaluated(comparison, run, matched) for run, done in zip(runs, run_done, strict=True)
+    ]
+    names = [title(comparison, run) for run in runs]
+    lists = folder / "slurm"
+    before_train = "prepare"
+    if tried:
+        found.append(_prep("prepare", prepare, encoded, all(trial_done)))
+        sweep = ["sweep.sbatch", f"{lists}/trials.txt"]
+        tried_names = [title(comparison, run) for run in tried]
+        found.append(Stage("trials", "train", sweep, {"prepare": "afterok"}, tried_names, trial_done))
+        before_train = "rates"
+        encoded["trials"] = "afterany"  # a rate that diverges is a result
+    rates_wanted = ["--rates=true"] if tried else []
+    found.append(_prep(before_train, [*prepare, *rates_wanted], encoded, all(result_done)))
+    sweep = ["sweep.sbatch", f"{lists}/runs.txt"]
+    found.append(Stage("train", "train", sweep, {before_train: "afterok"}, names, run_done))
+    evaluate = ["evaluate.sbatch", f"{lists}/evaluations.txt"]
+    needs = {before_train: "afterok", "train": "aftercorr"}
+    found.append(Stage("evaluate", "evaluate", evaluate, needs, names, result_done))
+    report = ["report.sbatch", str(folder)]
+    reported = all(result_done) and _is_newest(folder / "report" / "results.json", runs)
+    return [*found, Stage("report", "report", report, {"evaluate": "afterok"}, done=[reported])]
+
+
+def _prep(name: str, command: list[str], needs: dict[str, str], done: bool) -> Stage:
+    return Stage(name, "prep", ["prep.sbatch", *command], needs, done=[done])
+
+
+def _is_newest(report: Path, runs: list[TrainConfig]) -> bool:
+    """Whether a report is there and was written after all results."""
+    results = [(run.out / "result.json").stat().st_mtime for run in runs]
+    return report.exists() and report.stat().st_mtime >= max(results)
+
+
+def _quietly(found: Callable[[], object]) -> object | None:
+    """What a function returns; None where what it reads is not there yet."""
+    try:
+        return found()
+    except (ValueError, OSError):
+        return None

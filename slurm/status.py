@@ -1,0 +1,81 @@
+"""What of a comparison is done, runs, waits or has failed, and why."""
+
+from pathlib import Path
+
+from comparison import Comparison
+from training.tracking import read_metrics
+
+from .cluster import read_cluster
+from .freeze import frozen_folder
+from .graph import Stage, stages
+from .state import Queued, Submitted, ended_as, read_queue, read_submitted
+
+
+def print_status(comparison: Comparison) -> None:
+    """A line for each kind of job, and one for each task that is not done."""
+    cluster = read_cluster(comparison.cluster)
+    submitted = read_submitted(comparison.folder)
+    queue = read_queue(submitted)
+    summary: dict[str, dict[str, int]] = {}
+    details: dict[str, list[str]] = {}
+    for stage in stages(comparison, cluster, str(frozen_folder(comparison, comparison.cluster))):
+        kind, _, of = stage.name.partition(" ")
+        for place, done in enumerate(stage.done):
+            number = str(place + 1) if stage.tasks else ""
+            name = " ".join(filter(None, [of, stage.tasks[place] if stage.tasks else ""]))
+            state, why = (
+                ("done", "") if done else task_state(comparison.folder, stage, number, submitted, queue)
+            )
+            counts = summary.setdefault(kind, {})
+            counts[state] = counts.get(state, 0) + 1
+            if why:
+                details.setdefault(kind, []).append(f"    {name or kind}: {state}{why}")
+    for kind, counts in summary.items():
+        print(f"{kind:10} {', '.join(f'{count} {state}' for state, count in counts.items())}")
+        for line in details.get(kind, []):
+            print(line)
+
+
+def task_state(
+    folder: Path, stage: Stage, number: str, submitted: list[Submitted], queue: dict[tuple[str, str], Queued]
+) -> tuple[str, str]:
+    """A word for the state of a task that is not done, and more to be said of it."""
+    jobs = [job for job in submitted if job.stage == stage.name and (number in job.tasks or not number)]
+    if not jobs:
+        return "not submitted", ""
+    job = jobs[-1]
+    id_ = f"{job.id}_{number}" if number else job.id
+    if queued := queue.get((job.id, number)):
+        if queued.state == "PENDING":
+            waits = "" if queued.reason == "Dependency" else f", job {id_} ({queued.reason})"
+            return "waiting", waits
+        return "running", f" on {queued.nodes}, job {id_}{progress(folder, stage, number)}"
+    ended = ended_as(id_)
+    if (
+        ended == "COMPLETED" and stage.kind == "prep"
+    ):  # of the last part of an array the others are waited for
+        return "done", ""
+    if not ended and stage.name in ("prepare", "rates") and (folder / "slurm" / "runs.txt").exists():
+        return "done", ""
+    log = job.log(folder, number)
+    last = last_error(log)
+    if not last or ended.startswith("CANCELLED"):
+        return "cancelled", f", job {id_}: {ended or 'what it waited for has failed'}"
+    return "failed", f", job {id_} {ended}\n        {last}\n        {log}"
+
+
+def progress(folder: Path, stage: Stage, number: str) -> str:
+    """How far a training run is."""
+    if stage.kind != "train":
+        return ""
+    metrics = read_metrics(folder / "runs" / stage.tasks[int(number) - 1] / "metrics.jsonl")
+    return f", {metrics[-1]['progress']:.0%}" if metrics else ""
+
+
+def last_error(log: Path) -> str:
+    """The last line of ours in a log, or its last line; empty where there is none."""
+    if not log.exists():
+        return ""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    ours = [line.removeprefix("codebook: ") for line in lines if line.startswith("codebook: ")]
+    return (ours or lines or [""])[-1]

@@ -1,0 +1,163 @@
+"""Submit what is missing of a comparison, and cancel what was submitted."""
+
+import re
+import shlex
+from pathlib import Path
+
+from comparison import Comparison
+from data_prep.corpus import make_corpus
+from data_prep.sources import needs_network
+from data_prep.tokenizer import make_tokenizer
+from publish import fingerprint
+from tokenizers import PUBLISHED, published_file
+
+from .cluster import Cluster, read_cluster
+from .freeze import freeze, frozen_folder
+from .graph import Stage, stages
+from .state import Submitted, add_submitted, read_queue, read_submitted, slurm
+
+Doing = dict[
+    str, dict[str, str]
+]  # of each stage, the tasks that are on their way and the ids of their jobs: 12, or 12_3
+
+
+def submit(comparison: Comparison, revision: str) -> None:
+    """Submit the jobs of all that is neither done nor on its way, and say what each waits for.
+
+    Raises:
+        ValueError: sbatch refuses one (those before it stay), or jobs of the comparison as it was are active.
+    """
+    cluster = read_cluster(comparison.cluster)
+    submitted, folder = read_submitted(comparison.folder), comparison.folder
+    queue = read_queue(submitted)
+    this = fingerprint(comparison.content())
+    active = [job for job in submitted if any(id_ == job.id for id_, _ in queue)]
+    if other := [job.id for job in active if job.comparison != this]:
+        raise ValueError(
+            f"{comparison.name} has changed, and jobs of it as it was are active ({', '.join(other)}): "
+            "wait for them, or cancel them with --cancel"
+        )
+    if comparison.dry_run:
+        frozen = frozen_folder(comparison, comparison.cluster)
+    else:
+        make_what_needs_a_network(comparison)
+        frozen = freeze(comparison, comparison.cluster, revision)
+        (folder / "slurm" / "logs").mkdir(exist_ok=True)
+
+    doing: Doing = {}
+    for job in active:
+        numbers = [number for id_, number in queue if id_ == job.id]
+        tasks = {number: f"{job.id}_{number}" if number else job.id for number in numbers}
+        doing.setdefault(job.stage, {}).update(tasks)
+    found = stages(comparison, cluster, str(frozen))
+    missing = {stage.name: missing_tasks(stage, doing) for stage in found}
+    if missing.get("trials") and "rates" in doing:  # it would not wait for what is new
+        redone = [doing.pop(name, {}).values() for name in ("rates", "train", "evaluate", "report")]
+        if not comparison.dry_run:
+            slurm("scancel", *{id_ for ids in redone for id_ in ids})
+        missing |= {stage.name: missing_tasks(stage, doing) for stage in found}
+    if not any(missing[need] for need in ("train", "evaluate")):
+        missing["rates" if "rates" in missing else "prepare"] = []  # it would make nothing
+    if "rates" in missing and not missing["trials"]:
+        missing["prepare"] = []
+    if any(missing.values()) and "report" in doing and not comparison.dry_run:
+        slurm("scancel", *doing.pop("report").values())  # it would not wait for what is new
+        missing["report"] = [""]
+
+    count = 0
+    for stage in found:
+        for waits, numbers in groups(stage, missing[stage.name], doing).items():
+            name = re.sub(r"[^\w.-]+", ".", f"{comparison.name}.{stage.name}")  # also a file's
+            command = sbatch(stage, cluster, frozen, name, numbers, waits, folder)
+            variables = {"CODEBOOK_ENVIRONMENT": str(frozen / "environment.sh")}
+            if comparison.dry_run:
+                print(shlex.join(["env", *(f"{k}={v}" for k, v in variables.items()), *command]))
+                id_ = f"<{stage.name}>"
+            else:
+                id_ = slurm(*command, **variables).split(";")[0]
+                tasks = {number: stage.tasks[int(number) - 1] for number in numbers if number}
+                add_submitted(folder, Submitted(id_, stage.name, name, this, tasks))
+                what = stage.name + (f" ({len(numbers)} jobs)" if stage.tasks else "")
+                print(f"{id_:>8}  {what}" + (f", {waits}" if waits else ""))
+            doing.setdefault(stage.name, {}).update(dict.fromkeys(numbers, id_))
+            count += 1
+    if not count:
+        print("nothing to submit: all is done or on its way")
+    elif not comparison.dry_run:
+        print(f"\n{count} jobs or arrays submitted; --status says what becomes of them")
+
+
+def missing_tasks(stage: Stage, doing: Doing) -> list[str]:
+    """The numbers of a stage's tasks that are neither done nor on their way; "" where it is no array."""
+    numbers = [str(number) for number in range(1, len(stage.tasks) + 1)] or [""]
+    on_their_way = doing.get(stage.name, {})
+    if on_their_way and stage.name.startswith("encode"):
+        return []  # parts are parts of a whole array
+    return [n for n, done in zip(numbers, stage.done, strict=True) if not done and n not in on_their_way]
+
+
+def groups(stage: Stage, missing: list[str], doing: Doing) -> dict[str, list[str]]:
+    """The missing tasks by what they wait for, in sbatch's words."""
+    found: dict[str, list[str]] = {}
+    for number in missing:
+        waits = []
+        for need, how in stage.needs.items():
+            tasks = doing.get(need, {})
+            if how == "aftercorr":  # task k for task k
+                tasks = {number: tasks[number]} if number in tasks else {}
+                how = "afterok" if any("_" in id_ for id_ in tasks.values()) else how
+            if tasks:
+                waits.append(":".join([how, *dict.fromkeys(tasks.values())]))
+        found.setdefault(",".join(waits), []).append(number)
+    return found
+
+
+def sbatch(
+    stage: Stage, cluster: Cluster, frozen: Path, name: str, numbers: list[str], waits: str, folder: Path
+) -> list[str]:
+    """The command that submits tasks of a stage."""
+    array = "%A_%a" if stage.tasks else "%j"
+    log = folder / "slurm" / "logs" / f"{name}-{array}.log"
+    at_once = f"%{cluster.runs_at_once}" if stage.kind == "train" and cluster.runs_at_once else ""
+    return [
+        "sbatch",
+        "--parsable",
+        f"--job-name={name}",
+        *([f"--array={ranges(numbers)}{at_once}"] if stage.tasks else []),
+        *([f"--dependency={waits}", "--kill-on-invalid-dep=yes"] if waits else []),
+        f"--output={log}",
+        "--export=ALL",
+        *cluster.options(stage.kind),
+        str(frozen / "code" / "slurm" / stage.command[0]),
+        *stage.command[1:],
+    ]
+
+
+def ranges(numbers: list[str]) -> str:
+    """Numbers in order as Slurm writes them: 1-3,5."""
+    found: list[list[int]] = []
+    for number in map(int, numbers):
+        if found and number == found[-1][-1] + 1:
+            found[-1][1:] = [number]
+        else:
+            found.append([number])
+    return ",".join("-".join(map(str, ends)) for ends in found)
+
+
+def make_what_needs_a_network(comparison: Comparison) -> None:
+    """The corpus and the published tokenizers that are fetched: nodes of a cluster may have no network."""
+    corpus = None
+    if needs_network(comparison.corpus.source):
+        corpus = make_corpus(comparison.corpus, comparison.folder / "corpus")
+    for spec in comparison.tokenizers:
+        if spec.partition(":")[0] in PUBLISHED and not published_file(spec):
+            make_tokenizer(corpus, spec, comparison.data(spec) / "tokenizer")
+
+
+def cancel(comparison: Comparison) -> None:
+    """Cancel the comparison's own jobs that wait or run, and no others."""
+    queue = read_queue(read_submitted(comparison.folder))
+    ids = sorted({id_ for id_, _ in queue}, key=int)
+    if ids:
+        slurm("scancel", *ids)
+    print(f"cancelled: {', '.join(ids)}" if ids else "no job of this comparison waits or runs")

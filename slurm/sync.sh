@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Give wandb what it has not got of a comparison's runs, from a machine that has a network and a login.
+#
+#   slurm/sync.sh out/shakespeare
+#   watch -n 600 slurm/sync.sh out/shakespeare
+#
+# The runs' own record is sent, whether they have ended or not, and each line once, however often this is called.
+
+set -euo pipefail
+folder=${1:?usage: slurm/sync.sh COMPARISON}
+set +eu # for lines that are not ours
+# shellcheck source=slurm/environment.sh
+source "${CODEBOOK_ENVIRONMENT:-slurm/environment.sh}"
+set -eu
+export PYTHONPATH="${code:-$PWD}${PYTHONPATH:+:$PYTHONPATH}" PYTHONSAFEPATH=1
+
+exec 9>"$folder/.sync"
+flock --nonblock 9 || { echo "codebook: $folder is being sent already" >&2 && exit 1; }
+failed=0
+while IFS= read -r record; do
+  python -m training.tracking replay "$(dirname "$record")" --wandb online || failed=1
+done < <(find "$folder/runs" -name metrics.jsonl | sort)
+if [[ -e $folder/report ]]; then python -m eval.report --folder "$folder" >/dev/null || failed=1; fi
+exit "$failed"

@@ -1,0 +1,166 @@
+"""`compare.py FILE --launcher slurm` on a real cluster: a whole comparison by one command."""
+
+import re
+import shlex
+import shutil
+import subprocess
+
+from publish import read_json
+
+from .conftest import ROOT
+from .toy import call, wait_for
+
+
+def copy_of_the_code(checkout):
+    """A folder with what belongs to the repository."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(command, cwd=ROOT, text=True, capture_output=True).stdout.split():
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, checkout / name)
+    return checkout
+
+
+def bpc(folder):
+    """Of every row of the report, its bits per character."""
+    rows = read_json(folder / "report" / "results.json")["rows"]
+    return {(row["tokenizer"], row["model"]): row["test_bpc"] for row in rows}
+
+
+def test_one_command_does_all_of_it_by_the_code_that_was_submitted(compared, tmp_path):
+    checkout = copy_of_the_code(tmp_path / "checkout")
+    compared.cluster_content |= {"encode_parts": "2", "runs_at_once": "1", "all": {"begin": "now+5"}}
+    compared.content["budget"] = {"steps": 400}
+    jobs = compared.submit(checkout=checkout)
+    ids = {what.split(",")[0]: id_ for id_, what in jobs.items()}
+    assert list(ids) == [
+        "corpus",
+        *("tokenizer byte", "encode byte (2 jobs)", "tokenizer bpe-300", "encode bpe-300 (2 jobs)"),
+        *("prepare", "train (2 jobs)", "evaluate (2 jobs)", "report"),
+    ]
+    train, prepare = ids["train (2 jobs)"], ids["prepare"]
+    assert jobs[ids["evaluate (2 jobs)"]].endswith(f"afterok:{prepare},aftercorr:{train}")
+    assert call("squeue", "--noheader", f"--jobs={train}", "--format=%K").stdout.strip() == "1-2%1"
+    assert compared.submit(checkout=checkout) == {}  # all is on its way
+    for part in checkout.iterdir():
+        shutil.rmtree(part) if part.is_dir() else part.unlink()
+
+    # One of the runs is warned of its time limit: it goes on, and the evaluation waits for it
+    wait_for((compared.folder / "runs/byte/gpt/seed0/.lock").exists, "the first run", 120)
+    call("scancel", "--batch", "--signal=USR1", f"{train}_1")
+    compared.ends()
+    assert re.findall(r"^\w+ +(.*)$", compared.status(), re.M) == [
+        *("1 done", "2 done", "4 done", "1 done", "2 done", "2 done", "1 done")
+    ]
+    found = bpc(compared.folder)
+    assert len(found) == 2
+    shown = [call("scontrol", "show", "job", f"{train}_{task}").stdout for task in (1, 2)]
+    assert [re.search(r"Restarts=(\d)", text)[1] for text in shown] == ["1", "0"]
+
+    # A result that is lost is made again, and so is what depends on it, by the same code
+    (compared.folder / "runs/byte/gpt/seed0/result.json").unlink()
+    checkout.mkdir(exist_ok=True)
+    (frozen,) = compared.folder.glob("slurm/*/submit.sh")
+    done = subprocess.run(["bash", frozen], capture_output=True, text=True)
+    assert re.findall(r"^ +\d+  (\w+)", done.stdout, re.M) == ["prepare", "evaluate", "report"], done.stderr
+    compared.ends()
+    assert bpc(compared.folder) == found
+
+    # The same comparison on this machine comes to the same, to rounding: two nodes there, one process here
+    compared.content["out"] = str(tmp_path / "here")
+    done = compared.call()
+    assert done.returncode == 0, done.stderr
+    here = bpc(tmp_path / "here" / "tiny")
+    assert all(abs(value - found[row]) < 1e-3 for row, value in here.items())
+
+
+def test_learning_rates_are_tried_on_the_cluster_and_one_that_diverges_is_a_result(compared):
+    compared.content["models"]["gpt"]["lr"] = [3e-3, 1e6]
+    compared.content["tokenizers"] = ["byte"]
+    compared.cluster_content["train"] = {"nodes": "1"}
+    jobs = [what.split(",")[0] for what in compared.submit().values()]
+    assert jobs[3:] == [
+        "prepare",
+        "trials (2 jobs)",
+        "rates",
+        "train (1 jobs)",
+        "evaluate (1 jobs)",
+        "report",
+    ]
+    compared.ends()
+    assert re.search(r"^trials +2 done$", compared.status(), re.M)
+    (row,) = read_json(compared.folder / "report" / "results.json")["rows"]
+    assert row["lr"] == 3e-3
+
+
+def test_what_fails_is_named_with_its_reason_and_only_that_is_submitted_again(compared):
+    compared.content["tokenizers"] = ["byte", "bpe-60000"]  # more than the corpus can fill
+    compared.submit()
+    compared.ends()
+    status = compared.status()
+    failed = r"tokenizer +1 done, 1 failed\n +bpe-60000: failed, job \d+ FAILED\n +.*bpe.*\n +\S+\.log\n"
+    assert re.search(failed, status), status
+    assert re.search(r"^train +2 cancelled", status, re.M), status
+
+    compared.content["tokenizers"] = ["byte", "bpe-300"]
+    jobs = [what.split(",")[0] for what in compared.submit().values()]
+    assert jobs[:3] == ["tokenizer bpe-300", "encode bpe-300 (1 jobs)", "prepare"]
+
+
+def test_cancel_ends_the_jobs_of_this_comparison_and_no_others(compared, sbatch):
+    other = sbatch("--job-name=tiny.train", "--wrap=sleep 100").wait("RUNNING")
+    compared.submit()
+    done = compared.call("--cancel=true")
+    assert done.returncode == 0, done.stderr
+    left = call("squeue", "--noheader", "--format=%i", "--states=PENDING,RUNNING").stdout.split()
+    assert left == [other.id]
+    assert re.search(r"^report +1 cancelled", compared.status(), re.M)
+
+
+def test_a_comparison_that_has_changed_waits_until_its_jobs_are_gone(compared):
+    compared.cluster_content["all"] = {"begin": "now+1hour"}
+    compared.submit()
+    compared.content["seeds"] = [0, 1]
+    done = compared.call("--launcher=slurm")
+    assert done.returncode == 2
+    assert re.fullmatch(r"codebook: tiny has changed, and jobs .* are active .*--cancel\n", done.stderr)
+
+
+def test_every_generated_command_is_one_that_sbatch_accepts(compared):
+    compared.content["models"]["gpt"]["lr"] = [1e-3, 3e-3]
+    compared.cluster_content |= {
+        "all": {"account": "lab", "qos": "normal", "time": "2:00:00"},
+        "prep": {"cpus-per-task": "4", "mem": "16G"},
+        "train": {"nodes": "2", "gpus-per-node": "h100:4", "exclusive": "true", "signal": "B:USR1@300"},
+        "evaluate": {"gpus-per-node": "1"},
+        "encode_parts": "8",
+    }
+    commands = [
+        shlex.split(line) for line in compared.call("--launcher=slurm", "--dry_run").stdout.splitlines()
+    ]
+    assert len(commands) == 11
+    for command in commands:
+        words = [word for word in command if not word.startswith("--dependency")]
+        words = ["slurm/" + word.rpartition("/")[2] if word.endswith(".sbatch") else word for word in words]
+        accepted = call("sbatch", "--test-only", *words[3:])
+        assert accepted.returncode == 0, f"{words}: {accepted.stderr}"
+    assert not compared.folder.exists()  # a dry run makes nothing
+
+
+def test_a_job_that_the_cluster_refuses_is_one_line(compared):
+    compared.cluster_content = {"train": {"partition": "nowhere"}}
+    done = compared.call("--launcher=slurm")
+    assert done.returncode == 2
+    assert done.stderr.startswith("codebook: sbatch: ") and "nowhere" not in done.stdout
+    assert done.stderr.count("\n") == 1
+    # Those before it are on their way, and are not submitted twice
+    compared.cluster_content = {}
+    again = [what.split()[0].strip(",") for what in compared.submit().values()]
+    assert again == ["train", "evaluate", "report"]
+
+
+def test_without_slurm_or_a_cluster_file_one_line_says_so(compared):
+    compared.submit()
+    done = compared.call("--status", environment={"PATH": "/nowhere"})
+    assert done.stderr == "codebook: squeue is not found: run this where jobs are submitted from\n"
+    done = compared.call("--cluster=nowhere.yaml", "--launcher=slurm")
+    assert done.stderr.startswith("codebook: nowhere.yaml does not exist: copy slurm/example-gpu.yaml")
