@@ -12,6 +12,7 @@ import pytest
 from slurm.cluster import read_cluster
 
 from .conftest import ROOT
+from .toy import call, wait_for
 
 MEET = [sys.executable, "slurm/meet.py"]
 
@@ -39,8 +40,8 @@ def test_a_corpus_is_encoded_in_parts_by_an_array(sbatch, tiny_corpus, tiny_arra
     data = tiny_arrays("bpe-300")
     out = tmp_path / "data"
     options = [f"--corpus={tiny_corpus.folder}", f"--tokenizer={data / 'tokenizer'}", f"--out={out}"]
-    job = sbatch("--array=1-3", "--output=/dev/null", "slurm/prep.sbatch", "data_prep.encode", *options)
-    job.ends()
+    sbatch("--array=1-3", "--output=/dev/null", "slurm/prep.sbatch", "data_prep.encode", *options)
+    wait_for(lambda: not call("squeue", "--noheader").stdout.strip(), "the end of all parts")
     for path in data.glob("*.npy"):
         assert (out / path.name).read_bytes() == path.read_bytes()
 
