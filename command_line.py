@@ -1,7 +1,7 @@
 """What every command of Codebook does alike: typed options, one-line errors, exit codes.
 
 1) options are the fields of a frozen dataclass: from a YAML file, from `--field value`, the latter wins;
-   `--field` alone is `--field true`
+   `--field` alone is `--field true`, and `--my-field` is `--my_field`
 2) a ValueError or OSError is the user's to mend: one line, exit code 2
 3) a `Failed` is a run's: one line that says all, exit code 1
 4) any other exception is a failure of ours: one line, exit code 1
@@ -67,6 +67,7 @@ def parse(config_type: type[Config], arguments: list[str], about: str) -> Config
     parser.add_class_arguments(config_type, None)
     if arguments and not arguments[0].startswith("-"):
         arguments = ["--config", *arguments]
+    arguments = [_underscored(word, config_type) for word in arguments]
     switches, following = _switches(config_type), [*arguments[1:], "--"]
     given = [
         f"{option}=true" if option in switches and after.startswith("--") else option
@@ -80,6 +81,14 @@ def parse(config_type: type[Config], arguments: list[str], about: str) -> Config
             message = f"{_config_file(arguments)} is no configuration: {message}"
         raise ValueError(message) from error
     return config_type(**{field.name: options[field.name] for field in dataclasses.fields(config_type)})
+
+
+def _underscored(word: str, config_type: type) -> str:
+    """An option as its field is called: --dry-run is --dry_run."""
+    option, equals, value = word.partition("=")
+    field = option[2:].replace("-", "_")
+    known = word.startswith("--") and field in _names(config_type).values()
+    return f"--{field}{equals}{value}" if known else word
 
 
 def _config_file(arguments: list[str]) -> str:

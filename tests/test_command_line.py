@@ -70,6 +70,20 @@ def recipe(tmp_path: Path) -> Path:
 # ---- options
 
 
+@pytest.mark.parametrize("option", ["--dry-run", "--dry-run=true", "--dry_run", "--dry_run=true"])
+def test_words_of_an_option_are_joined_either_way(option: str) -> None:
+    @dataclass(frozen=True)
+    class Submission:
+        """A submission."""
+
+        dry_run: bool = False
+        """only say it"""
+        some_text: str = ""
+        """a text"""
+
+    assert parse(Submission, [option, "--some-text=a-b"], "") == Submission(True, "a-b")
+
+
 def test_options_become_typed_fields() -> None:
     made = parsed("--name", "lemon", "--layers", 3, "--fillings", "[jam, cream]", "--oven.degrees", 180)
     assert made == Cake("lemon", 3, ["jam", "cream"], None, Oven(180.0))

@@ -135,7 +135,7 @@ def test_every_generated_command_is_one_that_sbatch_accepts(compared):
         "encode_parts": "8",
     }
     commands = [
-        shlex.split(line) for line in compared.call("--launcher=slurm", "--dry_run").stdout.splitlines()
+        shlex.split(line) for line in compared.call("--launcher=slurm", "--dry-run").stdout.splitlines()
     ]
     assert len(commands) == 11
     for command in commands:
