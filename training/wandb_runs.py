@@ -98,6 +98,7 @@ def last_step(segment: Path) -> int:
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(segment)]
     done = subprocess.run(command, capture_output=True, text=True)
     try:
-        return int(json.loads(done.stdout).get("step", -1))
+        step = json.loads(done.stdout).get("step")
     except ValueError:
-        return -1
+        step = None
+    return -1 if step is None else step

@@ -129,6 +129,15 @@ def test_so_it_is_when_its_segments_were_offline(training, server):
     assert same(run, training.metrics(), but=TIMES)
 
 
+def test_a_segment_without_a_step_is_no_hindrance(training, server):
+    training.finish("--wandb=disabled", "--budget.steps=3", "--validations=1")
+    start = "import sys; from pathlib import Path; from training.wandb_runs import start_wandb\n"
+    start += "start_wandb('offline', Path(sys.argv[1]))[0].finish()"
+    for _ in range(2):
+        training.finish(str(training.folder), script=("-c", start))
+    assert len(list(training.folder.glob("wandb/offline-run-*"))) == 2
+
+
 def test_a_run_that_was_offline_at_first_has_all_of_it_when_it_is_online(training, server):
     training.kill("--wandb=offline", step=120)
     training.finish("--wandb=online")
