@@ -30,14 +30,18 @@ def wait_for_others(address: str, meeting: str, others: list[str], patience: flo
     Raises:
         SystemExit: one has not; names all that have not.
     """
+    try:
+        socket.create_server((address, 0)).close()
+    except OSError as error:
+        end(f"this node cannot be reached at {address}, its address in Slurm ({error})")
     for port in ports(meeting):
         try:
-            server = socket.create_server((address, port), backlog=len(others) + 1)
+            server = socket.create_server(("", port), backlog=len(others) + 1)  # all of it, as torchrun will
             break
         except OSError as error:
             problem = error
     else:
-        end(f"this node cannot be reached at {address}, its address in Slurm ({problem})")
+        end(f"none of ten ports of this node is free ({problem})")
     missing, connections = set(others), []
     until = time.monotonic() + patience
     while missing:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 GPUS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")  # files that are there: Slurm counts them
 CONFIG = """
-ClusterName=toy
+ClusterName={name}
 SlurmctldHost=localhost
 SlurmctldPort={controller}
 SlurmUser=root

@@ -188,7 +188,7 @@ def test_an_offline_replay_is_one_segment_with_all_of_it(training, server):
     assert same(run, training.metrics())
 
 
-@pytest.mark.parametrize("bad", [{"status": 500}, {"status": 403}, {"delay": 20}])
+@pytest.mark.parametrize("bad", [{"status": 500}, {"delay": 20}])
 def test_a_bad_server_makes_it_an_offline_run_within_ten_seconds(training, server, bad):
     server.status, server.delay = bad.get("status", 200), bad.get("delay", 0)
     before = time.monotonic()
@@ -202,14 +202,13 @@ def test_a_bad_server_makes_it_an_offline_run_within_ten_seconds(training, serve
     server.status, server.delay = 200, 0
 
 
-@pytest.mark.parametrize("bad", [{"status": 500}, {"delay": math.inf}])
-def test_a_server_that_turns_bad_costs_nothing_but_ten_seconds_at_the_end(training, server, bad):
-    server.after, server.status, server.delay = 2, bad.get("status", 200), bad.get("delay", 0)
+def test_a_server_that_falls_silent_costs_nothing_but_ten_seconds_at_the_end(training, server):
+    server.after, server.delay = 2, math.inf
     process = training.start("--wandb=online")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
     assert "metrics.jsonl has what it has not got" in output
-    server.after, server.status, server.delay = 0, 200, 0
+    server.after, server.delay = 0, 0
     training.replay()
     (run,) = server.runs.values()
     assert same(run, training.metrics())
