@@ -172,9 +172,9 @@ class Compared:
         variables = {**os.environ, **(environment or {})}
         return subprocess.run(command, cwd=checkout, env=variables, capture_output=True, text=True)
 
-    def submit(self, checkout: Path = ROOT) -> dict[str, str]:
+    def submit(self, **how: object) -> dict[str, str]:
         """Submit what is missing; of every job that was, what it does, by its id."""
-        done = self.call("--launcher=slurm", checkout=checkout)
+        done = self.call("--launcher=slurm", **how)
         assert done.returncode == 0, done.stderr
         return dict(re.findall(r"^ +(\d+)  (.+)$", done.stdout, re.M))
 

@@ -1,12 +1,17 @@
 """`compare.py FILE --launcher slurm` on a real cluster: a whole comparison by one command."""
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
 
-from publish import read_json
+import pytest
 
+from publish import read_json
+from training.tracking import read_metrics
+
+from ..wandb.server import KEY, WandbServer, environment
 from .conftest import ROOT
 from .toy import call, wait_for
 
@@ -20,17 +25,27 @@ def copy_of_the_code(checkout):
     return checkout
 
 
+@pytest.fixture
+def wandb_server():
+    with WandbServer() as server:
+        yield server
+    assert server.unknown == []
+
+
 def bpc(folder):
     """Of every row of the report, its bits per character."""
     rows = read_json(folder / "report" / "results.json")["rows"]
     return {(row["tokenizer"], row["model"]): row["test_bpc"] for row in rows}
 
 
-def test_one_command_does_all_of_it_by_the_code_that_was_submitted(compared, tmp_path):
+def test_one_command_does_all_of_it_by_the_code_that_was_submitted(compared, tmp_path, wandb_server):
     checkout = copy_of_the_code(tmp_path / "checkout")
+    login = environment(wandb_server.url, tmp_path / "home")
+    del login["WANDB_DIR"]  # beside the runs, as for everybody
+    compared.content["wandb"] = "auto"
     compared.cluster_content |= {"encode_parts": "2", "runs_at_once": "1", "all": {"begin": "now+5"}}
     compared.content["budget"] = {"steps": 400}
-    jobs = compared.submit(checkout=checkout)
+    jobs = compared.submit(checkout=checkout, environment=login)
     ids = {what.split(",")[0]: id_ for id_, what in jobs.items()}
     assert list(ids) == [
         "corpus",
@@ -40,7 +55,7 @@ def test_one_command_does_all_of_it_by_the_code_that_was_submitted(compared, tmp
     train, prepare = ids["train (2 jobs)"], ids["prepare"]
     assert jobs[ids["evaluate (2 jobs)"]].endswith(f"afterok:{prepare},aftercorr:{train}")
     assert call("squeue", "--noheader", f"--jobs={train}", "--format=%K").stdout.strip() == "1-2%1"
-    assert compared.submit(checkout=checkout) == {}  # all is on its way
+    assert compared.submit(checkout=checkout, environment=login) == {}  # all is on its way
     for part in checkout.iterdir():
         shutil.rmtree(part) if part.is_dir() else part.unlink()
 
@@ -56,17 +71,30 @@ def test_one_command_does_all_of_it_by_the_code_that_was_submitted(compared, tmp
     shown = [call("scontrol", "show", "job", f"{train}_{task}").stdout for task in (1, 2)]
     assert [re.search(r"Restarts=(\d)", text)[1] for text in shown] == ["1", "0"]
 
+    # Each run is one in wandb, with each step once; the key is in no file of the comparison
+    trained = {run.name: run for run in wandb_server.runs.values() if run.job_type == "train"}
+    assert set(trained) == {"byte gpt seed 0", "bpe-300 gpt seed 0"}
+    for tokenizer in ("byte", "bpe-300"):
+        run, record = trained[f"{tokenizer} gpt seed 0"], compared.folder / f"runs/{tokenizer}/gpt/seed0"
+        steps = [line["step"] for line in read_metrics(record / "metrics.jsonl")]
+        assert sorted(run.history) == steps and len(run.rows) == len(steps)
+    assert any(run.job_type == "report" for run in wandb_server.runs.values())
+    assert any(request.key == KEY for request in wandb_server.requests)
+    files = [path for path in compared.folder.rglob("*") if path.is_file()]
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+
     # A result that is lost is made again, and so is what depends on it, by the same code
     (compared.folder / "runs/byte/gpt/seed0/result.json").unlink()
     checkout.mkdir(exist_ok=True)
     (frozen,) = compared.folder.glob("slurm/*/submit.sh")
-    done = subprocess.run(["bash", frozen], capture_output=True, text=True)
+    variables = {**os.environ, **login}
+    done = subprocess.run(["bash", frozen], env=variables, capture_output=True, text=True)
     assert re.findall(r"^ +\d+  (\w+)", done.stdout, re.M) == ["prepare", "evaluate", "report"], done.stderr
     compared.ends()
     assert bpc(compared.folder) == found
 
     # The same comparison on this machine comes to the same, to rounding: two nodes there, one process here
-    compared.content["out"] = str(tmp_path / "here")
+    compared.content |= {"out": str(tmp_path / "here"), "wandb": "disabled"}
     done = compared.call()
     assert done.returncode == 0, done.stderr
     here = bpc(tmp_path / "here" / "tiny")
