@@ -37,7 +37,7 @@ from tqdm import tqdm
 
 from command_line import Failed, run_command
 from data_prep.arrays import Split, TokenArrays
-from model import build_model
+from model import build_model, compile_model
 from model.scoring import document_bits, score
 from publish import write_json
 from revision import code_revision
@@ -134,7 +134,7 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
                 tqdm.write("codebook: compiling the model, which takes up to a minute, before the first step")
 
     # Evaluation is not compiled: its batches come in many shapes
-    parallel = torch.compile(model, dynamic=False) if compiles else model
+    parallel = compile_model(model) if compiles else model
     if ranks.world_size > 1:
         # A static graph must not begin with `no_sync`: torch's reducer asserts that its hooks have run
         parallel = DistributedDataParallel(

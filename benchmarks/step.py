@@ -54,7 +54,7 @@ def measure(who: str, device: str, vocab_size: int, blocks: int, nanogpt: str) -
     import torch
     from torch import nn
 
-    from model import ModelConfig, build_model
+    from model import ModelConfig, build_model, compile_model
     from model.loss import linear_cross_entropy
     from training.hardware import keep_freed_memory, peak_flops, peak_memory
     from training.optimizer import OptimizerConfig, make_optimizers
@@ -79,7 +79,7 @@ def measure(who: str, device: str, vocab_size: int, blocks: int, nanogpt: str) -
         keep_freed_memory()
         counted = model = build_model(config, vocab_size, block_size).to(device)
         optimizers = make_optimizers(model, OptimizerConfig())
-    compiled = torch.compile(model, dynamic=False) if device == "cuda" else model
+    compiled = compile_model(model) if device == "cuda" else model
     idx = torch.randint(vocab_size, (sequences, block_size + 1), device=device)
     context = nullcontext() if precision == "fp32" else autocast(device, precision)
 

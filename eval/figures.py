@@ -6,13 +6,9 @@ import re
 from pathlib import Path
 
 import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from .ladder import family
 
@@ -42,10 +38,10 @@ def draw_figures(
     validation; `where` has what `where_bits_go` found by tokenizer. A point has an SVG title, which a
     browser shows when the mouse is over it.
     """
-    plt.rcParams.update({"font.size": 10, "svg.hashsalt": "codebook", "axes.grid": True, "grid.alpha": 0.3})
+    style = {"font.size": 10, "svg.hashsalt": "codebook", "axes.grid": True, "grid.alpha": 0.3}
     for part in ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"):
-        plt.rcParams[part] = INK
-    plt.rcParams["legend.framealpha"] = 0
+        style[part] = INK
+    matplotlib.rcParams.update({**style, "legend.framealpha": 0})
     folder.mkdir(parents=True, exist_ok=True)
     main = main_rows(rows)
     few = _few(main)
@@ -94,7 +90,6 @@ def draw_figures(
         named = re.sub(r'<g id="(point-\d+)">', lambda found: _titled(found, titles), file.read_text())
         file.write_text(named)
         figure.savefig(folder / f"{name}.png", dpi=120)
-        plt.close(figure)
     return {name: caption for name, (_, caption) in figures.items()}
 
 
@@ -150,7 +145,8 @@ def _bpc_by_vocabulary(rows: list[Row], titles: dict[str, str]) -> Figure:
     across = min(3, len(models)) if len(models) != 4 else 2
     down = math.ceil(len(models) / across)
     size = (max(6, 3.6 * across), 4 * down)
-    figure, panels = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
+    figure = Figure(size, layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False)
     for axes in panels.flat[len(models) :]:
         axes.remove()
     for axes, model in zip(panels.flat, models, strict=False):
@@ -186,7 +182,8 @@ def _bpc_by_vocabulary(rows: list[Row], titles: dict[str, str]) -> Figure:
 def _pareto(rows: list[Row], titles: dict[str, str]) -> Figure:
     shown = [row for row in rows if row["kind"] == "gpt"] or rows
     best = main_rows(rows)[0]["model"]
-    figure, panels = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", sharey=True)
+    figure = Figure((9, 4), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
     costs = {
         "training FLOPs": lambda row: row["train_flops"],
         "ms to generate a character": lambda row: 1000 / row["generation_chars_per_second"],
@@ -227,7 +224,8 @@ def pareto_front(points: list[tuple[float, float]]) -> list[tuple[float, float]]
 
 
 def _chars_per_token(rows: list[Row], titles: dict[str, str]) -> Figure:
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    figure = Figure((6, 4), layout="constrained")
+    axes = figure.subplots()
     for name, members in _families(rows).items():
         colour, marker, dash = _style(members[0])
         sizes, lengths = ([row[key] for row in members] for key in ("vocab_size", "chars_per_token"))
@@ -243,7 +241,8 @@ def _chars_per_token(rows: list[Row], titles: dict[str, str]) -> Figure:
 
 def _flops_per_char(rows: list[Row]) -> Figure:
     shown = sorted(rows, key=lambda row: row["flops_per_char"], reverse=True)
-    figure, axes = plt.subplots(figsize=(6, 1.2 + 0.35 * len(shown)), layout="constrained")
+    figure = Figure((6, 1.2 + 0.35 * len(shown)), layout="constrained")
+    axes = figure.subplots()
     left = [0.0] * len(shown)
     for part, hatch in HATCHES.items():
         values = [row[f"flops_per_char_{part}"] / 1e6 for row in shown]
@@ -258,7 +257,8 @@ def _flops_per_char(rows: list[Row]) -> Figure:
 
 
 def _learning_curves(curves: list[tuple[Row, list[dict]]]) -> Figure:
-    figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
+    figure = Figure((6, 4.5), layout="constrained")
+    axes = figure.subplots()
     for row, metrics in sorted(curves, key=lambda pair: pair[0]["test_bpc"]):
         colour, marker, dash = _style(row)
         axes.plot(
@@ -271,7 +271,7 @@ def _learning_curves(curves: list[tuple[Row, list[dict]]]) -> Figure:
             label=row["tokenizer"],
         )
     axes.set_xlabel("characters of text seen")
-    axes.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter())
+    axes.xaxis.set_major_formatter(EngFormatter())
     axes.set_ylabel("validation bits per character")
     axes.legend(fontsize=8)
     return figure
@@ -280,9 +280,8 @@ def _learning_curves(curves: list[tuple[Row, list[dict]]]) -> Figure:
 def _where(where: dict[str, dict], rows: list[Row]) -> Figure:
     """A panel for each question, its answers from left to right; columns of groups stand in tables."""
     questions = list(next(iter(where.values()), {}))[:3]
-    figure, panels = plt.subplots(
-        1, max(1, len(questions)), figsize=(11, 4.4), layout="constrained", squeeze=False
-    )
+    figure = Figure((11, 4.4), layout="constrained")
+    panels = figure.subplots(1, max(1, len(questions)), squeeze=False)
     by_name = {row["tokenizer"]: row for row in rows}
     for axes, question in zip(panels[0], questions, strict=False):
         answers = list(next(iter(where.values()))[question])

@@ -6,13 +6,24 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import nn
 
+from . import loss
 from .baselines import BagOfWords, Bigram
 from .config import ModelConfig
 from .gpt import GPT
 
-__all__ = ["GPT", "BagOfWords", "Bigram", "ModelConfig", "build_model", "load_model", "save_model"]
+__all__ = [
+    "GPT",
+    "BagOfWords",
+    "Bigram",
+    "ModelConfig",
+    "build_model",
+    "compile_model",
+    "load_model",
+    "save_model",
+]
 
 KINDS = {"gpt": GPT, "bigram": Bigram, "bag-of-words": BagOfWords}
 
@@ -20,6 +31,12 @@ KINDS = {"gpt": GPT, "bigram": Bigram, "bag-of-words": BagOfWords}
 def build_model(config: ModelConfig, vocab_size: int, block_size: int) -> nn.Module:
     """A freshly initialised model; the weights depend on torch's random state alone."""
     return KINDS[config.kind](config, vocab_size, block_size)
+
+
+def compile_model(model: nn.Module) -> nn.Module:
+    """The model by torch.compile, which works at the first call, and again for another shape of its input."""
+    loss.stay_eager()
+    return torch.compile(model, dynamic=False)
 
 
 def save_model(model: nn.Module, path: Path) -> None:

@@ -44,7 +44,6 @@ class _Chunked(torch.autograd.Function):
     """The gradients are worked out with the loss, and wait for what they are to be multiplied by."""
 
     @staticmethod
-    @torch.compiler.disable
     def forward(
         ctx: torch.autograd.function.FunctionCtx,
         x: Tensor,
@@ -76,3 +75,11 @@ class _Chunked(torch.autograd.Function):
         grad_x, grad_weight = ctx.saved_tensors
         grad = grad / len(grad_x)
         return grad_x * grad, grad_weight * grad, None, None, None
+
+
+def stay_eager() -> None:
+    """Make torch.compile pass over the chunks, which it would unroll.
+
+    A decorator would do the same, but import the compiler everywhere, which takes longer than torch itself.
+    """
+    _Chunked.forward = staticmethod(torch.compiler.disable(_Chunked.forward))

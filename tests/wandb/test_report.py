@@ -195,7 +195,20 @@ def test_a_bad_server_costs_lines_and_not_the_report(comparison, server, bad):
     assert line.startswith("codebook: wandb failed (") and line.endswith("tiny/report")
 
 
-def test_so_does_one_that_turns_bad(comparison, server):
+def test_so_does_a_slow_one_and_the_next_time_it_has_all_of_it(comparison, server):
+    server.delay = 3  # to each request: a run starts in time, its first artifact does not arrive in time
+    begun = time.monotonic()
+    said = comparison.log()
+    assert time.monotonic() - begun < 60
+    assert "wandb failed" in said or "this run is recorded offline" in said
+    assert "Traceback" not in said
+    server.delay = 0.1
+    assert comparison.log() == ""
+    assert the_run(server, "report").state == "finished"
+    assert server.artifact("tiny-results:latest")
+
+
+def test_one_that_turns_bad_costs_lines_as_well(comparison, server):
     server.after, server.status = 60, 500
     said = comparison.log()  # before its last line there may be that a run is recorded offline
     assert "Traceback" not in said
