@@ -156,6 +156,7 @@ class Comparison:
             device=self.device,
             wandb=self.wandb,
             group=self.name,
+            model_name=name,
         )
 
     def sweeps(self) -> dict[tuple[str, str], list[TrainConfig]]:

@@ -72,6 +72,8 @@ class TrainConfig:
     """where wandb gets the metrics (auto: as WANDB_MODE says, or online with a login, or else offline)"""
     group: str = "codebook"
     """wandb's group, the comparison's name"""
+    model_name: str | None = None
+    """what wandb calls the model, its name in the comparison (none: its kind)"""
 
     def __post_init__(self) -> None:
         for name in ("context", "batch", "budget"):

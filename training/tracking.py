@@ -26,6 +26,7 @@ from .lock import hold
 from .wandb_runs import offline_segments, start_wandb, wandb_mode
 
 PATIENCE = 10.0  # seconds that the end of a run waits for wandb
+TAG = 64  # characters that wandb lets a tag have
 AXES = ("step", "chars", "tokens", "flops", "train_seconds")  # what a chart may have below
 
 
@@ -108,13 +109,14 @@ def wandb_settings(folder: Path) -> dict[str, object]:
     """What `wandb.init` is told of the training run in a folder, from its config.yaml and plan.json."""
     config, plan = yaml.safe_load((folder / "config.yaml").read_text()), read_json(folder / "plan.json")
     here = ("data", "out", "wandb", "device", "max_seconds", "timeout")  # of this machine, not of the run
-    tokenizer, kind, seed = plan["tokenizer"], plan["kind"], config["seed"]
+    tokenizer, seed = plan["tokenizer"], config["seed"]
+    model = config.get("model_name") or plan["kind"]
     return {
         "job_type": "train",
         "group": config["group"],
-        "name": f"{tokenizer} {kind} seed {seed}",
-        "tags": [tokenizer.split("-")[0].split(":")[0], kind, f"seed {seed}"],
-        "config": {**{key: value for key, value in config.items() if key not in here}, **plan},
+        "name": f"{tokenizer} {model} seed {seed}",
+        "tags": [tokenizer.split("-")[0].split(":")[0], model[:TAG], f"seed {seed}"],
+        "config": {**{k: v for k, v in config.items() if k not in here}, **plan, "model_name": model},
     }
 
 
