@@ -3,9 +3,6 @@
 PYTHON ?= python3
 ENV := .venv/.installed
 
-# Tests that mostly wait for processes of their own come first, and on more processes than a laptop has cores.
-LONGEST := tests/wandb tests/faults tests/test_compare.py tests/test_train_ddp.py
-
 .PHONY: demo test test-slurm test-faults clean
 
 demo: $(ENV)
@@ -14,7 +11,7 @@ demo: $(ENV)
 test: $(ENV)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/python -m pytest $(LONGEST) tests --ignore=tests/slurm --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest --ignore=tests/slurm --numprocesses=auto --dist=loadfile
 
 # Wants root and Debian's slurmctld, slurmd, slurm-client, munge and shellcheck; starts a cluster of its own.
 test-slurm: $(ENV)

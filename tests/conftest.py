@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How often the crash test kills a run."""
-    parser.addoption("--crashes", type=int, default=6, help="kills of the crash test (make test-faults: 100)")
+    parser.addoption("--crashes", type=int, default=3, help="kills of the crash test (make test-faults: 100)")
 
 
 FRACTION = 0.08  # of the documents, for validation and again for the test

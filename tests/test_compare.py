@@ -272,38 +272,66 @@ def test_a_ctrl_c_loses_nothing_and_the_same_command_goes_on(tiny_source, tmp_pa
     assert log.read_text().count("step 200, 50%") == 1  # not trained twice
 
 
-@pytest.mark.parametrize(
-    ("settings", "says"),
-    [
-        ({"tokenizers": ["char", "bpf-300"]}, "no tokenizer 'bpf-300' (did you mean 'bpe-300'?)"),
-        ({"tokenizers": ["bpe-60000"]}, "bpe-60000: the training text fills a vocabulary of at most"),
-        ({"budgets": {"chars": 5}}, "did you mean 'budget.chars'"),
-        ({"models": {"gpt": {"model": {"n_layers": 3}}}}, "did you mean 'n_layer'"),
-        ({"context": {"chars": 400_000}}, "shorter than one context"),
-        ({"context": {"chars": 30_000}}, "the test split is shorter than one context"),
-        ({"corpus": {"source": "jsonl:/nowhere/*.jsonl"}}, "no .jsonl file at /nowhere"),
-        ({"budget": {}}, "budget: give exactly one of chars, tokens, flops, steps, seconds"),
-        ({"tokenizers": []}, "tokenizers is empty"),
-        ({"seeds": [1, 1]}, "seeds names one twice"),
-        ({"budget": {"flops": 1e9}}, "a budget in flops means nothing to a bigram model"),
-        ({"processes": 50}, "too small for 50 processes"),
-        ({"processes": 0}, "must be at least 1"),
-        ({"jobs": -1}, "must be at least 1"),
-        ({"models": {"a/b": {}}}, "'a/b' names a folder"),
-        ({"models": {"a": {"lr": [0.1, 0.1]}}}, "give learning rates above 0, each once"),
-        (
-            {"params": "same_total", "tokenizers": ["bpe-900"], "models": NARROW},
-            "set a larger model or params: same_body",
-        ),
-    ],
-)
-def test_bad_input_is_one_line_and_leaves_earlier_results_untouched(change, finished, settings, says):
-    before = snapshot(finished[0])
-    result, folder = change(**settings)
-    assert result.returncode == 2
-    assert says in result.stderr
-    assert result.stderr.count("\n") == 1
-    after = snapshot(folder)
+REFUSED = [
+    ({"tokenizers": ["char", "bpf-300"]}, "no tokenizer 'bpf-300' (did you mean 'bpe-300'?)"),
+    ({"tokenizers": ["bpe-60000"]}, "bpe-60000: the training text fills a vocabulary of at most"),
+    ({"budgets": {"chars": 5}}, "did you mean 'budget.chars'"),
+    ({"models": {"gpt": {"model": {"n_layers": 3}}}}, "did you mean 'n_layer'"),
+    ({"context": {"chars": 400_000}}, "shorter than one context"),
+    ({"context": {"chars": 30_000}}, "the test split is shorter than one context"),
+    ({"corpus": {"source": "jsonl:/nowhere/*.jsonl"}}, "no .jsonl file at /nowhere"),
+    ({"budget": {}}, "budget: give exactly one of chars, tokens, flops, steps, seconds"),
+    ({"tokenizers": []}, "tokenizers is empty"),
+    ({"seeds": [1, 1]}, "seeds names one twice"),
+    ({"budget": {"flops": 1e9}}, "a budget in flops means nothing to a bigram model"),
+    ({"processes": 50}, "too small for 50 processes"),
+    ({"processes": 0}, "must be at least 1"),
+    ({"jobs": -1}, "must be at least 1"),
+    ({"models": {"a/b": {}}}, "'a/b' names a folder"),
+    ({"models": {"a": {"lr": [0.1, 0.1]}}}, "give learning rates above 0, each once"),
+    (
+        {"params": "same_total", "tokenizers": ["bpe-900"], "models": NARROW},
+        "set a larger model or params: same_body",
+    ),
+    (None, "line 3"),  # no YAML
+]
+ONE_PROCESS = """
+import contextlib, io, json, runpy, sys
+for path in sys.argv[1:]:
+    sys.argv, code, said = ["compare.py", path], None, io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            runpy.run_path("compare.py", run_name="__main__")
+        except SystemExit as end:
+            code = end.code
+    print(json.dumps([code, said.getvalue()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def refused(finished, tiny_source, tmp_path_factory) -> list[tuple[int, str, Path]]:
+    """Exit code, stderr and folder of each of REFUSED, one after the other in one process: they are many."""
+    files = []
+    for settings, _ in REFUSED:
+        folder = tmp_path_factory.mktemp("refused")
+        subprocess.run(["cp", "-a", str(finished[0]), str(folder / "tiny")], check=True)
+        comparison = {**comparison_of(tiny_source, folder), "wandb": "disabled", **(settings or {})}
+        files.append(write(folder / "tiny.yaml", comparison))
+        if settings is None:
+            files[-1].write_text("name: x\ntokenizers: [a\nmodels: {")
+    command = [sys.executable, "-c", ONE_PROCESS, *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    ends = [json.loads(line) for line in done.stdout.splitlines()]
+    return [(code, said, file.parent / "tiny") for (code, said), file in zip(ends, files, strict=True)]
+
+
+@pytest.mark.parametrize("case", range(len(REFUSED)), ids=[says for _, says in REFUSED])
+def test_bad_input_is_one_line_and_leaves_earlier_results_untouched(refused, finished, case):
+    code, said, folder = refused[case]
+    assert code == 2
+    assert said.startswith("codebook: ") and REFUSED[case][1] in said
+    assert said.count("\n") == 1
+    before, after = snapshot(finished[0]), snapshot(folder)
     assert {name: after.get(name) for name in before} == before
     assert (folder / "report" / "results.json").exists()
 
@@ -351,14 +379,6 @@ def test_text_is_not_generated_with_a_tokenizer_that_is_not_the_runs_own(finishe
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
     assert "is not the one" in result.stderr
-
-
-def test_a_broken_yaml_is_one_line_with_the_place(tmp_path):
-    (tmp_path / "broken.yaml").write_text("name: x\ntokenizers: [a\nmodels: {")
-    result = compare(tmp_path / "broken.yaml")
-    assert result.returncode == 2
-    assert "line 3" in result.stderr
-    assert result.stderr.count("\n") == 1
 
 
 def test_rows_that_scored_other_text_are_never_mixed(finished, tmp_path):

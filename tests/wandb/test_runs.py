@@ -13,7 +13,7 @@ import pytest
 from publish import read_json
 from training.tracking import read_metrics
 
-from .server import KEY, WandbServer, environment
+from .server import KEY, WandbServer, environment, nobody
 
 ROOT = Path(__file__).parents[2]
 SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 700 --budget.steps 300
@@ -189,9 +189,13 @@ def test_an_offline_replay_is_one_segment_with_all_of_it(training, server):
     assert same(run, training.metrics())
 
 
-@pytest.mark.parametrize("bad", [{"status": 500}, {"delay": 20}])
-def test_a_bad_server_makes_it_an_offline_run_within_ten_seconds(training, server, bad):
-    server.status, server.delay = bad.get("status", 200), bad.get("delay", 0)
+@pytest.mark.parametrize("bad", [{"status": 500}, {"delay": 20}, None])
+def test_a_bad_server_or_none_makes_it_an_offline_run_within_ten_seconds(training, server, bad):
+    if bad is None:
+        with nobody() as url:
+            training.environment["WANDB_BASE_URL"] = url
+    else:
+        server.status, server.delay = bad.get("status", 200), bad.get("delay", 0)
     process = training.start("--wandb=online", "--budget.steps=3000")
     while not (training.folder / "plan.json").exists():  # what it does before it speaks to wandb
         assert process.poll() is None, process.communicate()[0]
@@ -209,8 +213,14 @@ def test_a_bad_server_makes_it_an_offline_run_within_ten_seconds(training, serve
 def test_a_server_that_falls_silent_costs_nothing_but_ten_seconds_at_the_end(training, server):
     server.after, server.delay = 2, math.inf
     process = training.start("--wandb=online")
+    while not training.metrics() or training.metrics()[-1]["step"] < 300:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    recorded = time.monotonic()
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
+    assert time.monotonic() - recorded < 15  # 10 seconds for wandb, and the test's own steps
+    assert all(line["train_seconds"] / line["step"] < 1 for line in training.metrics())
     assert "metrics.jsonl has what it has not got" in output
     server.after, server.delay = 0, 0
     training.replay()
