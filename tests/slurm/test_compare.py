@@ -175,7 +175,8 @@ def test_every_generated_command_is_one_that_sbatch_accepts(compared):
 
 
 def test_a_job_that_the_cluster_refuses_is_one_line(compared):
-    compared.cluster_content = {"train": {"partition": "nowhere"}}
+    # The jobs before it wait, so that all of them are still on their way when the rest is submitted
+    compared.cluster_content = {"all": {"begin": "now+1hour"}, "train": {"partition": "nowhere"}}
     done = compared.call("--launcher=slurm")
     assert done.returncode == 2
     assert done.stderr.startswith("codebook: sbatch: ") and "nowhere" not in done.stdout
