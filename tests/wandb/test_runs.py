@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from publish import read_json
+from publish import read_json, sha256_file
+from training.checkpoint import newest_checkpoint
 from training.tracking import read_metrics
 
 from .server import KEY, WandbServer, environment, nobody
@@ -210,7 +211,14 @@ def test_a_bad_server_or_none_makes_it_an_offline_run_within_ten_seconds(trainin
     server.status, server.delay = 200, 0
 
 
-def test_a_server_that_falls_silent_costs_nothing_but_ten_seconds_at_the_end(training, server):
+def weights(folder):
+    """SHA-256 of those at the end of a run."""
+    path, state = newest_checkpoint(folder / "checkpoints")
+    assert state["finished"]
+    return sha256_file(path / "model.safetensors")
+
+
+def test_a_server_that_falls_silent_costs_nothing_but_ten_seconds_at_the_end(training, server, tmp_path):
     server.after, server.delay = 2, math.inf
     process = training.start("--wandb=online")
     while not training.metrics() or training.metrics()[-1]["step"] < 300:
@@ -226,6 +234,10 @@ def test_a_server_that_falls_silent_costs_nothing_but_ten_seconds_at_the_end(tra
     training.replay()
     (run,) = server.runs.values()
     assert same(run, training.metrics())
+    without = Training(tmp_path / "without", training.data, server.url)
+    without.finish("--wandb=disabled")
+    assert same(run, without.metrics(), but=TIMES)
+    assert weights(training.folder) == weights(without.folder)
 
 
 def test_without_a_login_it_is_offline_and_with_one_online(training, server):
