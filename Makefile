@@ -15,7 +15,7 @@ test: $(ENV)
 
 # Wants root and Debian's slurmctld, slurmd, slurm-client, munge and shellcheck; starts a cluster of its own.
 test-slurm: $(ENV)
-	.venv/bin/python -m pytest tests/slurm --numprocesses=3 --dist=loadfile
+	.venv/bin/python -m pytest tests/slurm --numprocesses=2 --dist=loadfile
 
 test-faults: $(ENV)
 	.venv/bin/python -m pytest tests/faults --crashes 100

@@ -1,6 +1,7 @@
 """The trainer as its users start it: real processes, real torchrun, real signals."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from model import load_model
 from publish import sha256_file
 from training.checkpoint import newest_checkpoint
 from training.tracking import read_metrics
+
+from .program import Program
 
 TRAIN = [sys.executable, "train_ddp.py"]
 TORCHRUN = [
@@ -29,23 +32,25 @@ SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 
 TIMES = ("train_seconds", "tokens_per_second", "chars_per_second", "mfu", "data_wait", "memory_gb")
 
 
+@pytest.fixture(scope="module")
+def small(tiny_arrays):
+    """A function: the command that trains a small run into a folder; later options win."""
+
+    def command(out: Path, *options: str, launcher: list[str] = TRAIN) -> list[str]:
+        return [*launcher, "--data", str(tiny_arrays("bpe-300")), "--out", str(out), *SMALL, *options]
+
+    return command
+
+
 @pytest.fixture
-def start(tiny_arrays, tmp_path):
+def start(small, tmp_path):
     """A function: starts a small run in `tmp_path/name` and returns the process."""
 
-    def begin(
-        name: str, *options: str, launcher: list[str] = TRAIN, data: str = "bpe-300"
-    ) -> subprocess.Popen:
-        command = [
-            *launcher,
-            "--data",
-            str(tiny_arrays(data)),
-            "--out",
-            str(tmp_path / name),
-            *SMALL,
-            *options,
-        ]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def begin(name: str, *options: str, launcher: list[str] = TRAIN) -> subprocess.Popen | Program:
+        command = small(tmp_path / name, *options, launcher=launcher)
+        if launcher == TRAIN:
+            return Program(command[1:], tmp_path / f"{name}.log")
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     return begin
 
@@ -56,11 +61,25 @@ def train(start, tmp_path):
 
     def run(name: str, *options: str, **more) -> Path:
         process = start(name, *options, **more)
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
         return tmp_path / name
 
     return run
+
+
+@pytest.fixture(scope="module")
+def plain(small, tmp_path_factory) -> Path:
+    """A whole small run without further options, to compare with; it must not be changed."""
+    run = tmp_path_factory.mktemp("plain") / "run"
+    subprocess.run(small(run), check=True, capture_output=True, timeout=120)
+    return run
+
+
+@pytest.fixture
+def run(plain, tmp_path) -> Path:
+    """A copy of `plain`, to which anything may happen: what `start("run")` finds."""
+    return Path(shutil.copytree(plain, tmp_path / "run"))
 
 
 def values(run: Path) -> list[dict]:
@@ -72,20 +91,19 @@ def weights(run: Path) -> str:
     return sha256_file(sorted(run.glob("checkpoints/step-*"))[-1] / "model.safetensors")
 
 
-def wait_for_step(process: subprocess.Popen, run: Path, step: int) -> None:
+def wait_for_step(process: Program, run: Path, step: int) -> None:
     while not any(line["step"] >= step for line in read_metrics(run / "metrics.jsonl")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
 
 
-def test_a_run_leaves_its_configuration_its_record_and_a_checkpoint(train):
-    run = train("run")
-    lines = values(run)
+def test_a_run_leaves_its_configuration_its_record_and_a_checkpoint(plain):
+    lines = values(plain)
     assert [line["step"] for line in lines] == list(range(1, 13))
     assert [line["step"] for line in lines if "val_bpc" in line] == [4, 8, 12]
     assert lines[-1]["val_bpc"] < lines[3]["val_bpc"]
-    assert json.loads((run / "plan.json").read_text())["steps"] == 12
-    assert {path.name for path in run.iterdir()} == {
+    assert json.loads((plain / "plan.json").read_text())["steps"] == 12
+    assert {path.name for path in plain.iterdir()} == {
         ".lock",
         "config.yaml",
         "plan.json",
@@ -94,18 +112,15 @@ def test_a_run_leaves_its_configuration_its_record_and_a_checkpoint(train):
     }
 
 
-def test_its_config_file_makes_the_same_run_again(train, tmp_path):
-    run = train("run")
-    (tmp_path / "config.yaml").write_text((run / "config.yaml").read_text())
-    again = tmp_path / "again"
-    config = str(tmp_path / "config.yaml")
+def test_its_config_file_makes_the_same_run_again(plain, tmp_path):
+    again, config = tmp_path / "again", shutil.copy(plain / "config.yaml", tmp_path)
     subprocess.run([*TRAIN, config, "--out", str(again)], check=True, capture_output=True, timeout=120)
-    assert values(again) == values(run)
-    assert weights(again) == weights(run)
+    assert values(again) == values(plain)
+    assert weights(again) == weights(plain)
 
 
-def test_two_processes_of_torchrun_do_the_same_run_as_one(train):
-    one, two = values(train("one")), values(train("two", launcher=TORCHRUN))
+def test_two_processes_of_torchrun_do_the_same_run_as_one(plain, train):
+    one, two = values(plain), values(train("two", launcher=TORCHRUN))
     assert [line["step"] for line in two] == [line["step"] for line in one]
     for a, b in zip(one, two, strict=True):
         assert b == pytest.approx(a, rel=1e-4)
@@ -124,16 +139,9 @@ def test_a_budget_in_seconds_ends_by_the_clock_and_so_does_its_schedule(train, l
     assert newest_checkpoint(run / "checkpoints")[1]["finished"]
 
 
-def test_a_finished_run_is_left_as_it_is(train):
-    run = train("run")
-    before = sha256_file(run / "metrics.jsonl")
-    train("run")
-    assert sha256_file(run / "metrics.jsonl") == before
-
-
-def test_accumulated_gradients_are_those_of_the_whole_batch(train):
+def test_accumulated_gradients_are_those_of_the_whole_batch(plain, train):
     """Also when the last micro-batch is smaller, on two processes with unequal shares."""
-    whole = values(train("whole"))
+    whole = values(plain)
     for parts in (
         values(train("parts", "--micro_batch", "5")),
         values(train("two", "--micro_batch", "2", launcher=TORCHRUN)),
@@ -143,8 +151,8 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(train):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_mixed_precision_learns_as_fp32_does(train, precision):
-    full, mixed = values(train("fp32")), values(train("mixed", "--precision", precision))
+def test_mixed_precision_learns_as_fp32_does(plain, train, precision):
+    full, mixed = values(plain), values(train("mixed", "--precision", precision))
     assert mixed[-1]["val_bpc"] == pytest.approx(full[-1]["val_bpc"], rel=0.02)
     assert mixed != full
 
@@ -155,16 +163,16 @@ def test_the_baselines_are_trained_by_the_same_trainer(train, kind):
     assert lines[-1]["val_bpc"] < lines[3]["val_bpc"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_run_that_is_stopped_goes_on_bit_for_bit(train, start, tmp_path, number):
+def test_a_run_that_is_stopped_goes_on_bit_for_bit(train, start, tmp_path):
     options = ("--budget.steps", "150", "--checkpoint_seconds", "0.2")
     whole = train("whole", *options)
-    process = start("stopped", *options)
-    wait_for_step(process, tmp_path / "stopped", 60)
-    process.send_signal(number)
-    process.communicate(timeout=60)
-    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 75)
-    assert values(tmp_path / "stopped")[-1]["step"] < 150
+    for number, step in ((signal.SIGINT, 30), (signal.SIGTERM, 60), (signal.SIGKILL, 90)):
+        process = start("stopped", *options)
+        wait_for_step(process, tmp_path / "stopped", step)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+        assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 75)
+        assert values(tmp_path / "stopped")[-1]["step"] < 150
     stopped = train("stopped", *options)
     assert values(stopped) == values(whole)
     assert weights(stopped) == weights(whole)
@@ -172,9 +180,9 @@ def test_a_run_that_is_stopped_goes_on_bit_for_bit(train, start, tmp_path, numbe
 
 def test_muon_and_the_modern_preset_go_on_bit_for_bit_too(start, train, tmp_path):
     options = ["--optimizer.name", "muon", "--optimizer.schedule", "wsd", "--model.preset", "modern"]
-    options += ["--budget.steps", "200", "--precision", "bf16"]
+    options += ["--budget.steps", "80", "--precision", "bf16"]
     process = start("killed", *options, "--checkpoint_seconds", "0.1")
-    wait_for_step(process, tmp_path / "killed", 60)
+    wait_for_step(process, tmp_path / "killed", 20)
     process.kill()
     process.communicate()
     killed, whole = train("killed", *options), train("whole", *options)
@@ -198,12 +206,12 @@ def test_the_preset_decides_what_nothing_else_does(train, tmp_path, way):
     assert yaml.safe_load((run / "config.yaml").read_text())["model"]["positions"] is None
 
 
-def test_a_compiled_run_learns_what_an_eager_one_does(start, train, tmp_path):
+def test_a_compiled_run_learns_what_an_eager_one_does(plain, start, tmp_path):
     """Also where the last micro-batch is smaller; evaluation is not compiled."""
-    eager = values(train("eager"))
+    eager = values(plain)
     process = start("compiled", "--compile", "on", "--micro_batch", "11")
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
     assert "compiling the model" in output
     for a, b in zip(eager, values(tmp_path / "compiled"), strict=True):
         assert b["train_bpc"] == pytest.approx(a["train_bpc"], rel=1e-3)
@@ -211,8 +219,8 @@ def test_a_compiled_run_learns_what_an_eager_one_does(start, train, tmp_path):
 
 def test_a_profile_is_a_trace_and_the_ten_costliest_operations(start, tmp_path):
     process = start("run", "--profile", "true")
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
     table = output[output.index("ten costliest operations") :].splitlines()
     assert max(map(len, table[:11])) <= 80
     shares = [float(line.split()[-2].rstrip("%")) for line in table[1:11]]
@@ -237,28 +245,27 @@ def test_what_auto_meant_is_recorded(train):
     assert line["chars_per_second"] == pytest.approx(line["tokens_per_second"] * plan["chars_per_token"])
 
 
-def test_a_finished_run_is_not_trained_again(train):
-    run = train("run")
-    before = weights(run), values(run)
-    assert (weights(train("run")), values(run)) == before
+def test_a_finished_run_is_not_trained_again(run, train):
+    before = weights(run), (run / "metrics.jsonl").read_text()
+    assert train("run") == run
+    assert (weights(run), (run / "metrics.jsonl").read_text()) == before
 
 
-def test_a_run_with_other_options_is_refused_and_stays_as_it_is(train, start):
-    run = train("run")
+def test_a_run_with_other_options_is_refused_and_stays_as_it_is(run, start):
     before = weights(run), (run / "metrics.jsonl").read_text(), (run / "config.yaml").read_text()
     process = start("run", "--optimizer.lr", "0.5")
-    _, errors = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "another optimizer" in errors
+    assert "another optimizer" in output
     assert (weights(run), (run / "metrics.jsonl").read_text(), (run / "config.yaml").read_text()) == before
 
 
 def test_a_loss_that_is_no_number_ends_the_run(start):
     process = start("run", "--optimizer.lr", "1e30", "--optimizer.grad_clip", "1e30")
-    _, errors = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "the loss is" in errors
-    assert "Traceback" not in errors
+    assert "the loss is" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(
@@ -279,11 +286,10 @@ def test_a_loss_that_is_no_number_ends_the_run(start):
 )
 def test_bad_input_is_one_line_and_exit_code_2(start, options, says):
     process = start("run", *options)
-    output, errors = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert says in errors
-    assert errors.count("\n") == 1
-    assert output == ""
+    assert says in output
+    assert output.count("\n") == 1
 
 
 def test_help_explains_every_field():
@@ -301,8 +307,7 @@ def test_wandb_offline_holds_every_value_of_the_record(train):
     assert str(values(run)[-1]["val_bpc"])[:12] in records
 
 
-def test_evaluation_on_two_processes_is_the_same_to_the_last_bit(train):
-    run = train("run")
+def test_evaluation_on_two_processes_is_the_same_to_the_last_bit(run):
     evaluate = ["-m", "--", "eval.evaluate", "--run", str(run)]
     found = []
     alone = [sys.executable, "-m", "eval.evaluate", "--run", str(run)]
@@ -315,8 +320,8 @@ def test_evaluation_on_two_processes_is_the_same_to_the_last_bit(train):
     assert found[0] == found[1]
 
 
-def test_another_stride_scores_every_token_once_more_exactly(train):
-    run, found = train("run"), {}
+def test_another_stride_scores_every_token_once_more_exactly(run):
+    found = {}
     for stride in ("4", "20"):
         command = [sys.executable, "-m", "eval.evaluate", "--run", str(run), "--stride", stride]
         subprocess.run(command, check=True, capture_output=True, timeout=120)

@@ -13,9 +13,11 @@ from publish import sha256_file
 from training.checkpoint import newest_checkpoint
 from training.tracking import read_metrics
 
+from ..program import Program
+
 ROOT = Path(__file__).parents[2]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 700 --budget.steps 300
+SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 700 --budget.steps 200
   --validations 3 --val_chars 500 --precision fp32 --wandb disabled --checkpoint_seconds 0.2""".split()
 TIMES = ("train_seconds", "tokens_per_second", "chars_per_second", "mfu", "data_wait", "memory_gb")
 PATIENCE = 120  # seconds until a test says that something hangs
@@ -26,7 +28,7 @@ class Run:
 
     def __init__(self, folder: Path, data: Path) -> None:
         self.folder, self.data = folder, data
-        self.process: subprocess.Popen | None = None
+        self.process: subprocess.Popen | Program | None = None
 
     def command(self, *options: str, script: tuple[str, ...] = ("train_ddp.py",)) -> list[str]:
         """Of one process; later options win."""
@@ -43,6 +45,9 @@ class Run:
     ) -> "Run":
         """Start, or start again, with one process or under torchrun."""
         command = self.command(*options, script=script)
+        if processes == 1 and script == ("train_ddp.py",) and not wrapper:
+            self.process = Program(command[1:], self.folder.with_suffix(".log"), environment)
+            return self
         if processes > 1:
             launcher = [*TORCHRUN, f"--nproc-per-node={processes}", f"--max-restarts={restarts}"]
             command = [*launcher, *command[1:]]

@@ -118,7 +118,7 @@ def data(tiny_arrays, tmp_path):
 )
 def test_data_that_change_under_a_run_end_it(new_run, tiny_arrays, data, tmp_path, fault, again):
     """And the same command is refused as long as they are not put back, where that can be seen."""
-    run = new_run("run", data).start(LONG).wait_for_step(500)
+    run = new_run("run", data).start(LONG).wait_for_step(100)
     tokens = data / "train-00000.tokens.npy"
     if fault == "deleted":
         shutil.rmtree(data)

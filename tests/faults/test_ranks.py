@@ -26,16 +26,12 @@ def lines(output: str) -> list[str]:
 
 
 def test_torchrun_starts_a_killed_rank_again_and_the_run_ends_as_one_never_killed(new_run, whole):
-    run = new_run().start(processes=2, restarts=2)
-    for step, rank in ((60, 1), (150, 0)):
-        run.wait_for_step(step)
-        os.kill(run.ranks()[rank], signal.SIGKILL)
-        time.sleep(1)
+    run = new_run().start(processes=2, restarts=1).wait_for_step(60)
+    os.kill(run.ranks()[0], signal.SIGKILL)
     code, output = run.end()
     assert code == 0, output
     assert [line.split(" (")[0] for line in lines(output)] == [
-        "codebook: rank 1 of 2 is gone or stands still",
-        "codebook: rank 0 of 2 is gone or stands still",
+        "codebook: rank 0 of 2 is gone or stands still"
     ]
     assert run.result() == whole.result()
 

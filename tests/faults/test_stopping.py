@@ -24,18 +24,18 @@ def ask(run, way: str, stop_file: Path) -> None:
     elif way == "SIGTERM to torchrun":
         run.process.terminate()
     else:
-        os.kill(run.ranks()[1], signal.Signals[way.split()[0]])
+        os.kill(run.ranks()[1], signal.SIGUSR2)
 
 
 def test_a_run_stopped_in_every_way_ends_as_one_never_stopped(new_run, whole, tmp_path):
     run, stop_file = new_run(), tmp_path / "stop"
-    ways = ["SIGTERM to rank 1", "SIGUSR2 to rank 1", "Ctrl-C", "SIGTERM to torchrun", "SIGKILL to torchrun"]
-    ways += ["stop file", "max_seconds"]
+    ways = ["SIGUSR2 to rank 1", "Ctrl-C", "SIGTERM to torchrun", "SIGKILL to torchrun", "stop file"]
+    ways += ["max_seconds"]
     for number, way in enumerate(ways):
         options = ["--max_seconds=0.001"] if way == "max_seconds" else []
         run.start(*options, processes=2, STOP_FILE=str(stop_file))
         if not options:
-            run.wait_for_step(30 * number + 5)
+            run.wait_for_step(20 * number + 5)
             ranks = run.ranks()
             ask(run, way, stop_file)
         _, output = run.end()
@@ -53,7 +53,7 @@ def test_a_run_stopped_in_every_way_ends_as_one_never_stopped(new_run, whole, tm
 
 
 def test_the_exit_code_says_stop_and_go_on(new_run):
-    run = new_run().start(LONG).wait_for_step(500)
+    run = new_run().start(LONG).wait_for_step(100)
     run.process.send_signal(signal.SIGUSR2)
     code, output = run.end()
     assert code == 75
@@ -63,7 +63,7 @@ def test_the_exit_code_says_stop_and_go_on(new_run):
 
 def test_a_stop_before_the_first_step_is_not_lost(new_run):
     """Also while torch is imported."""
-    run = new_run().start()
+    run = new_run().start(wrapper=("env",))  # a Python of its own
     while b"libtorch" not in Path(f"/proc/{run.process.pid}/maps").read_bytes():
         time.sleep(0.001)
     run.process.terminate()
@@ -85,11 +85,11 @@ def test_a_second_ctrl_c_stops_at_once(new_run):
 def test_a_run_stopped_on_four_ranks_goes_on_on_two_and_on_one(new_run, whole):
     """The same batches in the same order, the same learning rates; losses are equal to rounding."""
     run = new_run()
-    for processes, step in ((4, 40), (2, 120)):
+    for processes, step in ((4, 30), (2, 90)):
         run.start(processes=processes).wait_for_step(step)
         os.kill(run.ranks()[-1], signal.SIGTERM)
         run.end()
-        assert step <= run.state()["step"] < 300
+        assert step <= run.state()["step"] < 200
     run.finish()
     assert len(run.values()) == len(whole.values())
     for line, expected in zip(run.values(), whole.values(), strict=True):

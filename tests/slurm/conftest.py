@@ -98,23 +98,23 @@ class Job:
         text = call("scontrol", "--oneliner", "show", "job", self.id).stdout
         return re.search(rf"\b{name}=(\S+)", text)[1]
 
-    def wait(self, *states: str, seconds: float = 120) -> "Job":
+    def wait(self, *states: str) -> "Job":
         """Return when it is in one of these states, which must be the first of those that last."""
         lasting = {"COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", *states}
         try:
-            wait_for(lambda: self.get("JobState") in lasting, f"job {self.id}", seconds)
+            wait_for(lambda: self.get("JobState") in lasting, f"job {self.id}")
         finally:
             state = self.get("JobState")
             assert state in states, f"{state}: {self.text()}"
         return self
 
-    def ends(self, seconds: float = 120) -> "Job":
+    def ends(self) -> "Job":
         """Return when it has done what it was to do."""
-        return self.wait("COMPLETED", seconds=seconds)
+        return self.wait("COMPLETED")
 
     def trains(self, run: Run, step: int = 1) -> "Job":
         """Return when its run has made a step."""
-        wait_for(lambda: run.step() >= step or self.get("JobState") == "FAILED", "the first step", 120)
+        wait_for(lambda: run.step() >= step or self.get("JobState") == "FAILED", "the first step")
         assert run.step() >= step, self.text()
         return self
 
@@ -184,9 +184,9 @@ class Compared:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def ends(self, seconds: float = 180) -> None:
+    def ends(self) -> None:
         """Return when none of its jobs is in the queue."""
-        wait_for(lambda: not call("squeue", "--noheader").stdout.strip(), "the end of the jobs", seconds)
+        wait_for(lambda: not call("squeue", "--noheader").stdout.strip(), "the end of the jobs")
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_one_command_does_all_of_it_by_the_code_that_was_submitted(compared, tmp
         shutil.rmtree(part) if part.is_dir() else part.unlink()
 
     # One of the runs is warned of its time limit: it goes on, and the evaluation waits for it
-    wait_for((compared.folder / "runs/byte/gpt/seed0/.lock").exists, "the first run", 120)
+    wait_for((compared.folder / "runs/byte/gpt/seed0/.lock").exists, "the first run")
     call("scancel", "--batch", "--signal=USR1", f"{train}_1")
     compared.ends()
     assert re.findall(r"^\w+ +(.*)$", compared.status(), re.M) == [

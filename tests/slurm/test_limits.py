@@ -64,7 +64,7 @@ def test_a_node_that_dies_is_replaced_by_another(sbatch, new_run, local_result, 
     lost = toy.nodes[lost - 1]
     toy.power_off(lost)
     try:
-        job.ends(seconds=180)
+        job.ends()
         assert job.get("NodeList") == name + left
         assert run.result() == local_result
     finally:

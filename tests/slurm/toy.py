@@ -39,7 +39,7 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 ReturnToService=2
 SlurmdTimeout=10
-KillWait=5
+KillWait=30
 MinJobAge=3600
 GresTypes=gpu
 NodeName=DEFAULT CPUs=64 RealMemory=1000000 Gres=gpu:h100:4
@@ -172,7 +172,7 @@ def call(*command: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def wait_for(true: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def wait_for(true: Callable[[], bool], what: str, seconds: float = 600) -> None:
     """Return when something is true."""
     end = time.monotonic() + seconds
     while not true():

@@ -14,10 +14,11 @@ from publish import read_json, sha256_file
 from training.checkpoint import newest_checkpoint
 from training.tracking import read_metrics
 
+from ..program import Program
 from .server import KEY, WandbServer, environment, nobody
 
 ROOT = Path(__file__).parents[2]
-SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 700 --budget.steps 300
+SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 700 --budget.steps 200
   --validations 3 --val_chars 500 --precision fp32 --checkpoint_seconds 0.2 --group a-comparison""".split()
 NOT_SENT = {"_step", "_runtime", "_timestamp"}
 
@@ -37,21 +38,17 @@ class Training:
         self.environment = {**os.environ, **environment(url, folder), "PYTHONPATH": str(ROOT)}
         del self.environment["WANDB_DIR"]  # beside the run, as for everybody
 
-    def start(self, *options, script=("train_ddp.py",)):
-        command = [sys.executable, *script, *options]
-        if script == ("train_ddp.py",):
-            command[2:2] = [f"--data={self.data}", f"--out={self.folder}", *SMALL]
-        return subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def start(self, *options):
+        words = ["train_ddp.py", f"--data={self.data}", f"--out={self.folder}", *SMALL, *options]
+        return self.call(*words)
 
-    def finish(self, *options, script=("train_ddp.py",)):
-        process = self.start(*options, script=script)
+    def call(self, *words):
+        return Program(list(words), self.folder.with_suffix(".log"), self.environment)
+
+    def finish(self, *options):
+        return self.end(self.start(*options))
+
+    def end(self, process):
         output, _ = process.communicate(timeout=120)
         assert process.returncode == 0, output
         return output
@@ -66,15 +63,14 @@ class Training:
         process.communicate()
 
     def replay(self, *options):
-        return self.finish("replay", str(self.folder), *options, script=("-m", "training.tracking"))
+        return self.end(self.call("-m", "training.tracking", "replay", str(self.folder), *options))
 
     def metrics(self):
         return read_metrics(self.folder / "metrics.jsonl")
 
     def sync(self):
         for segment in sorted(self.folder.glob("wandb/offline-run-*")):
-            command = ["-m", "wandb", "sync", "--include-synced", str(segment)]
-            self.finish(script=tuple(command))
+            self.end(self.call("-m", "wandb", "sync", "--include-synced", str(segment)))
 
 
 @pytest.fixture
@@ -114,16 +110,14 @@ def test_a_run_says_what_it_is_and_has_every_value_of_the_record(training, serve
 
 
 def test_a_run_that_was_killed_and_goes_on_is_one_run_with_each_step_once(training, server):
-    training.kill("--wandb=online", step=120)
-    training.kill("--wandb=online", step=220)
+    training.kill("--wandb=online", step=60)
     training.finish("--wandb=online")
     (run,) = server.runs.values()
     assert same(run, training.metrics(), but=TIMES)
 
 
 def test_so_it_is_when_its_segments_were_offline(training, server):
-    training.kill("--wandb=offline", step=120)
-    training.kill("--wandb=offline", step=220)
+    training.kill("--wandb=offline", step=60)
     training.finish("--wandb=offline")
     assert len(list(training.folder.glob("wandb/offline-run-*"))) > 1
     training.sync()
@@ -136,12 +130,13 @@ def test_a_segment_without_a_step_is_no_hindrance(training, server):
     start = "import sys; from pathlib import Path; from training.wandb_runs import start_wandb\n"
     start += "start_wandb('offline', Path(sys.argv[1]))[0].finish()"
     for _ in range(2):
-        training.finish(str(training.folder), script=("-c", start))
+        command = [sys.executable, "-c", start, training.folder]
+        subprocess.run(command, cwd=ROOT, env=training.environment, check=True)
     assert len(list(training.folder.glob("wandb/offline-run-*"))) == 2
 
 
 def test_a_run_that_was_offline_at_first_has_all_of_it_when_it_is_online(training, server):
-    training.kill("--wandb=offline", step=120)
+    training.kill("--wandb=offline", step=60)
     training.finish("--wandb=online")
     (run,) = server.runs.values()
     assert same(run, training.metrics(), but=TIMES)
@@ -181,7 +176,7 @@ def test_a_cluster_whose_nodes_have_no_network_is_followed_from_one_that_has(tra
 
 
 def test_an_offline_replay_is_one_segment_with_all_of_it(training, server):
-    training.kill("--wandb=offline", step=120)
+    training.kill("--wandb=offline", step=60)
     training.finish("--wandb=disabled")
     training.replay("--wandb=offline")
     (_,) = training.folder.glob("wandb/offline-run-*")
@@ -221,7 +216,7 @@ def weights(folder):
 def test_a_server_that_falls_silent_costs_nothing_but_ten_seconds_at_the_end(training, server, tmp_path):
     server.after, server.delay = 2, math.inf
     process = training.start("--wandb=online")
-    while not training.metrics() or training.metrics()[-1]["step"] < 300:
+    while not training.metrics() or training.metrics()[-1]["step"] < 200:
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.1)
     recorded = time.monotonic()
