@@ -188,6 +188,7 @@ def test_a_job_that_the_cluster_refuses_is_one_line(compared):
 
 
 def test_without_slurm_or_a_cluster_file_one_line_says_so(compared):
+    compared.cluster_content["all"] = {"begin": "now+1hour"}
     compared.submit()
     done = compared.call("--status", environment={"PATH": "/nowhere"})
     assert done.stderr == "codebook: squeue is not found: run this where jobs are submitted from\n"
