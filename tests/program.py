@@ -24,11 +24,11 @@ class Program:
     """A process with what tests ask of `subprocess.Popen`; its output lies in one file, as in a terminal."""
 
     def __init__(self, words: list[str], log: Path, environment: dict[str, str] | None = None) -> None:
-        """Start what `python WORDS` does, from the root of the repository."""
+        """Start what `python WORDS` does, from the root of the repository, in this or another environment."""
         self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
-        arguments = (words, log, {**os.environ, **(environment or {})})
+        arguments = (words, log, environment or dict(os.environ))
         self._process = FORKS.Process(target=_run, args=arguments, daemon=True)
         self._process.start()
         self.pid = self._process.pid
@@ -38,7 +38,9 @@ class Program:
         """The exit code, once it has ended."""
         return self._process.exitcode
 
-    poll = returncode.fget
+    def poll(self) -> int | None:
+        """The same."""
+        return self.returncode
 
     def send_signal(self, number: int) -> None:
         """Send it a signal, if it runs."""

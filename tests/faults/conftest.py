@@ -45,6 +45,7 @@ class Run:
     ) -> "Run":
         """Start, or start again, with one process or under torchrun."""
         command = self.command(*options, script=script)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         if processes == 1 and script == ("train_ddp.py",) and not wrapper:
             self.process = Program(command[1:], self.folder.with_suffix(".log"), environment)
             return self
@@ -54,7 +55,7 @@ class Run:
         self.process = subprocess.Popen(
             [*wrapper, *command],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
