@@ -38,7 +38,7 @@ def test_torchrun_starts_a_killed_rank_again_and_the_run_ends_as_one_never_kille
 
 def test_a_rank_that_is_stopped_is_named(new_run):
     """A stopped process breaks no connection."""
-    run = new_run().start(LONG, "--timeout=6", processes=3).wait_for_step(20)
+    run = new_run().start(LONG, "--timeout=20", processes=3).wait_for_step(20)
     *others, last = run.ranks()
     os.kill(last, signal.SIGSTOP)
     end = time.monotonic() + 60
