@@ -6,11 +6,12 @@ ENV := .venv/.installed
 .PHONY: demo test test-slurm test-faults clean
 
 demo: $(ENV)
-	.venv/bin/python compare.py comparisons/shakespeare.yaml
+	.venv/bin/python compare.py configs/shakespeare.yaml
 
 test: $(ENV)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/mypy
 	.venv/bin/python -m pytest --ignore=tests/slurm --numprocesses=auto --dist=loadfile
 
 # Wants root and Debian's slurmctld, slurmd, slurm-client, munge and shellcheck; starts a cluster of its own.

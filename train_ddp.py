@@ -4,11 +4,11 @@
     torchrun --nproc-per-node 2 train_ddp.py --config out/shakespeare/runs/bpe-2048/gpt/seed0/config.yaml
 
 1) one process or many, over any number of nodes: the same global batches in the same order
-2) batches are a pure function of (seed, number), so an interrupted run goes on bit for bit
+2) batches are a pure function of (seed, step), so an interrupted run is resumed bit for bit
 3) losses are in bits, per character wherever two tokenizers are compared
 4) metrics.jsonl is the record; the progress bar and wandb show it
 
-Exit codes: 0 finished, 2 bad input, 1 failed, 75 stopped on request, the same command goes on
+Exit codes: 0 finished, 2 bad input, 1 failed, 75 stopped on request, the same command resumes
 (docs/reliability.md).
 """
 
@@ -25,274 +25,143 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 import itertools
 import math
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from command_line import Failed, run_command
+from common.cli import run_command
+from common.errors import Failed
+from common.files import write_json
+from common.revision import code_revision
 from data_prep.arrays import Split, TokenArrays
-from model import build_model, compile_model
+from model import LanguageModel, build_model, compile_model
 from model.scoring import document_bits, score
-from publish import write_json
-from revision import code_revision
 from training.batches import crop_starts, make_batch, prefetch, rank_slice
 from training.budget import Plan
 from training.checkpoint import Checkpoints, newest_checkpoint, restore_checkpoint
 from training.config import TrainConfig
 from training.hardware import keep_freed_memory, peak_flops, peak_memory
-from training.lock import hold
+from training.lock import lock_folder
 from training.micro_batch import fit_micro_batch
-from training.optimizer import learning_rate, make_optimizers
-from training.precision import autocast, best_precision, grad_scaler
+from training.optimizer import learning_rate
+from training.precision import best_precision
 from training.profile import Profile
 from training.ranks import Ranks, end, join, leave
 from training.replay import keep_for_replay
+from training.state import TrainState
+from training.step import Batch, make_learner, training_step
 from training.tracking import Tracker
 
 COMPARE_RANKS = 100  # steps between two comparisons of the ranks' weights
-MOST_BAD = 10  # in a row, or back to the same checkpoint, until the run ends in any case
+MAX_NONFINITE = 10  # steps in a row that are skipped; then the run ends in any case
+LOGS = 200  # lines in the record of a run
 
 
 def main(config: TrainConfig) -> int:
-    """Train, or go on training, together with the other ranks, and return the exit code."""
+    """Train, or resume training, together with the other ranks, and return the exit code."""
     keep_freed_memory()
-    ranks = join(config.device, config.timeout)
-    with ranks.together(), hold(config.out) if ranks.main else nullcontext():
+    ranks = join(config.execution.device, config.execution.timeout)
+    with ranks.together(), lock_folder(config.out) if ranks.main else nullcontext():
         ranks.wait()  # from here on no other run changes the folder
         return leave(train(config, ranks))
 
 
 def train(config: TrainConfig, ranks: Ranks) -> int:
     """What every rank does; the main one also speaks and writes."""
-    if config.compress_gradients and ranks.device == "cpu":
-        raise ValueError("compress_gradients needs GPUs: set it to false on CPUs")
+    if config.execution.compress_gradients and ranks.device == "cpu":
+        raise ValueError("execution.compress_gradients needs GPUs: set it to false on CPUs")
 
-    # The data, and what the budget means on it
+    # The data, what the budget means on it, and the model
     arrays = TokenArrays(config.data)
     train_split, val_split = arrays.split("train"), arrays.split("val")
     plan = config.plan(arrays, ranks.world_size)
     torch.manual_seed(config.seed)
     model = build_model(plan.model, arrays.vocab_size, plan.block_size).to(ranks.device)
-    flops_per_token = sum(model.flops_per_token().values())
-
-    # What `auto` means here; a run goes on as it began, also on another machine
-    found = newest_checkpoint(config.out / "checkpoints", speak=ranks.main)
-    began = found[1]["identity"] if found else {}
-    if config.precision == "auto":
-        config = replace(config, precision=began.get("precision") or best_precision(ranks.device))
-    most = math.ceil(plan.sequences / ranks.world_size)  # sequences a step on a rank
-    if config.micro_batch == "auto":
-        fits = began.get("micro_batch") or fit_micro_batch(model, most, ranks, config.precision)
-        config = replace(config, micro_batch=fits)
-    compiles = {"on": True, "off": False, "auto": plan.worth_compiling(ranks.device)}[config.compile]
-    peak, peak_source = peak_flops(ranks.device, config.precision)
 
     # The state of the run: fresh, or where it was interrupted
-    optimizers = make_optimizers(model, config.optimizer)
-    scaler = grad_scaler(ranks.device, config.precision)
-    identity = {**config.identity(), **arrays.fingerprints}
-    state = {
-        "step": 0,
-        "train_seconds": 0.0,
-        "finished": False,
-        "batches_passed": 0,  # that were given up, going back; the next one is step + batches_passed
-        "skipped_steps": 0,
-        "best_val_bpc": None,
-        "best_step": None,
-        "identity": identity,
-    }
+    found = newest_checkpoint(config.out / "checkpoints", speak=ranks.main)
+    config = resolve(config, plan, model, ranks, found[1]["identity"] if found else {})
+    execution, tracking = config.execution, config.tracking
+    forward = parallelise(model, config, plan, ranks)
+    learner = make_learner(model, config.optimizer, ranks.device, execution.precision, forward)
+    state = TrainState({**config.identity(), **arrays.fingerprints})
     if found:
-        state = restore_checkpoint(*found, identity, model, optimizers, scaler)
+        state = restore_checkpoint(*found, state.identity, model, learner.optimizers, learner.scaler)
+    described = describe(config, arrays, plan, model, ranks)
     if ranks.main:
         (config.out / "stopped.json").unlink(missing_ok=True)
-        config.write(config.out / "config.yaml")
-        described = describe(config, arrays, plan, model, ranks)
-        described |= {
-            **arrays.fingerprints,
-            "code": code_revision(),
-            "compiled": compiles,
-            "peak_flops": peak,
-            "peak_flops_source": peak_source,
-        }
-        write_json(config.out / "plan.json", described)
-        checkpoints = Checkpoints(config.out / "checkpoints", config)
-        tracker = Tracker(config.out, config.wandb, state["step"])
+        config.write()
+        write_json(config.out / "plan.json", described | {"code": code_revision()})
+        checkpoints = Checkpoints(config.out / "checkpoints", config.checkpoints)
+        tracker = Tracker(config.out, tracking.wandb, state.step)
         progress = tqdm(
-            initial=state["step"], total=plan.steps, desc=arrays.spec, unit="step", disable=None, leave=False
+            initial=state.step, total=plan.steps, desc=arrays.spec, unit="step", disable=None, leave=False
         )
-        if not state["finished"]:
-            devices = f"{ranks.world_size} x {ranks.device.split(':')[0]}"
-            batch = f"{plan.sequences} x {plan.block_size} tokens a step, {config.micro_batch} at a time"
-            tqdm.write(f"{arrays.spec}: {config.model.kind}, {config.precision} on {devices}, {batch}")
-            if compiles:
-                tqdm.write("codebook: compiling the model, which takes up to a minute, before the first step")
+        if not state.finished:
+            tqdm.write(banner(config, arrays, plan, ranks))
+        if not state.finished and described["compiled"]:
+            tqdm.write("codebook: compiling the model, which takes up to a minute, before the first step")
 
-    # Evaluation is not compiled: its batches come in many shapes
-    parallel = compile_model(model) if compiles else model
-    if ranks.world_size > 1:
-        # A static graph must not begin with `no_sync`: torch's reducer asserts that its hooks have run
-        parallel = DistributedDataParallel(
-            parallel,
-            bucket_cap_mb=config.bucket_mb,
-            gradient_as_bucket_view=True,
-            static_graph=most <= config.micro_batch,
-        )
-        if config.compress_gradients:
-            parallel.register_comm_hook(None, bf16_compress_hook)
-
-    # What every rank does at each step
+    # This rank's part of each global batch
     mine = rank_slice(plan.sequences, ranks.rank, ranks.world_size)
-    rows = mine.stop - mine.start
     positions = train_split.crop_starts(plan.block_size + 1)
-    val_sequences, val_chars = validation_part(val_split, config.val_chars)
+    val_sequences, val_chars = validation_subset(val_split, tracking.val_chars)
 
-    def micro_batches(number: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """This rank's part of a global batch, ready to be copied to the device."""
-        starts = crop_starts(config.seed, number, plan.sequences, positions)[mine]
-        parts = [starts[at : at + config.micro_batch] for at in range(0, rows, config.micro_batch)]
+    def micro_batches(step: int) -> list[Batch]:
+        """This rank's part of the global batch after so many steps, ready to be copied to the device."""
+        starts = crop_starts(config.seed, step, plan.sequences, positions)[mine]
+        size = int(execution.micro_batch)  # resolved
+        parts = [starts[at : at + size] for at in range(0, len(starts), size)]
         made = [make_batch(train_split, part, plan.block_size) for part in parts]
         return [(x.pin_memory(), y.pin_memory()) for x, y in made] if ranks.device != "cpu" else made
 
-    def gradients(batches: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[float, float]:
-        """This rank's share of the mean loss of the global batch, in nats, and the norm of all gradients."""
-        total = torch.zeros((), device=ranks.device)
-        for number, (x, y) in enumerate(batches, start=1):
-            x, y = (tensor.to(ranks.device, non_blocking=True) for tensor in (x, y))
-            alone = parallel is model or ranks.world_size == 1
-            with nullcontext() if alone or number == len(batches) else parallel.no_sync():
-                with autocast(ranks.device, config.precision):
-                    loss = parallel(x, y)
-                # A share of the global mean, however unevenly the sequences fall on ranks and micro-batches
-                share = loss * (len(x) / plan.sequences)
-                # DDP averages over the ranks; the shares are meant to be summed
-                scaler.scale(share * ranks.world_size).backward()
-            total += share.detach()
-        for optimizer in optimizers:
-            scaler.unscale_(optimizer)
-        norm = nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.grad_clip)
-        return tuple(torch.stack([total, norm]).tolist())  # waits for the device
-
-    def update(lr: float) -> None:
-        """Apply the gradients; fp16 ones that are too large lower the scale instead."""
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            scaler.step(optimizer)
-
-    def optimizer_state() -> dict:
-        """What a checkpoint holds besides the weights; the same on all ranks."""
-        return {"optimizers": [o.state_dict() for o in optimizers], "scaler": scaler.state_dict()}
-
-    def save() -> None:
-        """Have a checkpoint written, by one rank for all, unless the data are not what was trained on."""
-        arrays.check_unchanged()
-        checkpoints.save(model, optimizer_state(), state, before=tracker.sync)
-
-    if ranks.main and config.on_bad_numbers == "rewind" and not found:
-        save()  # where to go back to
-    profile = Profile(config.out / "profile.json", enabled=config.profile and ranks.main)
-    batches = prefetch(micro_batches, itertools.count(state["step"] + state["batches_passed"]))
-    since_log = {"seconds": 0.0, "waited": 0.0, "steps": 0}
-    update_seconds, bad_in_a_row, went_back_to, stopped = 0.0, 0, -1, False
-    while not (state["finished"] or stopped):
-        before = (state["step"], state["train_seconds"])
-        done = state["step"] + 1
+    profile = Profile(config.out / "profile.json", enabled=execution.profile and ranks.main)
+    batches = prefetch(micro_batches, itertools.count(state.step))
+    logged, waited, nonfinite, stopped = state, 0.0, 0, ""
+    while not (state.finished or stopped):
+        before, done = state, state.step + 1
         ranks.beat(f"in step {done}")
-        started = time.perf_counter()
+        begun = time.perf_counter()
         with ranks.alone("reading its batch"):
-            ready = next(batches)
-        waited = time.perf_counter() - started
+            batch = next(batches)
+        waited += time.perf_counter() - begun
+        lr = learning_rate(plan.progress(done - 0.5, state.train_seconds), config.optimizer)  # half a step on
         with profile.step():
-            share, norm = gradients(ready)
-        # One agreement a step, on one clock, so that no rank stops while another goes on
-        seconds = time.perf_counter() - started + update_seconds if ranks.main else 0.0
-        asked = stop.asked(config.max_seconds, look=True) if ranks.main else stop.asked()
-        loss, stops, seconds = ranks.sum(share, bool(asked), seconds)
-
-        # Numbers that are none change no weights; gradients too large for fp16 are the scaler's business
-        bad = not math.isfinite(loss) or (config.precision != "fp16" and not math.isfinite(norm))
-        if bad:
-            number = done - 1 + state["batches_passed"]
-            problem = keep_for_replay(
-                config, ranks, model, optimizer_state(), state, number, plan.sequences, (share, norm)
+            step = training_step(
+                learner, ranks, batch, plan.sequences, lr, begun=begun, max_seconds=execution.max_seconds
             )
-            bad_in_a_row += 1
-            if config.on_bad_numbers == "stop" or bad_in_a_row > MOST_BAD:
+        nonfinite = 0 if step.finite else nonfinite + 1
+        if not step.finite:  # the weights are as they were
+            problem = keep_for_replay(config, ranks, learner, state, plan.sequences, step)
+            if execution.on_nonfinite == "stop" or nonfinite > MAX_NONFINITE:
                 raise Failed(problem)
             if ranks.main:
-                tqdm.write(f"codebook: {problem}: {config.on_bad_numbers}")
+                tqdm.write(f"codebook: {problem}: skipped")
 
-        lr = learning_rate(plan.progress(done - 0.5, before[1]), config.optimizer)  # half a step on
-        begun = time.perf_counter()
-        if not bad:
-            update(lr)
-        scaler.update()
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        update_seconds = time.perf_counter() - begun
-
-        if bad and config.on_bad_numbers == "rewind":
-            if ranks.main:
-                checkpoints.wait()
-            ranks.wait()
-            found = newest_checkpoint(config.out / "checkpoints", speak=ranks.main)
-            state = restore_checkpoint(*found, identity, model, optimizers, scaler)
-            bad_in_a_row = bad_in_a_row if state["step"] == went_back_to else 1
-            went_back_to = state["step"]
-            state |= {"batches_passed": number + 1 - went_back_to, "train_seconds": before[1]}
-            batches.close()
-            batches = prefetch(micro_batches, itertools.count(number + 1))
-            if ranks.main:
-                tracker.go_back(went_back_to)
-                progress.update(went_back_to - progress.n)
-            continue
-        if not bad and config.on_bad_numbers != "rewind":
-            bad_in_a_row = 0
-
-        for name, value in (("seconds", seconds), ("waited", waited), ("steps", 1)):
-            since_log[name] += value
-        state = {**state, "step": done, "train_seconds": before[1] + seconds}
-        state["skipped_steps"] += bad
-        now = (done, state["train_seconds"])
-        state["finished"] = plan.parts_done(1, *now) == 1
-        logs = plan.parts_done(200, *now) > plan.parts_done(200, *before)
-        validates = plan.parts_done(config.validations, *now) > plan.parts_done(config.validations, *before)
-        stopped = stops > 0 and not state["finished"]
-        if done % COMPARE_RANKS == 0 or state["finished"]:
+        state = replace(before, step=done, train_seconds=before.train_seconds + step.seconds)
+        state.skipped_steps += not step.finite
+        state.finished = plan.parts_done(1, state) == 1
+        stopped = step.stop if not state.finished else ""
+        if done % COMPARE_RANKS == 0 or state.finished:
             ranks.check_equal(model, done)
 
         metrics = {}
-        if logs or validates:
-            tokens = done * plan.tokens_per_step
-            speed = since_log["steps"] * plan.tokens_per_step / since_log["seconds"]  # tokens/s
-            metrics = {
-                "step": done,
-                "progress": plan.progress(*now),
-                "chars": round(tokens * plan.chars_per_token),
-                "tokens": tokens,
-                "flops": tokens * flops_per_token,
-                "train_bpc": None if bad else loss / math.log(2) / plan.chars_per_token,
-                "lr": lr,
-                "skipped_steps": state["skipped_steps"],
-                "tokens_per_second": speed,
-                "chars_per_second": speed * plan.chars_per_token,
-                "mfu": speed * flops_per_token / (peak * ranks.world_size) if peak else None,
-                "data_wait": since_log["waited"] / since_log["seconds"],
-                "memory_gb": peak_memory(ranks.device) / 1e9,
-                "train_seconds": state["train_seconds"],
-            }
-            since_log = dict.fromkeys(since_log, 0)
+        validates = plan.passes(tracking.validations, before, state)
+        if validates or plan.passes(LOGS, before, state):
+            metrics = measure(described, plan, logged, state, waited, peak_memory(ranks.device))
+            metrics |= {"train_bpc": bits_per_char(step.loss, plan) if step.finite else None, "lr": lr}
+            logged, waited = state, 0.0
         if validates:
             ranks.beat(f"validating after step {done}")
             metrics["val_bpc"] = validate(model, val_sequences, val_chars, ranks)
-            if state["best_val_bpc"] is None or metrics["val_bpc"] < state["best_val_bpc"]:
-                state |= {"best_val_bpc": metrics["val_bpc"], "best_step": done}
+            if state.best_val_bpc is None or metrics["val_bpc"] < state.best_val_bpc:
+                state.best_val_bpc, state.best_step = metrics["val_bpc"], done
         if ranks.main:
             if metrics:
                 tracker.log(metrics)
@@ -301,9 +170,10 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
             progress.update()
             if validates and progress.disable:
                 print(report(arrays.spec, metrics), flush=True)
-            best = config.keep_best and state["best_step"] == done
-            if stopped or state["finished"] or best or checkpoints.due():
-                save()
+            best = config.checkpoints.keep_best and state.best_step == done
+            if stopped or state.finished or best or checkpoints.due():
+                arrays.check_unchanged()  # no checkpoint of other data than was trained on
+                checkpoints.save(model, learner.optimizer_state(), state, before=tracker.sync)
     batches.close()
     ranks.beat("ending")
 
@@ -314,19 +184,59 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
         tracker.close()
         profile.close()
         if stopped:
-            why = asked or "a signal to another rank"
-            write_json(config.out / "stopped.json", {"step": state["step"], "why": why})
-            share = plan.progress(state["step"], state["train_seconds"])
-            print(
-                f"codebook: stopped after step {state['step']}, {share:.0%} ({why}); the same command goes on"
-            )
+            write_json(config.out / "stopped.json", {"step": state.step, "why": stopped})
+            share = plan.progress(state.step, state.train_seconds)
+            where = f"step {state.step}, {share:.0%} ({stopped})"
+            print(f"codebook: stopped after {where}; the same command resumes")
     return stop.STOPPED if stopped else 0
 
 
+def resolve(config: TrainConfig, plan: Plan, model: LanguageModel, ranks: Ranks, began: dict) -> TrainConfig:
+    """The configuration with `auto` replaced; a run continues as it `began`, also on another machine."""
+    execution = config.execution
+    if execution.precision == "auto":
+        precision = began.get("precision") or best_precision(ranks.device)
+        execution = replace(execution, precision=precision)
+    if execution.micro_batch == "auto":
+        rows = per_rank(plan, ranks)
+        fits = began.get("micro_batch") or fit_micro_batch(model, rows, ranks, execution.precision)
+        execution = replace(execution, micro_batch=fits)
+    return replace(config, execution=execution)
+
+
+def per_rank(plan: Plan, ranks: Ranks) -> int:
+    """The most sequences of a step that a rank has."""
+    return math.ceil(plan.sequences / ranks.world_size)
+
+
+def parallelise(
+    model: LanguageModel, config: TrainConfig, plan: Plan, ranks: Ranks
+) -> Callable[..., torch.Tensor]:
+    """The model as training calls it: compiled where asked for, under DDP where there are more ranks.
+
+    Evaluation takes the plain model: its batches come in many shapes.
+    """
+    execution = config.execution
+    forward = compile_model(model) if plan.compiles(execution.compile, ranks.device) else model
+    if ranks.world_size == 1:
+        return forward
+    # A static graph must not begin with `no_sync`: torch's reducer asserts that its hooks have run
+    parallel = DistributedDataParallel(
+        forward,
+        bucket_cap_mb=execution.bucket_mb,
+        gradient_as_bucket_view=True,
+        static_graph=per_rank(plan, ranks) <= int(execution.micro_batch),
+    )
+    if execution.compress_gradients:
+        parallel.register_comm_hook(None, bf16_compress_hook)
+    return parallel
+
+
 def describe(
-    config: TrainConfig, arrays: TokenArrays, plan: Plan, model: nn.Module, ranks: Ranks
-) -> dict[str, object]:
+    config: TrainConfig, arrays: TokenArrays, plan: Plan, model: LanguageModel, ranks: Ranks
+) -> dict:
     """What a run comes to: the content of plan.json."""
+    peak, peak_source = peak_flops(ranks.device, config.execution.precision)
     return {
         "tokenizer": arrays.spec,
         "kind": config.model.kind,
@@ -340,9 +250,50 @@ def describe(
         "params_total": model.params_body() + model.params_embedding(),
         "params_embedding": model.params_embedding(),
         "flops_per_token": model.flops_per_token(),
-        "precision": config.precision,
-        "micro_batch": config.micro_batch,
+        "precision": config.execution.precision,
+        "micro_batch": config.execution.micro_batch,
         "world_size": ranks.world_size,
+        **arrays.fingerprints,
+        "compiled": plan.compiles(config.execution.compile, ranks.device),
+        "peak_flops": peak,
+        "peak_flops_source": peak_source,
+    }
+
+
+def banner(config: TrainConfig, arrays: TokenArrays, plan: Plan, ranks: Ranks) -> str:
+    """The line with which a run begins."""
+    execution = config.execution
+    devices = f"{ranks.world_size} x {ranks.device.split(':')[0]}"
+    batch = f"{plan.sequences} x {plan.block_size} tokens a step, {execution.micro_batch} at a time"
+    return f"{arrays.spec}: {config.model.kind}, {execution.precision} on {devices}, {batch}"
+
+
+def bits_per_char(loss: float, plan: Plan) -> float:
+    """A loss in nats per token as bits per character of the training stream."""
+    return loss / math.log(2) / plan.chars_per_token
+
+
+def measure(
+    described: dict, plan: Plan, logged: TrainState, state: TrainState, waited: float, memory: float
+) -> dict:
+    """How far a run is and how fast it was since it `logged` last, of which it `waited` for data."""
+    tokens, flops_per_token = state.step * plan.tokens_per_step, sum(described["flops_per_token"].values())
+    seconds = state.train_seconds - logged.train_seconds
+    speed = (state.step - logged.step) * plan.tokens_per_step / seconds  # tokens/s
+    peak = described["peak_flops"]
+    return {
+        "step": state.step,
+        "progress": plan.progress(state.step, state.train_seconds),
+        "chars": round(tokens * plan.chars_per_token),
+        "tokens": tokens,
+        "flops": tokens * flops_per_token,
+        "skipped_steps": state.skipped_steps,
+        "tokens_per_second": speed,
+        "chars_per_second": speed * plan.chars_per_token,
+        "mfu": speed * flops_per_token / (peak * described["world_size"]) if peak else None,
+        "data_wait": waited / seconds,
+        "memory_gb": memory / 1e9,
+        "train_seconds": state.train_seconds,
     }
 
 
@@ -356,14 +307,14 @@ def report(tokenizer: str, metrics: dict) -> str:
     )
 
 
-def validation_part(val: Split, chars: int) -> tuple[list[np.ndarray], int]:
+def validation_subset(val: Split, chars: int) -> tuple[list[np.ndarray], int]:
     """Every k-th document, so many that they hold about `chars`: the same text for every tokenizer."""
     every = max(1, val.chars // chars)
     return val.sequences()[::every], int(val.document_chars()[::every].sum())
 
 
-def validate(model: nn.Module, sequences: list[np.ndarray], chars: int, ranks: Ranks) -> float:
-    """Bits per character of the validation part, its batches dealt out to the ranks."""
+def validate(model: LanguageModel, sequences: list[np.ndarray], chars: int, ranks: Ranks) -> float:
+    """Bits per character of the validation subset, its batches dealt out to the ranks."""
     stride = max(1, model.block_size // 2)
     part = (ranks.rank, ranks.world_size)
     bits = ranks.sum_array(score(model, sequences, stride, ranks.device, part=part))

@@ -16,9 +16,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
-from command_line import run_command
-from publish import write_file
+from common.cli import run_command
+from common.files import write_file
+from data_prep.corpus import Corpus, CorpusConfig, make_corpus
 
 TRANSLATED = "de es fr it ja pl ru uk zh".split()
 DOMAINS = {"linux-doc-6.1": "kernel", "python3.11-doc": "python", "perl-doc": "perl"}
@@ -38,6 +40,15 @@ LANGUAGES = {code: code for code in TRANSLATED} | {"it_IT": "it", "ja_JP": "ja",
 MIN_CHARS = 100  # a shorter manual page only names another one
 
 
+class Document(TypedDict):
+    """A line of the corpus."""
+
+    id: str
+    text: str
+    language: str | None
+    domain: str
+
+
 def download(folder: Path) -> dict[str, Path]:
     """Fetch all packages into `folder`: the name of each to its file.
 
@@ -52,11 +63,8 @@ def download(folder: Path) -> dict[str, Path]:
     return {file.name.partition("_")[0]: file for file in folder.glob("*.deb")}
 
 
-def documents(package: str, tree: Path) -> Iterator[dict[str, str | None]]:
-    """The texts of a package that is unpacked in `tree`, by path: `id`, `text`, `language` and `domain`.
-
-    The language of code is None.
-    """
+def documents(package: str, tree: Path) -> Iterator[Document]:
+    """The texts of a package that is unpacked in `tree`, by path; the language of code is None."""
     domain = DOMAINS[package]
     files = {p.relative_to(tree).as_posix(): p for p in tree.rglob("*") if p.is_file() and not p.is_symlink()}
     for path, file in sorted(files.items()):
@@ -89,8 +97,9 @@ def main(arguments: Arguments) -> None:
         print(f"{target} exists: nothing to do")
         return
     arguments.out.mkdir(parents=True, exist_ok=True)
-    lines, seen = [], set()
-    count, size = Counter(), Counter()
+    lines: list[bytes] = []
+    seen: set[bytes] = set()
+    count, size = Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory() as temporary:
         for package, file in sorted(download(Path(temporary)).items()):
             tree = Path(temporary, package)
@@ -107,6 +116,13 @@ def main(arguments: Arguments) -> None:
     for language, total in [*size.most_common(), ("all", size.total())]:
         texts = count[language] or count.total()
         print(f"{language:4}{texts:>7,} documents{total / 1e6:>8.1f} MB")
+
+
+def debian_corpus(folder: Path, name: str = "corpus", held_out: float = 0.05) -> Corpus:
+    """The text as a corpus in `folder/name`, made once; validation and test get a share `held_out` each."""
+    main(Arguments(folder))
+    source = f"jsonl:{folder / 'debian.jsonl'}"
+    return make_corpus(CorpusConfig(source, val_fraction=held_out, test_fraction=held_out), folder / name)
 
 
 if __name__ == "__main__":

@@ -2,21 +2,21 @@
 
     python -m benchmarks.ladder --json figures.json
 
-The text is that of `benchmarks.debian_corpus`, fetched once; what was trained is kept, so that a second call
-goes on. Seconds are those of one training, reading included.
+The text is that of `benchmarks.debian_corpus`, fetched once; tokenizers that an earlier call has trained are
+kept. Seconds are those of one training, reading included.
 """
 
-import json
-import time
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 
-from command_line import run_command
-from data_prep.corpus import CorpusConfig, make_corpus
+from common.cli import run_command
+from data_prep.corpus import Corpus
 from data_prep.tokenizer import make_tokenizer
 
-from .debian_corpus import Arguments as DebianArguments
-from .debian_corpus import main as make_debian_text
+from .debian_corpus import debian_corpus
+from .table import Figures, row, seconds, write_figures
 
 FAMILIES = ("bpe", "spbpe", "unigram")
 SIZES = [2**power for power in range(9, 17)]
@@ -32,21 +32,20 @@ class Arguments:
     """write the figures as one flat JSON object"""
 
 
+def train(corpus: Corpus, family: str, size: int, folder: Path) -> None:
+    """Train a tokenizer and check that it has just the size that was asked for."""
+    tokenizer = make_tokenizer(corpus, f"{family}-{size}", folder)
+    assert tokenizer.vocab_size == size == len(tokenizer.token_bytes())
+
+
 def main(arguments: Arguments) -> None:
     """Train them all and print the seconds of each."""
-    folder = arguments.folder
-    make_debian_text(DebianArguments(folder))
-    corpus = make_corpus(CorpusConfig(f"jsonl:{folder / 'debian.jsonl'}"), folder / "corpus")
-    figures = {}
-    for family in FAMILIES:
-        for size in SIZES:
-            begin = time.perf_counter()
-            tokenizer = make_tokenizer(corpus, f"{family}-{size}", folder / "ladder" / f"{family}-{size}")
-            assert tokenizer.vocab_size == size == len(tokenizer.token_bytes())
-            figures[f"{family}_{size}_seconds"] = time.perf_counter() - begin
-            print(f"{family}-{size:<10}{figures[f'{family}_{size}_seconds']:>8.1f} s", flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    corpus = debian_corpus(arguments.folder)
+    figures: Figures = {}
+    for family, size in product(FAMILIES, SIZES):
+        folder = arguments.folder / "ladder" / f"{family}-{size}"
+        row(figures, f"{family}-{size}, seconds", seconds(partial(train, corpus, family, size, folder)))
+    write_figures(arguments.json, figures)
 
 
 if __name__ == "__main__":

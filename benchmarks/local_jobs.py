@@ -2,97 +2,81 @@
 
     python -m benchmarks.local_jobs --json figures.json
 
-`compare.py` does the latter. Both take turns; tokens per second are those of all runs together.
+`compare.py` does the latter. Both take turns; tokens per second are those of all runs together, begun at the
+same moment. The model is a GPT of the demo's size under bpe-512.
 """
 
-import json
 import os
-import statistics
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.sharedctypes import SynchronizedArray
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from command_line import run_command
+import torch
 
-ROUNDS, SECONDS = 5, 6.0
-# A GPT of the demo's size under bpe-512.
-STEP = """
-import sys, time, torch
+from common.cli import run_command
 from model import ModelConfig, build_model
-from training.optimizer import OptimizerConfig, make_optimizers
-from training.precision import autocast, best_precision
-model = build_model(ModelConfig(), 512, 63)
-(optimizer,), idx = make_optimizers(model, OptimizerConfig()), torch.randint(512, (8, 64))
-def step():
-    with autocast("cpu", best_precision("cpu")):
-        loss = model(idx[:, :-1], idx[:, 1:])
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
-step()
-print("ready", flush=True)
-sys.stdin.readline()
-end, tokens = time.perf_counter() + float(sys.argv[1]), 0
-while time.perf_counter() < end:
-    step()
-    tokens += 8 * 63
-print(tokens)
-"""
+from training.optimizer import OptimizerConfig
+from training.precision import best_precision
+from training.ranks import Ranks
+from training.step import make_learner, training_step
 
+from .table import Figures, compare, header, in_turn, write_figures
 
-def tokens_per_second(runs: int, threads: int) -> float:
-    """Of `runs` processes together, all begun at the same moment."""
-    env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    command = [sys.executable, "-c", STEP, str(SECONDS)]
-    processes = [
-        subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(runs)
-    ]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    begin = time.perf_counter()
-    outputs = []
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    for process in processes:
-        outputs.append(int(process.communicate()[0]))
-    return sum(outputs) / min(SECONDS, time.perf_counter() - begin)
+SECONDS = 6.0
+VOCABULARY, SEQUENCES, BLOCK_SIZE = 512, 8, 63
 
 
 @dataclass(frozen=True)
 class Arguments:
     """The benchmark's options."""
 
+    rounds: int = 5
+    """turns of each way"""
     json: Path | None = None
     """write the figures as one flat JSON object"""
+
+
+def train(number: int, ready: Barrier, speeds: "SynchronizedArray[float]") -> None:
+    """Train for a while, once all processes are `ready`, and put tokens/s into `speeds[number]`."""
+    config, model = OptimizerConfig(), build_model(ModelConfig(), VOCABULARY, BLOCK_SIZE)
+    learner = make_learner(model, config, "cpu", best_precision("cpu"))
+    idx = torch.randint(VOCABULARY, (SEQUENCES, BLOCK_SIZE + 1))
+    batch = idx[:, :-1].contiguous(), idx[:, 1:].contiguous()
+    step = partial(training_step, learner, Ranks(0, 1, "cpu"), [batch], SEQUENCES, config.lr)
+    step()
+    ready.wait()
+    begin, steps = time.perf_counter(), 0
+    while time.perf_counter() < begin + SECONDS:
+        step()
+        steps += 1
+    speeds[number] = steps * SEQUENCES * BLOCK_SIZE / (time.perf_counter() - begin)
+
+
+def tokens_per_second(runs: int, threads: int) -> float:
+    """Speed of `runs` processes together."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # of the processes that are started here
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # as in train_ddp.py
+    context = get_context("spawn")
+    speeds = context.Array("d", runs)
+    torch.multiprocessing.spawn(train, (context.Barrier(runs), speeds), nprocs=runs)
+    return sum(speeds[:])
 
 
 def main(arguments: Arguments) -> None:
     """Measure in turn and print the table."""
     cores = os.cpu_count() or 1
-    reference, ours = [], []
-    for _ in range(ROUNDS):
-        reference.append(tokens_per_second(1, cores))
-        ours.append(tokens_per_second(cores, 1))
-    ratios = [b / a for a, b in zip(reference, ours, strict=True)]
-    print(f"{'':34}{'median':>10}{'lowest':>10}{'highest':>10}")
-    for name, values, digits in (
-        (f"1 run, {cores} threads, tokens/s", reference, 0),
-        (f"{cores} runs, 1 thread, tokens/s", ours, 0),
-        ("ratio", ratios, 2),
-    ):
-        shown = (statistics.median(values), min(values), max(values))
-        print(f"{name:34}" + "".join(f"{value:>10,.{digits}f}" for value in shown))
-    if arguments.json:
-        figures = {
-            "one_run_tokens_per_s": statistics.median(reference),
-            "run_per_core_tokens_per_s": statistics.median(ours),
-            "run_per_core_ratio": statistics.median(ratios),
-        }
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    ways = {
+        f"1 run, {cores} threads": partial(tokens_per_second, 1, cores),
+        f"{cores} runs, 1 thread each": partial(tokens_per_second, cores, 1),
+    }
+    figures: Figures = {}
+    header()
+    compare(figures, "all cores", "tokens/s", in_turn(ways, arguments.rounds))
+    write_figures(arguments.json, figures)
 
 
 if __name__ == "__main__":

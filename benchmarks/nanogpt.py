@@ -5,31 +5,37 @@
 
 Both are started as their users start them, in turn, on the same ids: tiny Shakespeare, the last tenth for
 validation. nanoGPT is not compiled (on most of these shapes it is slower so), and fp32, all that it does on
-a CPU; ours takes `--precision auto`. Validation bits per character are those of `model.scoring` for both. A
-ratio of tokens per second above 1 means that ours is faster; one of bits below 1, that it learns more.
+a CPU; ours takes `--execution.precision auto`. Validation bits per character are those of `model.scoring` for
+both. A ratio of tokens per second above 1 means that ours is faster; one of bits below 1, that it learns
+more.
 """
 
 import hashlib
-import json
 import pickle
 import re
 import shutil
 import statistics
-import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from command_line import run_command
-from data_prep.arrays import DOCUMENT, FORMAT, ArrayWriter, describe_file
+from common.cli import run_command
+from common.files import write_json
+from data_prep.arrays import DOCUMENT, FORMAT, ArrayWriter, TokenArrays, describe_file
+from model import LanguageModel, ModelConfig
 from model.scoring import document_bits, score
-from publish import read_json, write_json
 from tokenizers import train_tokenizer
 from training.tracking import read_metrics
+
+from .process import output_of
+from .step import nanogpt_model
+from .table import Figures, compare, header, in_turn, ratios, row, write_figures
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ SHAPES = [
     Shape("small_8192", "bpe-8192", 4, 4, 128, 64, 32, 60),
 ]
 # What learns most in nanoGPT's time of all that was tried (docs/performance.md).
-RECIPE = {
+RECIPE: dict[str, object] = {
     "model.preset": "modern",
     "model.n_layer": 3,
     "context.tokens": 64,
@@ -77,7 +83,7 @@ class Arguments:
     folder: Path = Path("out/benchmarks/nanogpt")
     """where arrays and runs go"""
     rounds: int = 3
-    """how often both take their turn"""
+    """turns of both trainers"""
     quality: bool = True
     """also train both to the end, nanoGPT by its recipe for a CPU (four minutes)"""
     json: Path | None = None
@@ -158,116 +164,105 @@ def run_nanogpt(nanogpt: Path, shape: Shape, *options: str) -> list[float]:
     }
     command = [sys.executable, "train.py", "config/train_shakespeare_char.py"]
     command += [f"--{name}={value}" for name, value in settings.items()] + list(options)
-    done = subprocess.run(command, cwd=nanogpt, capture_output=True, text=True, check=True)
-    return [float(ms) / 1000 for ms in re.findall(r"time ([\d.]+)ms", done.stdout)][3:]
+    lines = output_of(command, folder=nanogpt)
+    return [float(found[1]) / 1000 for line in lines if (found := re.search(r"time ([\d.]+)ms", line))][3:]
 
 
-def run_ours(folder: Path, shape: Shape, steps: int, options: dict | None = None) -> list[dict]:
+def run_ours(folder: Path, shape: Shape, steps: int, options: Mapping[str, object] = {}) -> list[dict]:
     """The metrics of our trainer's run; `options` go before those of the shape."""
     out = folder / "run"
     shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, "train_ddp.py", "--data", str(folder / shape.data), "--out", str(out)]
-    settings = {
+    settings: dict[str, object] = {
         "model.n_layer": shape.n_layer,
         "model.n_head": shape.n_head,
         "model.n_embd": shape.n_embd,
         "context.tokens": shape.block_size,
         "batch.tokens": shape.batch * shape.block_size,
         "budget.steps": steps,
-        "validations": 1,
-        "val_chars": 1_000_000,
-        "wandb": "disabled",
-    } | (options or {})
-    command += [f"--{name}={value}" for name, value in settings.items()]
-    subprocess.run(command, capture_output=True, check=True)
+        "tracking.validations": 1,
+        "tracking.val_chars": 1_000_000,
+        "tracking.wandb": "disabled",
+        **options,
+    }
+    output_of(command + [f"--{name}={value}" for name, value in settings.items()])
     return read_metrics(out / "metrics.jsonl")
 
 
-class NanoGPT(torch.nn.Module):
-    """nanoGPT's model behind our interface, as far as scoring needs it."""
+class NanoGPT(LanguageModel):
+    """What nanoGPT has trained behind our interface, as far as scoring needs it."""
 
     def __init__(self, nanogpt: Path) -> None:
-        super().__init__()
-        sys.path.insert(0, str(nanogpt))
-        namespace: dict = {"__name__": "nanogpt_model"}
-        exec(compile((nanogpt / "model.py").read_text(), "model.py", "exec"), namespace)
-        sys.path.pop(0)
-        checkpoint = torch.load(nanogpt / "out" / "ckpt.pt", weights_only=False)
-        self.inner = namespace["GPT"](namespace["GPTConfig"](**checkpoint["model_args"]))
+        checkpoint = torch.load(nanogpt / "out" / "ckpt.pt", weights_only=True)
+        shape = checkpoint["model_args"]
+        super().__init__(ModelConfig(), shape["vocab_size"], shape["block_size"])
+        self.inner = nanogpt_model(nanogpt, **shape)
         self.inner.load_state_dict(checkpoint["model"])
-        self.block_size = checkpoint["model_args"]["block_size"]
-        self.vocab_size = checkpoint["model_args"]["vocab_size"]
 
-    def forward(self, idx: torch.Tensor, targets: torch.Tensor, reduction: str) -> torch.Tensor:
-        """The loss of each target that is not -1, in order; given any targets, nanoGPT has all logits."""
-        logits, kept = self.inner(idx, idx)[0], targets != -1
+    def forward(self, idx: Tensor, targets: Tensor | None = None, reduction: str = "mean") -> Tensor:
+        """Logits, or with `targets` their loss; nanoGPT has all logits only if it is given any targets."""
+        logits = self.inner(idx, idx)[0]
+        if targets is None:
+            return logits
+        kept = targets != -1
         return F.cross_entropy(logits[kept].float(), targets[kept], reduction=reduction)
 
 
-def quality(folder: Path, nanogpt: Path, rounds: int) -> dict[str, float]:
-    """Validation bits per character of both, ours after as many steps as fit into nanoGPT's 2000.
+def step_seconds(
+    folder: Path, nanogpt: Path, shape: Shape, steps: int, options: Mapping[str, object] = {}
+) -> dict[str, Callable[[], float]]:
+    """Both trainers, nanoGPT first: each returns the median seconds of a step of a short run."""
+
+    def ours() -> float:
+        ended = [line["train_seconds"] for line in run_ours(folder, shape, steps, options)]
+        return float(np.median(np.diff(ended)[2:]))
+
+    return {"nanoGPT": lambda: statistics.median(run_nanogpt(nanogpt, shape)), "ours": ours}
+
+
+def quality(figures: Figures, folder: Path, nanogpt: Path, rounds: int) -> None:
+    """Rows of both trainers' validation bits, ours after as many steps as fit into nanoGPT's 2000.
 
     How many do is measured in turn before: within minutes, the speed of a shared machine drifts.
     """
-    shape, ratios = SHAPES[1], []
-    for _ in range(rounds):
-        theirs = statistics.median(run_nanogpt(nanogpt, shape))
-        seconds = [line["train_seconds"] for line in run_ours(folder, shape, 100, RECIPE)]
-        ratios.append(theirs / statistics.median(np.diff(seconds)))
-    steps = int(NANOGPT_STEPS * statistics.median(ratios))
+    shape = SHAPES[1]
+    took = in_turn(step_seconds(folder, nanogpt, shape, 100, RECIPE), rounds)
+    fit = [NANOGPT_STEPS * ratio for ratio in ratios(took["nanoGPT"], took["ours"])]
     options = [f"--max_iters={NANOGPT_STEPS}", f"--lr_decay_iters={NANOGPT_STEPS}"]
     options += [f"--eval_interval={NANOGPT_STEPS}", "--always_save_checkpoint=True"]
     theirs = run_nanogpt(nanogpt, shape, *options)
-    manifest = read_json(folder / shape.data / "manifest.json")
+    chars = TokenArrays(folder / shape.data).manifest["splits"]["val"]["chars"]
     ids = np.load(folder / shape.data / "val-00000.tokens.npy").astype(np.int64)
     ids[[0, -1]] = 0  # nanoGPT knows no end of text: a line end, the first of the characters, is its context
     bits, _ = document_bits(score(NanoGPT(nanogpt), [ids], shape.block_size // 2), [ids])
-    nanogpt_bpc = float(bits[0]) / manifest["splits"]["val"]["chars"]
-    last = run_ours(folder, shape, steps, RECIPE)[-1]
-    return {
-        "nanogpt_seconds": sum(theirs) / len(theirs) * NANOGPT_STEPS,
-        "nanogpt_val_bpc": nanogpt_bpc,
-        "ours_seconds": last["train_seconds"],
-        "ours_steps": last["step"],
-        "ours_steps_lowest": int(NANOGPT_STEPS * min(ratios)),
-        "ours_val_bpc": last["val_bpc"],
-        "val_bpc_ratio": last["val_bpc"] / nanogpt_bpc,
-    }
+    nanogpt_bpc = float(bits[0]) / chars
+    last = run_ours(folder, shape, int(statistics.median(fit)), RECIPE)[-1]
+    row(figures, "learnt by nanoGPT: training, seconds", statistics.mean(theirs) * NANOGPT_STEPS)
+    row(figures, "learnt by nanoGPT: validation, bpc", nanogpt_bpc)
+    row(figures, "learnt by ours: that many fit, steps", *fit)
+    row(figures, "learnt by ours: training, seconds", last["train_seconds"])
+    row(figures, "learnt by ours: validation, bpc", last["val_bpc"])
+    row(figures, "learnt by ours: validation, ratio", last["val_bpc"] / nanogpt_bpc)
 
 
 def main(arguments: Arguments) -> None:
     """Measure in turn and print the tables."""
-    nanogpt, text = arguments.folder.resolve() / "nanoGPT", arguments.text.read_text()
+    folder, text = arguments.folder, arguments.text.read_text()
+    nanogpt = folder.resolve() / "nanoGPT"
     shutil.copytree(arguments.nanogpt, nanogpt, dirs_exist_ok=True)
     for name in {shape.data for shape in SHAPES}:
-        write_data(arguments.folder, nanogpt, name, text, 5000)  # speed does not want a long validation
-    figures = {}
-    print(f"{'tokens/s':32}{'median':>10}{'lowest':>10}{'highest':>10}")
+        write_data(folder, nanogpt, name, text, 5000)  # speed does not want a long validation
+    figures: Figures = {}
+    header()
     for shape in SHAPES:
+        took = in_turn(step_seconds(folder, nanogpt, shape, shape.steps), arguments.rounds)
         tokens = shape.batch * shape.block_size
-        theirs, ours = [], []
-        for _ in range(arguments.rounds):
-            theirs.append(tokens / statistics.median(run_nanogpt(nanogpt, shape)))
-            metrics = run_ours(arguments.folder, shape, shape.steps)[3:]
-            ours.append(statistics.median(line["tokens_per_second"] for line in metrics))
-        ratios = [our / their for our, their in zip(ours, theirs, strict=True)]
-        for name, values, digits in (("nanoGPT", theirs, 0), ("ours", ours, 0), ("ratio", ratios, 2)):
-            shown = (statistics.median(values), min(values), max(values))
-            print(
-                f"{shape.name + ', ' + name:32}" + "".join(f"{v:>10,.{digits}f}" for v in shown), flush=True
-            )
-        figures[f"{shape.name}_nanogpt_tokens_per_s"] = statistics.median(theirs)
-        figures[f"{shape.name}_ours_tokens_per_s"] = statistics.median(ours)
-        figures[f"{shape.name}_ratio"] = statistics.median(ratios)
+        speeds = {name: [tokens / seconds for seconds in runs] for name, runs in took.items()}
+        compare(figures, shape.name, "tokens/s", speeds)
     if arguments.quality:
-        write_data(arguments.folder, nanogpt, SHAPES[1].data, text, len(text))
-        found = quality(arguments.folder, nanogpt, arguments.rounds)
-        print()
-        for name, value in found.items():
-            print(f"{name:32}{value:>10,.3f}")
-        figures |= found
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+        write_data(folder, nanogpt, SHAPES[1].data, text, len(text))
+        quality(figures, folder, nanogpt, arguments.rounds)
+    write_figures(arguments.json, figures)
 
 
 if __name__ == "__main__":

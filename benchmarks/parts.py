@@ -2,29 +2,34 @@
 
     python -m benchmarks.parts --json figures.json
 
-All ways of a part take turns. A ratio is the time of the other way, divided by that of the chosen one.
+All ways of a part take turns. A ratio is the time of the other way, divided by that of the chosen one. A
+whole step, with freed memory kept and returned, is measured in processes of its own.
 """
 
-import json
 import os
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from command_line import run_command
+from common.cli import run_command
 from model import GPT, ModelConfig
 from model.gpt import CausalSelfAttention
 from model.loss import cross_entropy, linear_cross_entropy
 from training.hardware import keep_freed_memory
 from training.optimizer import OptimizerConfig, make_optimizers
+from training.ranks import Ranks
+from training.step import make_learner, training_step
+
+from .table import Figures, compare, header, in_turn, seconds, write_figures
 
 Ways = dict[str, Callable[[], object]]  # the chosen way first
 
@@ -34,7 +39,9 @@ class Arguments:
     """The benchmark's options."""
 
     rounds: int = 15
-    """how often each way takes its turn"""
+    """turns of each way of a part"""
+    step_rounds: int = 5
+    """turns of each way of a whole step"""
     json: Path | None = None
     """write the figures as one flat JSON object"""
 
@@ -42,7 +49,7 @@ class Arguments:
 def attention(sequences: int, n_head: int, block_size: int, n_embd: int) -> Ways:
     """Attention written out, and by the fused kernel."""
 
-    def make(kind: str) -> Callable[[], object]:
+    def make(kind: Literal["tril", "sdpa"]) -> Callable[[], object]:
         layer = CausalSelfAttention(
             ModelConfig(n_head=n_head, n_embd=n_embd, attention=kind).resolved(), block_size
         )
@@ -64,7 +71,7 @@ def output_layer(tokens: int, n_embd: int, vocab_size: int) -> Ways:
     return {
         "in chunks": lambda: linear_cross_entropy(x, weight, targets, vocab_size).backward(),
         "at once": lambda: cross_entropy(F.linear(x, weight), targets).backward(),
-        "F.linear_cross_entropy": lambda: torchs().backward(),
+        "by torch": lambda: torchs().backward(),
     }
 
 
@@ -75,86 +82,52 @@ def muon(n_layer: int, n_embd: int) -> Ways:
         parameter.grad = torch.randn_like(parameter)
     ours = make_optimizers(model, OptimizerConfig(name="muon"))[0]
     matrices = [parameter for group in ours.param_groups for parameter in group["params"]]
-    return {"equal shapes at once": ours.step, "torch.optim.Muon": torch.optim.Muon(matrices, lr=1e-3).step}
+    return {"equal shapes at once": ours.step, "by torch": torch.optim.Muon(matrices, lr=1e-3).step}
 
 
-PARTS = {
-    "attention, B=12 H=4 T=64 C=128": lambda: attention(12, 4, 64, 128),
-    "attention, B=12 H=6 T=256 C=384": lambda: attention(12, 6, 256, 384),
-    "attention, B=2 H=12 T=1024 C=768": lambda: attention(2, 12, 1024, 768),
-    "output layer, 2048 tokens C=128 V=8192": lambda: output_layer(2048, 128, 8192),
-    "output layer, 2048 tokens C=128 V=50304": lambda: output_layer(2048, 128, 50304),
-    "Muon, 4 layers C=128": lambda: muon(4, 128),
-    "Muon, 6 layers C=384": lambda: muon(6, 384),
+PARTS: dict[str, Callable[[], Ways]] = {
+    "attention, B=12 H=4 T=64 C=128": partial(attention, 12, 4, 64, 128),
+    "attention, B=12 H=6 T=256 C=384": partial(attention, 12, 6, 256, 384),
+    "attention, B=2 H=12 T=1024 C=768": partial(attention, 2, 12, 1024, 768),
+    "output layer, 2048 tokens C=128 V=8192": partial(output_layer, 2048, 128, 8192),
+    "output layer, 2048 tokens C=128 V=50304": partial(output_layer, 2048, 128, 50304),
+    "Muon, 4 layers C=128": partial(muon, 4, 128),
+    "Muon, 6 layers C=384": partial(muon, 6, 384),
 }
-STEPS = """
-import sys, time, statistics, torch
-from model import GPT, ModelConfig
-from training.hardware import keep_freed_memory
-from training.optimizer import OptimizerConfig, make_optimizers
-if sys.argv[1] == "kept":
-    keep_freed_memory()
-model = GPT(ModelConfig(), 8192, 64)
-(optimizer,), idx, seconds = make_optimizers(model, OptimizerConfig()), torch.randint(8192, (32, 64)), []
-for _ in range(20):
-    begin = time.perf_counter()
-    with torch.autocast("cpu", torch.bfloat16):
-        loss = model(idx, idx)
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    seconds.append(time.perf_counter() - begin)
-print(statistics.median(seconds[5:]))
-"""
 
 
-def in_turn(ways: Ways, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each way in each round."""
-    took: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 2):
-        for name, way in ways.items():
-            begin = time.perf_counter()
-            way()
-            if number >= 2:  # the first ones are slow
-                took[name].append(time.perf_counter() - begin)
-    return took
+def step_seconds(keep: bool) -> float:
+    """Median time of a training step at V=8192 in this process, which may `keep` freed memory from now on."""
+    if keep:
+        keep_freed_memory()
+    config = OptimizerConfig()
+    learner = make_learner(GPT(ModelConfig(), 8192, 64), config, "cpu", "bf16")
+    idx = torch.randint(8192, (32, 64))
+    step = partial(training_step, learner, Ranks(0, 1, "cpu"), [(idx, idx)], len(idx), config.lr)
+    return statistics.median([seconds(step) for _ in range(20)][5:])
 
 
-def step_in_a_process(memory: str) -> float:
-    """Seconds of a training step at V=8192 where freed memory is `kept`, or `returned`."""
-    command = [sys.executable, "-c", STEPS, memory]
-    env = {"GOMP_SPINCOUNT": "2000", **os.environ}  # as train_ddp.py does
-    return float(subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout)
+def in_a_process(keep: bool) -> float:
+    """The same in a process of its own."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        return process.submit(step_seconds, keep).result()
 
 
 def main(arguments: Arguments) -> None:
     """Measure all parts and print the table."""
-    figures = {}
-    print(f"{'':64}{'ms':>8}{'ratio':>8}{'lowest':>8}{'highest':>8}")
-
-    def report(part: str, took: dict[str, list[float]]) -> None:
-        chosen = next(iter(took.values()))
-        for name, seconds in took.items():
-            ratios = [other / one for other, one in zip(seconds, chosen, strict=True)]
-            shown = (statistics.median(ratios), min(ratios), max(ratios))
-            ms = statistics.median(seconds) * 1000
-            print(
-                f"{f'{part}: {name}':64}{ms:>8.1f}" + "".join(f"{value:>8.2f}" for value in shown), flush=True
-            )
-            figures[f"{part}, {name}, ms"], figures[f"{part}, {name}, ratio"] = ms, shown[0]
-
-    kept: dict[str, list[float]] = {"kept": [], "returned": []}
-    for _ in range(5):
-        for name, seconds in kept.items():
-            seconds.append(step_in_a_process(name))
-    report("step at V=8192, freed memory", kept)
+    figures: Figures = {}
+    header()
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # as in train_ddp.py, for the processes below
+    ways = {"kept": partial(in_a_process, True), "returned": partial(in_a_process, False)}
+    steps = in_turn(ways, arguments.step_rounds)
+    compare(figures, "step at V=8192, freed memory", "ms", steps, scale=1000)
     keep_freed_memory()
     for part, make in PARTS.items():
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16):
-            report(part, in_turn(make(), arguments.rounds))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+            timed = {name: partial(seconds, way) for name, way in make().items()}
+            compare(figures, part, "ms", in_turn(timed, arguments.rounds, warm_up=2), scale=1000)
+    write_figures(arguments.json, figures)
 
 
 if __name__ == "__main__":

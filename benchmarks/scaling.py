@@ -12,32 +12,36 @@ No GPU was measured. docs/scaling.md explains the formulas and draws the conclus
 
 import json
 import math
-import re
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from command_line import run_command
-from model import ModelConfig, build_model
+from common.cli import run_command
+from eval.report import markdown
+from model import GPT, ModelConfig
 from training.hardware import PEAKS
 from training.precision import autocast, best_precision
 
-from .parts import in_turn
+from .table import Figures, figure_name, in_turn, number, seconds, write_figures
 
 GPUS = [2**power for power in range(3, 11)]
-SHAPES = {"124M": (12, 12, 768, 1024), "1.3B": (24, 16, 2048, 1024)}  # n_layer, n_head, n_embd, block_size
-PRESETS, VOCABULARIES = ("gpt2", "modern"), (258, 8192, 50257)
+Shape = tuple[int, int, int, int]  # n_layer, n_head, n_embd, block_size
+Preset = Literal["gpt2", "modern"]
+SHAPES = {"124M": (12, 12, 768, 1024), "1.3B": (24, 16, 2048, 1024)}
+PRESETS: tuple[Preset, ...] = ("gpt2", "modern")
+VOCABULARIES = (258, 8192, 50257)
 # Tokens/s of each GPU, by their number: MPT 125m, V=50,368, 26 sequences of 2,048 tokens per GPU, 8 A100s and
 # 1600 Gb/s per node (github.com/mosaicml/llm-foundry, scripts/train/benchmarking/README.md)
 PUBLISHED = {16: 130_535, 32: 127_122, 64: 125_234, 128: 123_936}
@@ -101,19 +105,25 @@ class Work:
     """of a sequence, forward and backward"""
 
 
-def work_of(shape: tuple[int, ...], preset: str, vocab_size: int, bucket_mb: float) -> Work:
+def gpt(shape: Shape, preset: Preset, vocab_size: int) -> GPT:
+    """A fresh model."""
+    n_layer, n_head, n_embd, block_size = shape
+    config = ModelConfig(n_layer=n_layer, n_head=n_head, n_embd=n_embd, preset=preset)
+    return GPT(config, vocab_size, block_size)
+
+
+def work_of(shape: Shape, preset: Preset, vocab_size: int, bucket_mb: float) -> Work:
     """That of a real model: gradients in fp32, in buckets as DDP forms them.
 
     A parameter is in one bucket whole. The token embedding is the first layer, so that its gradient is
     complete last, at the end of the backward pass, although it is that of the output layer, too.
     """
-    *layers, block_size = shape
     with torch.device("meta"):
-        model = build_model(ModelConfig("gpt", *layers, preset), vocab_size, block_size)
-    parameters = list(model.parameters())[::-1]
+        model = gpt(shape, preset, vocab_size)
+    parameters = list[torch.Tensor](model.parameters())[::-1]
     groups, _ = dist._compute_bucket_assignment_by_size(parameters, [int(bucket_mb * 2**20)])
-    buckets = [sum(parameters[index].nbytes for index in group) for group in groups]
-    flops = block_size * sum(model.flops_per_token().values())
+    buckets = [float(sum(parameters[index].nbytes for index in group)) for group in groups]
+    flops = model.block_size * sum(model.flops_per_token().values())
     return Work(sum(p.numel() for p in parameters), buckets, flops)
 
 
@@ -170,26 +180,19 @@ def limits(work: Work, cluster: Arguments) -> dict[str, int | None]:
     }
 
 
-def shown(value: float | None) -> str:
-    """Three digits, or all that stand before the point."""
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
-
-
-def show(figures: dict, title: str, rows: dict[str, dict[str, float | None]]) -> None:
+def show(figures: Figures, title: str, rows: Mapping[str, Mapping[str, float | None]]) -> None:
     """Print a table, whose columns end in their unit, and keep its figures."""
     columns = next(iter(rows.values()))
-    print(f"\n{title}\n\n| | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
+    cells = [[name, *map(number, row.values())] for name, row in rows.items()]
+    print(f"\n{title}\n\n{markdown.table(['', *columns], cells)}", flush=True)
     for name, row in rows.items():
-        print(f"| {name} | {' | '.join(map(shown, row.values()))} |", flush=True)
-        figures |= {re.sub(r"\W+", "_", f"{title} {name} {column}"): value for column, value in row.items()}
+        figures |= {figure_name(f"{title} {name} {column}"): value for column, value in row.items()}
 
 
-def on_paper(arguments: Arguments, figures: dict) -> None:
+def on_paper(arguments: Arguments, figures: Figures) -> None:
     """What the formulas say."""
     models = product(SHAPES, PRESETS, VOCABULARIES)
-    works = {(shape, *kind): work_of(SHAPES[shape], *kind, arguments.bucket_mb) for shape, *kind in models}
+    works = {(s, p, V): work_of(SHAPES[s], p, V, arguments.bucket_mb) for s, p, V in models}
     networks = {"fast network": arguments, "slow network": replace(arguments, network=arguments.slow_network)}
     table: dict[str, dict[str, float | None]] = {}
     for (shape, preset, V), work in works.items():
@@ -252,10 +255,17 @@ def take_part(rank: int, folder: str) -> None:
     network = ThreadPoolExecutor(1)
 
     def sleep(_: object, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
-        future, gradients = torch.futures.Future(), bucket.buffer()
-        network.submit(lambda: (time.sleep(gradients.nbytes / SLEEPER), future.set_result(gradients)))
+        future: torch.futures.Future[torch.Tensor] = torch.futures.Future()
+        gradients = bucket.buffer()
+
+        def send() -> None:
+            time.sleep(gradients.nbytes / SLEEPER)
+            future.set_result(gradients)
+
+        network.submit(send)
         return future
 
+    # Not `training_step`: nothing is updated, and `alone` leaves out what the processes send
     def step(parallel: DistributedDataParallel, idx: torch.Tensor, alone: bool) -> None:
         with parallel.no_sync() if alone else nullcontext():
             with autocast("cpu", best_precision("cpu")):
@@ -263,27 +273,26 @@ def take_part(rank: int, folder: str) -> None:
             loss.backward()
         parallel.zero_grad()
 
-    ways: dict[str, Callable] = {"nothing": lambda: None}
+    ways: dict[str, Callable[[], object]] = {"nothing": lambda: None}
     for mb in (0.001, 1, 8, 32):
         ways[f"{mb} MB"] = partial(dist.all_reduce, torch.zeros(int(mb * 250_000)))
     for kind, vocab_size, bucket_mb in CASES:
-        *layers, block_size = SMALL
-        model = build_model(ModelConfig("gpt", *layers), vocab_size, block_size)
+        model = gpt(SMALL, "gpt2", vocab_size)
         parallel = DistributedDataParallel(model, bucket_cap_mb=bucket_mb, gradient_as_bucket_view=True)
         if kind == "sleeper":
             parallel.register_comm_hook(None, sleep)
-        idx = torch.randint(vocab_size, (2, block_size))
+        idx = torch.randint(vocab_size, (2, model.block_size))
         for alone in (False, True):
             ways[f"{kind} {vocab_size} {bucket_mb} {alone}"] = partial(step, parallel, idx, alone)
     # With barriers, so that it takes what the slower process does
     together = {name: lambda way=way: (dist.barrier(), way(), dist.barrier()) for name, way in ways.items()}
-    took = in_turn(together, 9)
+    took = in_turn({name: partial(seconds, way) for name, way in together.items()}, 9, warm_up=2)
     if rank == 0:
         Path(folder, "took.json").write_text(json.dumps(took))
     dist.destroy_process_group()
 
 
-def on_two_processes(figures: dict) -> None:
+def on_two_processes(figures: Figures) -> None:
     """What two processes of this machine take, and what the formulas say of it."""
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(take_part, (folder,), nprocs=2)
@@ -316,12 +325,11 @@ def on_two_processes(figures: dict) -> None:
 
 def main(arguments: Arguments) -> None:
     """Print the tables."""
-    figures: dict[str, float | None] = {}
+    figures: Figures = {}
     on_paper(arguments, figures)
     if arguments.measure:
         on_two_processes(figures)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    write_figures(arguments.json, figures)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from command_line import run_command
-from publish import read_json, sha256_file
+from common.cli import run_command
+from common.files import read_manifest, sha256_file
 
 FORMAT = 2
 DOCUMENT = np.dtype([("start", np.int64), ("chars", np.int64), ("bytes", np.int64)])
@@ -128,11 +128,7 @@ class TokenArrays:
     """
 
     def __init__(self, folder: Path, verify: bool = False) -> None:
-        manifest = read_json(folder / "manifest.json")
-        if manifest is None:
-            raise ValueError(f"{folder} holds no token arrays: make them with python -m data_prep.encode")
-        if manifest.get("format") != FORMAT:
-            raise ValueError(f"{folder} has format {manifest.get('format')}, not {FORMAT}: encode it again")
+        manifest = read_manifest(folder, FORMAT, "token arrays", "data_prep.encode")
         self.folder, self.manifest = folder, manifest
         self.spec: str = manifest["tokenizer"]
         self.vocab_size: int = manifest["vocab_size"]

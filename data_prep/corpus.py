@@ -9,15 +9,23 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 
-from command_line import run_command
-from publish import check_replaceable, fingerprint, new_folder, read_json, sha256_file, write_json
+from common.cli import run_command
+from common.files import (
+    check_replaceable,
+    fingerprint,
+    new_folder,
+    read_json,
+    read_manifest,
+    sha256_file,
+    write_json,
+)
 
-from .sources import GROUPS, Document, check_source, hash_split, input_files, read_documents
+from .sources import GROUP_COLUMNS, Document, check_source, hash_split, input_files, read_documents
 
 FORMAT = 3
 SPLITS = ("train", "val", "test")
 # Large: with places counted in 64 bits, a row group is one array whatever its size.
-SCHEMA = pyarrow.schema([(name, pyarrow.large_string()) for name in ("id", "text", *GROUPS)])
+SCHEMA = pyarrow.schema([(name, pyarrow.large_string()) for name in ("id", "text", *GROUP_COLUMNS)])
 SHARD_CHARS = 100_000_000  # a Parquet file is closed once it holds this much
 ROW_GROUP_CHARS = 1_000_000  # what is in memory at a time, writing and reading
 ROW_GROUP_DOCUMENTS = 50_000  # and no more than this of short ones, each of which takes its own memory
@@ -46,16 +54,12 @@ class CorpusConfig:
 
 
 class Corpus:
-    """A corpus on disk: `manifest.json` and, per split, Parquet files of `id`, `text` and `GROUPS`."""
+    """A corpus on disk: `manifest.json` and, per split, Parquet files of `id`, `text` and `GROUP_COLUMNS`."""
 
     def __init__(self, folder: Path) -> None:
-        manifest = read_json(folder / "manifest.json")
-        if manifest is None:
-            raise ValueError(f"{folder} holds no corpus: make one with python -m data_prep.corpus")
-        if manifest.get("format") != FORMAT:
-            raise ValueError(f"{folder} has format {manifest.get('format')}, not {FORMAT}: make it again")
-        self.folder, self.manifest = folder, manifest
-        self.fingerprint: str = manifest["fingerprint"]
+        self.folder = folder
+        self.manifest = read_manifest(folder, FORMAT, "corpus", "data_prep.corpus")
+        self.fingerprint: str = self.manifest["fingerprint"]
 
     def files(self, split: str) -> list[Path]:
         """The Parquet files of a split, in order."""
@@ -125,7 +129,7 @@ def make_corpus(config: CorpusConfig, folder: Path) -> Corpus:
             if not document.text:
                 dropped += 1
                 continue
-            for name in ("text", *GROUPS):
+            for name in ("text", *GROUP_COLUMNS):
                 try:
                     (getattr(document, name) or "").encode()
                 except UnicodeEncodeError as error:
@@ -147,7 +151,7 @@ def make_corpus(config: CorpusConfig, folder: Path) -> Corpus:
                     f"{config.source}: no document falls into the {split} split: "
                     "give more documents or larger fractions"
                 )
-        groups = [name for name in GROUPS if any(name in writer.groups for writer in writers.values())]
+        groups = [name for name in GROUP_COLUMNS if any(name in writer.groups for writer in writers.values())]
         content = {split: counts["sha256"] for split, counts in splits.items()}
         if groups:
             content["groups"] = [writer.group_digest.hexdigest() for writer in writers.values()]
@@ -176,7 +180,7 @@ class _SplitWriter:
         self.documents = self.chars = self.bytes = 0
         self.shards = self.shard_chars = self.pending_chars = 0
         self.pending: list[Document] = []
-        self.groups: set[str] = set()  # those of GROUPS that a document has
+        self.groups: set[str] = set()  # those of GROUP_COLUMNS that a document has
         self.writer: pyarrow.parquet.ParquetWriter | None = None
 
     def add(self, document: Document) -> None:
@@ -187,9 +191,9 @@ class _SplitWriter:
         # Lengths between the texts, so that no two ways of cutting the same text have the same hash.
         self.digest.update(len(encoded).to_bytes(8, "little"))
         self.digest.update(encoded)
-        values = [getattr(document, name) for name in GROUPS]
+        values = [getattr(document, name) for name in GROUP_COLUMNS]
         self.group_digest.update(json.dumps(values).encode())
-        self.groups |= {name for name, value in zip(GROUPS, values, strict=True) if value is not None}
+        self.groups |= {name for name, value in zip(GROUP_COLUMNS, values, strict=True) if value is not None}
         self.pending.append(document)
         self.pending_chars += len(document.text)
         if self.pending_chars >= ROW_GROUP_CHARS or len(self.pending) >= ROW_GROUP_DOCUMENTS:
@@ -204,7 +208,7 @@ class _SplitWriter:
                 path,
                 SCHEMA,
                 compression="lz4",  # a third larger than zstd, read in a third of the time
-                use_dictionary=list(GROUPS),  # ids and texts are all different
+                use_dictionary=list(GROUP_COLUMNS),  # ids and texts are all different
                 write_statistics=False,  # the least and greatest text, each held several times
             )
         columns = [[getattr(document, name) for document in self.pending] for name in SCHEMA.names]

@@ -16,8 +16,8 @@ from pathlib import Path
 import pyarrow.parquet
 from tqdm import tqdm
 
-from command_line import run_command
-from publish import new_folder, read_json, write_json
+from common.cli import run_command
+from common.files import new_folder, read_json, write_json
 from tokenizers import Tokenizer, load_tokenizer
 
 from .arrays import FORMAT, TokenArrays, describe_file, narrowest_dtype
@@ -119,9 +119,8 @@ class Encoding:
             for group in range(pyarrow.parquet.ParquetFile(shard.path).num_row_groups)
         ]
         encoded = encode_all(self.tokenizer, self.dtype, self.allow_lossy, tasks, processes)
-        bar = {"unit": " row groups", "leave": False, "disable": None}
-        encoded = tqdm(encoded, self.tokenizer.spec, len(tasks), **bar)
-        for shard, groups in itertools.groupby(encoded, key=lambda group: group.shard):
+        bar = tqdm(encoded, self.tokenizer.spec, len(tasks), unit=" row groups", leave=False, disable=None)
+        for shard, groups in itertools.groupby(bar, key=lambda group: group.shard):
             with new_folder(self.parts / shard.name) as folder:
                 counts = write_shard(shard, groups, folder, self.dtype, self.tokenizer.eot)
                 files = {path.name: describe_file(path) for path in folder.iterdir()}
@@ -147,8 +146,8 @@ class Encoding:
                 fcntl.lockf(lock, fcntl.LOCK_EX)
             if self.published():
                 return True
-            staged = {shard: self._staged(shard) for shard in self.shards}
-            if None in staged.values():
+            staged = {shard: made for shard in self.shards if (made := self._staged(shard))}
+            if len(staged) < len(self.shards):
                 return False
             self._replace_arrays(staged)
             return True

@@ -107,8 +107,8 @@ def encode_all(
         return
     # A forked process has the tokenizer at once; where forking is unsafe, it is sent.
     context = get_context("fork" if sys.platform == "linux" else "spawn")
-    arguments = (tokenizer, dtype, allow_lossy)
-    with ProcessPoolExecutor(processes, context, _begin, (os.getpid(), *arguments)) as pool:
+    arguments = (os.getpid(), tokenizer, dtype, allow_lossy)
+    with ProcessPoolExecutor(processes, context, _begin, arguments) as pool:
         waiting: deque[Future[Group]] = deque()
         try:
             for task in tasks:
@@ -121,13 +121,16 @@ def encode_all(
             pool.shutdown(cancel_futures=True)
 
 
-def _begin(parent: int, *arguments: object) -> None:
+_arguments: tuple[Tokenizer, np.dtype, bool]  # what this process encodes with, in one of the pool
+
+
+def _begin(parent: int, tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool) -> None:
     """Prepare a process of the pool: it ends with its parent, which alone minds Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     global _arguments
-    _arguments = arguments
+    _arguments = tokenizer, dtype, allow_lossy
 
 
 def _end_with(parent: int) -> None:

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
@@ -39,7 +39,8 @@ FEW_FILES = 20  # below this a text file is cut into passages, from here on a fi
 PASSAGE_CHARS = 8192  # a passage ends with the first paragraph that reaches this length, or a line twice it
 
 EXTENSIONS = {"text": (".txt", ".md"), "jsonl": (".jsonl",), "parquet": (".parquet",)}
-GROUPS = ("language", "domain")  # columns that a corpus keeps, so that results can be told apart by them
+# Columns that a corpus keeps, so that results can be told apart by them
+GROUP_COLUMNS = ("language", "domain")
 
 
 @dataclass(frozen=True)
@@ -296,22 +297,22 @@ def _hub_answers() -> bool:
     return True
 
 
-def _check_column(column: str, columns: object, place: str) -> None:
+def _check_column(column: str, columns: Collection[str], place: str) -> None:
     if column not in columns:
         known = ", ".join(columns)
         raise ValueError(f"{place} has no column '{column}' (there are: {known}): set text_column")
 
 
 def _columns(column: str, there: list[str]) -> list[str]:
-    """The columns to read: that of the text, and those of `GROUPS` that are there."""
-    return [column, *(name for name in GROUPS if name in there and name != column)]
+    """The columns to read: that of the text, and those of `GROUP_COLUMNS` that are there."""
+    return [column, *(name for name in GROUP_COLUMNS if name in there and name != column)]
 
 
 def _row(place: str, row: dict, column: str, split: str | None = None) -> Document:
     text = row[column]
     if not isinstance(text, str):
         raise ValueError(f"{place}: column '{column}' holds {type(text).__name__}, not text")
-    groups = {name: row.get(name) for name in GROUPS if name != column}
+    groups = {name: row.get(name) for name in GROUP_COLUMNS if name != column}
     for name, value in groups.items():
         if not isinstance(value, str | None):
             raise ValueError(

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from command_line import run_command
-from publish import check_replaceable, new_folder, read_json, sha256_file, write_json
+from common.cli import run_command
+from common.files import check_replaceable, new_folder, read_json, sha256_file, write_json
 from tokenizers import (
     SIZED,
     Tokenizer,
@@ -36,16 +36,23 @@ def find_tokenizer(
 
 
 def _made_from(corpus: Corpus | None, spec: str, train_chars: int) -> dict:
-    family = check_spec(spec)
     made_from: dict = {"format": FORMAT, "spec": spec}
-    if family in SIZED or family == "char":
-        train = corpus.manifest["splits"]["train"]
+    if trained_on := _trained_on(corpus, spec):
+        train = trained_on.manifest["splits"]["train"]
         made_from["train_sha256"] = train["sha256"]
-        if family in SIZED:
+        if check_spec(spec) in SIZED:
             made_from["train_chars"] = min(train_chars, train["chars"])
     if file := published_file(spec):
         made_from["file_sha256"] = sha256_file(file)
     return made_from
+
+
+def _trained_on(corpus: Corpus | None, spec: str) -> Corpus | None:
+    """The corpus, if the tokenizer is trained on one."""
+    if check_spec(spec) not in (*SIZED, "char"):
+        return None
+    assert corpus is not None, f"{spec} is trained on a corpus"
+    return corpus
 
 
 def make_tokenizer(
@@ -67,10 +74,11 @@ def make_tokenizer(
         return tokenizer
     check_replaceable(folder, "made_from.json")
     texts: Iterable[str] = ()
-    if family in SIZED:
-        texts = training_sample(corpus, train_chars)
-    elif family == "char":
-        texts = corpus.texts("train")
+    trained_on = _trained_on(corpus, spec)
+    if trained_on and family in SIZED:
+        texts = training_sample(trained_on, train_chars)
+    elif trained_on:
+        texts = trained_on.texts("train")
     tokenizer = train_tokenizer(spec, texts)
     with new_folder(folder) as temporary:
         save_tokenizer(tokenizer, temporary)

@@ -14,34 +14,21 @@ from typing import Literal
 import numpy as np
 import pyarrow
 import pyarrow.parquet
-import yaml
 
-from command_line import run_command
-from data_prep.arrays import Split, TokenArrays
-from model import load_model
+from common.cli import run_command
+from common.files import read_json, write_file, write_json
+from comparison import Comparison, RunSpec
+from comparison.protocol import check_test_length, run_stride, window_stride
+from comparison.runs import trained
 from model.scoring import document_bits, score
-from publish import read_json, write_file, write_json
 from training.checkpoint import newest_checkpoint
 from training.ranks import end, join, leave
+from training.run import open_run
 from training.tracking import read_metrics
 
-from .generation import measure_generation
-from .protocol import window_stride
+from .inference_cost import measure_inference_cost
 
 FORMAT = 3
-
-
-def check_test_length(test: Split, block_size: int) -> None:
-    """Whether the test split holds at least one whole context.
-
-    Raises:
-        ValueError: it does not; a result on so little text would say nothing.
-    """
-    if test.tokens < block_size:
-        raise ValueError(
-            f"the test split is shorter than one context: {test.tokens} tokens, block size {block_size}: "
-            "give more text, a larger test_fraction or a smaller context"
-        )
 
 
 def finished_result(run: Path, stride: int, context_chars: int | None) -> dict | None:
@@ -50,6 +37,19 @@ def finished_result(run: Path, stride: int, context_chars: int | None) -> dict |
     if found and result and result["made_from"] == _made_from(found[1], stride, context_chars):
         return result
     return None
+
+
+def evaluated(comparison: Comparison, run: RunSpec, matched: int | None) -> bool:
+    """Whether the result of the run as it is wanted is there; `matched` is what `matched_context` returns."""
+    result = finished_result(run.folder, run_stride(comparison, run), matched)
+    return bool(result) and trained(run)
+
+
+def evaluate_options(comparison: Comparison, run: RunSpec, matched: int | None) -> list[str]:
+    """The options of this module's command for a run; `matched` as for `evaluated`."""
+    stride, device = run_stride(comparison, run), run.config.execution.device
+    options = [f"--run={run.folder}", f"--stride={stride}", f"--device={device}"]
+    return options + ([f"--context_chars={matched}"] if matched else [])
 
 
 def _made_from(state: dict, stride: int, context_chars: int | None) -> dict:
@@ -63,36 +63,31 @@ def _made_from(state: dict, stride: int, context_chars: int | None) -> dict:
 
 
 def evaluate_run(
-    run: Path, stride: int | None = None, context_chars: int | None = None, device: str = "auto"
+    folder: Path, stride: int | None = None, context_chars: int | None = None, device: str = "auto"
 ) -> dict:
-    """Score the test split with the run's final checkpoint, unless `result.json` holds just that.
+    """Score the test split with the final checkpoint of a run, unless `result.json` holds just that.
 
     Writes `token_bits.npy` (1-d float16: of every test document the bits of its tokens and of the `eot`
     behind it), `documents.parquet` (a row per test document: chars, bytes, tokens, bits, eot_bits) and
-    `result.json`, which is returned. A window moves on by `stride` tokens (none: half a block). With
+    `result.json`, which is returned. A window moves on by `stride` tokens (default: half a block). With
     `context_chars` the text is scored once more, in windows of about so many characters.
 
     Raises:
         ValueError: the run is not finished, or its arrays are not those it was trained on.
     """
-    found = newest_checkpoint(run / "checkpoints")
-    plan = read_json(run / "plan.json")
-    if not found or not plan or not found[1]["finished"]:
-        raise ValueError(f"{run} is not a finished run: train it with train_ddp.py")
-    checkpoint, state = found
+    opened, plan = open_run(folder), read_json(folder / "plan.json")
+    state, config = opened.state, opened.config
+    if not plan or not state["finished"]:
+        raise ValueError(f"{folder} is not a finished run: train it with train_ddp.py")
     if stride is None:
         stride = window_stride(plan["block_size"])
-    if result := finished_result(run, stride, context_chars):
+    if result := finished_result(folder, stride, context_chars):
         return result
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    arrays = TokenArrays(Path(config["data"]))
-    if not arrays.fingerprints.items() <= state["identity"].items():
-        raise ValueError(f"{config['data']} was made again after {run} was trained: train it again")
-    test = arrays.split("test")
+    test = opened.arrays.split("test")
     check_test_length(test, plan["block_size"])
     sequences = test.sequences()
     ranks = join(device)
-    model = load_model(checkpoint / "model.safetensors", ranks.device)
+    model = opened.load_model(ranks.device)
 
     def score_test(stride: int, block_size: int) -> np.ndarray:
         part = (ranks.rank, ranks.world_size)
@@ -111,13 +106,13 @@ def evaluate_run(
     flops = plan["flops_per_token"]
     tokens_per_step = plan["sequences_per_step"] * plan["block_size"]
     per_char = 1 / plan["chars_per_token"]  # of the stream it was trained on
-    generation = measure_generation(model, ranks.device)
+    generation = measure_inference_cost(model, ranks.device)
     train_chars = state["step"] * plan["chars_per_step"]
     result = {
         "made_from": _made_from(state, stride, context_chars),
         "tokenizer": plan["tokenizer"],
         "kind": plan["kind"],
-        "seed": config["seed"],
+        "seed": config.seed,
         "test_sha256": test.text_sha256,
         "test_chars": test.chars,
         "test_documents": test.documents,
@@ -127,7 +122,7 @@ def evaluate_run(
         "stride": stride,
         "context_chars": plan["block_size"] * test.chars_per_token,
         "n_embd": plan["n_embd"],
-        "lr": config["optimizer"]["lr"],
+        "lr": config.optimizer.lr,
         "params_total": plan["params_total"],
         "params_embedding": plan["params_embedding"],
         "flops_per_char": sum(flops.values()) * per_char,
@@ -140,14 +135,14 @@ def evaluate_run(
         "train_flops": state["step"] * tokens_per_step * sum(flops.values()),
         "train_seconds": state["train_seconds"],
         "train_chars_per_second": train_chars / state["train_seconds"],
-        "memory_gb": read_metrics(run / "metrics.jsonl")[-1]["memory_gb"],
+        "memory_gb": read_metrics(folder / "metrics.jsonl")[-1]["memory_gb"],
         "generation_chars_per_second": generation["tokens_per_second"] * test.chars_per_token,
         "cache_bytes_per_char": generation["cache_bytes_per_token"] / test.chars_per_token,
         "precision": plan["precision"],
         "test_bpc": float(bits.sum() / chars.sum()),
         "test_bpb": float(bits.sum() / sizes.sum()),
         **matched,
-        "lossy_documents": arrays.lossy_documents,
+        "lossy_documents": opened.arrays.lossy_documents,
         "eot_bits_per_document": float(eot_bits.mean()),
     }
     if ranks.main:
@@ -160,11 +155,11 @@ def evaluate_run(
         }
         documents = pyarrow.BufferOutputStream()
         pyarrow.parquet.write_table(pyarrow.table(table), documents)
-        write_file(run / "documents.parquet", documents.getvalue().to_pybytes())
+        write_file(folder / "documents.parquet", documents.getvalue().to_pybytes())
         compact = io.BytesIO()
         np.save(compact, token_bits.astype(np.float16))
-        write_file(run / "token_bits.npy", compact.getvalue())
-        write_json(run / "result.json", result)
+        write_file(folder / "token_bits.npy", compact.getvalue())
+        write_json(folder / "result.json", result)
     return result
 
 
@@ -175,9 +170,9 @@ class Arguments:
     run: Path
     """folder of a finished run, such as out/shakespeare/runs/bpe-2048/gpt/seed0"""
     stride: int | None = None
-    """tokens by which a window moves on; what else it holds is context only (none: half a block)"""
+    """tokens by which a window moves on; what else it holds is context only (default: half a block)"""
     context_chars: int | None = None
-    """score once more, in windows of about so many characters (none: in windows of the block size alone)"""
+    """score once more, in windows of about so many characters (default: only in windows of a block)"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda where there is one"""
 

@@ -4,7 +4,7 @@ Each number is defined in docs/metric.md. They are kept in `intrinsic/<tokenizer
 """
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,35 +13,35 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from command_line import run_command
+from common.cli import run_command
+from common.files import read_json, write_json
+from comparison import Comparison, load_comparison
 from data_prep.arrays import TokenArrays
 from data_prep.corpus import SPLITS, Corpus
-from publish import read_json, write_json
 from tokenizers import Tokenizer, folder_name, load_tokenizer
-
-from .intrinsic_tables import terminal_table
-from .results import read_comparison
 
 FORMAT = 1
 RENYI_ORDER = 2.5
 MANY_GROUPS = 100  # a column with more different values than this is no grouping
 BATCH_CHARS = 1_000_000  # of text that is looked at at a time; a longer document is one batch
 
+Intrinsic = dict[str, dict[str, dict]]  # spec to split to metrics
 Group = tuple[str, str] | None  # a column and a value of it; None is the whole split
 Columns = dict[str, tuple[list[str], np.ndarray]]  # column to its values, and of each document which, or -1
 
 
-def measure_tokenizers(folder: Path, specs: list[str]) -> dict[str, dict[str, dict]]:
+def measure_tokenizers(comparison: Comparison) -> dict[str, dict[str, dict]]:
     """The metrics of every tokenizer of a comparison by split; measured only where something changed.
 
     Raises:
-        ValueError: no corpus, arrays or tokenizer in `folder`, or arrays that are not of these two.
+        ValueError: no corpus, arrays or tokenizer in its folder, or arrays that are not of these two.
     """
-    return {spec: _measure_tokenizer(folder, spec) for spec in specs}
+    return {spec: _measure_tokenizer(comparison, spec) for spec in comparison.tokenizers}
 
 
-def _measure_tokenizer(folder: Path, spec: str) -> dict[str, dict]:
-    corpus, data = Corpus(folder / "corpus"), folder / "data" / folder_name(spec)
+def _measure_tokenizer(comparison: Comparison, spec: str) -> dict[str, dict]:
+    folder, data = comparison.folder, comparison.data(spec)
+    corpus = Corpus(folder / "corpus")
     arrays = TokenArrays(data)
     if arrays.fingerprints["corpus_fingerprint"] != corpus.fingerprint:
         raise ValueError(f"{data} is not of the text in {corpus.folder}: run compare.py again")
@@ -103,9 +103,11 @@ def measure_split(corpus: Corpus, arrays: TokenArrays, tokenizer: Tokenizer, nam
     result = metrics.pop(None)
     if columns:
         result["groups"] = {column: {} for column in columns}
-        for (column, value), found in metrics.items():
-            result["groups"][column][value] = found
-        result["parity"] = {column: _parity(found) for column, found in result["groups"].items()}
+        for group, of_group in metrics.items():
+            if group:
+                column, value = group
+                result["groups"][column][value] = of_group
+        result["parity"] = {column: _parity(values) for column, values in result["groups"].items()}
     if left_out:
         result["groups_left_out"] = left_out
     return result
@@ -246,6 +248,44 @@ def _ratio(part: float, whole: float) -> float | None:
     return float(part / whole) if whole else None
 
 
+def number(form: str) -> Callable[[float | None], str]:
+    """A function that shows a number in this format, and a dash where there is none."""
+    return lambda value: "–" if value is None else format(value, form)
+
+
+def terminal_table(intrinsic: Intrinsic, split: str) -> str:
+    """A tokenizer a row, in at most 80 columns."""
+    columns = {  # two lines of heading, width, and format
+        "chars_per_token": (" chars/", "token", 8, ".3f"),
+        "vocab_used": ("types", "used", 7, ".1%"),
+        "fallback_share": ("part", "chars", 7, ".1%"),
+        "unigram_entropy_bits_per_char": ("bits/", "char", 7, ".3f"),
+        "renyi_efficiency": ("Rényi", "eff.", 7, ".3f"),
+        "rank_95": ("types", "for 95%", 9, ",d"),
+        "words_one_token": ("1-token", "words", 8, ".1%"),
+    }
+    lines = [
+        " " * 27 + "".join(f"{top:>{width}}" for top, _, width, _ in columns.values()),
+        f"{'tokenizer':19}{'vocab':>8}"
+        + "".join(f"{bottom:>{width}}" for _, bottom, width, _ in columns.values()),
+    ]
+    for spec, splits in intrinsic.items():
+        found = splits[split]
+        cells = [f"{number(form)(found[key]):>{width}}" for key, (_, _, width, form) in columns.items()]
+        name = spec if len(spec) < 19 else "…" + spec[-17:]  # the end of a path tells more
+        lines.append(f"{name:19}{found['vocab_size']:>8}" + "".join(cells))
+    return "\n".join([*lines, *groups_left_out(intrinsic, split)])
+
+
+def groups_left_out(intrinsic: Intrinsic, split: str) -> list[str]:
+    """A sentence for each column that has too many values for groups."""
+    found = next(iter(intrinsic.values()))[split].get("groups_left_out", {})
+    return [
+        f"The corpus has {number:,} different values of {column}, too many for groups."
+        for column, number in found.items()
+    ]
+
+
 @dataclass(frozen=True)
 class Arguments:
     """Measure tokenizers."""
@@ -258,8 +298,7 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Measure the tokenizers of the comparison and print the table."""
-    specs = read_comparison(arguments.folder)["tokenizers"]
-    print(terminal_table(measure_tokenizers(arguments.folder, specs), arguments.split))
+    print(terminal_table(measure_tokenizers(load_comparison(arguments.folder)), arguments.split))
 
 
 if __name__ == "__main__":

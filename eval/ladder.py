@@ -13,6 +13,9 @@ ENOUGH_FOR_CUBIC = 5  # rungs; it goes through four exactly
 GRID = 301  # places between the ends of a ladder at which a cubic is looked at
 
 
+Where = Literal["inside", "below", "above", "flat"]
+
+
 @dataclass(frozen=True)
 class Minimum:
     """Where a ladder has its minimum."""
@@ -31,7 +34,7 @@ class Minimum:
     """the measured size that is nearest"""
     rung: int
     """the measured size to take: the nearest that is not distinguishable from the best measured"""
-    where: Literal["inside", "below", "above", "flat"]
+    where: Where
     """whether the fit has its minimum inside the ladder, or falls towards an end; flat: all are alike"""
 
 
@@ -92,10 +95,10 @@ def find_minimum(sizes: np.ndarray, bpc: np.ndarray, samples: np.ndarray) -> Min
     at, resampled = minima(sizes, bpc, samples)
     low, high = interval(resampled)
     below, above = at_ends(x, resampled)
-    where = "inside" if np.isfinite(at) else "below" if at < 0 else "above"
+    where: Where = "inside" if np.isfinite(at) else "below" if at < 0 else "above"
     if np.ptp(bpc) == 0:  # rounding would decide
         at, where = -np.inf, "flat"
-        low, high, below, above = x[0], x[-1], np.True_, np.True_
+        low, high, below, above = x[0], x[-1], np.ones(1), np.ones(1)
     clipped = float(np.clip(at, x[0], x[-1]))
     away = np.abs(x - clipped)
     worse, _ = interval(samples - samples[:, [np.argmin(bpc)]])

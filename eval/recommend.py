@@ -2,21 +2,22 @@
 
 import itertools
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from command_line import run_command
+from common.cli import run_command
+from comparison import Comparison, load_comparison
 
 from .ladder import at_ends, family, find_minimum, minima, open_end
-from .results import collect_results, read_comparison
+from .results import collect_results
 from .statistics import interval
 
 FEW_DOCUMENTS = 10  # below this a bootstrap over documents says little
 
 
-def recommend(comparison: dict, results: dict, samples: np.ndarray) -> dict:
+def recommend(comparison: Comparison, results: dict, samples: np.ndarray) -> dict:
     """What is best by model, and how the best size moves with the budget.
 
     `results` and `samples` are those of `collect_results`. Of each of `models`: the best row, `undecided`
@@ -26,7 +27,7 @@ def recommend(comparison: dict, results: dict, samples: np.ndarray) -> dict:
     """
     rows = results["rows"]
     found = []
-    for model in comparison["models"]:
+    for model in comparison.models:
         of_model = [row for row in rows if row["model"] == model]
         if not of_model:
             continue
@@ -50,6 +51,7 @@ def recommend(comparison: dict, results: dict, samples: np.ndarray) -> dict:
     return {"models": found, "growth": _growth(comparison, rows, samples)}
 
 
+Ladder = tuple[np.ndarray, np.ndarray, np.ndarray]  # sizes, bits per character, and their samples
 BEST = ("tokenizer", "vocab_size", "test_bpc", "test_bpc_low", "test_bpc_high")
 
 
@@ -62,36 +64,37 @@ def _ladders(rows: list[dict], model: str) -> dict[str, list[int]]:
     return {name: index for name, index in sorted(families.items()) if len(index) >= 3}
 
 
-def _ladder(rows: list[dict], samples: np.ndarray, index: list[int]) -> tuple[np.ndarray, ...]:
+def _ladder(rows: list[dict], samples: np.ndarray, index: list[int]) -> Ladder:
     """Sizes, bits per character and their samples."""
     sizes, bpc = (np.array([rows[i][key] for i in index]) for key in ("vocab_size", "test_bpc"))
     return sizes, bpc, samples[:, index]
 
 
-def _growth(comparison: dict, rows: list[dict], samples: np.ndarray) -> list[dict]:
+def _growth(comparison: Comparison, rows: list[dict], samples: np.ndarray) -> list[dict]:
     """For models that differ in the amount of their budget alone, how much larger the best size is."""
-    found = []
-    for small, large in itertools.permutations(comparison["models"], 2):
-        ours, theirs = comparison["models"][small], comparison["models"][large]
-        if any(ours[key] != theirs[key] for key in ours if key != "budget"):
+    found, models = [], comparison.resolved().models
+    for small, large in itertools.permutations(models, 2):
+        ours, theirs = (replace(models[model], budget=None) for model in (small, large))
+        if ours != theirs:
             continue
-        unit = next(unit for unit, amount in ours["budget"].items() if amount)
-        if not (theirs["budget"][unit] or 0) > ours["budget"][unit]:
+        budgets = [asdict(comparison.budget_of(model)) for model in (small, large)]
+        unit = next(unit for unit, amount in budgets[0].items() if amount)
+        if not (budgets[1][unit] or 0) > budgets[0][unit]:
             continue
         here, there = _ladders(rows, small), _ladders(rows, large)
         for name in here.keys() & there.keys():
-            pair = [_ladder(rows, samples, index) for index in (here[name], there[name])]
+            first, second = (_ladder(rows, samples, index) for index in (here[name], there[name]))
             growth = {
                 "family": name,
                 "from": small,
                 "to": large,
-                "budget_factor": theirs["budget"][unit] / ours["budget"][unit],
+                "budget_factor": budgets[1][unit] / budgets[0][unit],
             }
-            found.append(growth | _size_factor(*pair, (small, large)))
+            found.append(growth | _size_factor(first, second, (small, large)))
     return sorted(found, key=lambda entry: (entry["from"], entry["to"], entry["family"]))
 
 
-def _size_factor(here: tuple, there: tuple, models: tuple[str, str]) -> dict:
+def _size_factor(here: Ladder, there: Ladder, models: tuple[str, str]) -> dict:
     """By which factor the best size of the second ladder is larger, where both have one.
 
     A minimum at an end of its ladder may lie beyond it, and the factor beyond the one that is computed.
@@ -193,7 +196,8 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Print the answer."""
-    answer = recommend(read_comparison(arguments.folder), *collect_results(arguments.folder))
+    comparison = load_comparison(arguments.folder)
+    answer = recommend(comparison, *collect_results(comparison))
     if arguments.json:
         print(json.dumps(answer, indent=1))
         return

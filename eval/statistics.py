@@ -4,7 +4,7 @@ import numpy as np
 
 RESAMPLES = 10_000
 LEVEL = 0.95
-GROUPS = 2_000  # documents are resampled in so many groups where there are more
+MAX_GROUPS = 2_000  # documents are resampled in so many groups where there are more
 CHUNK = 1 << 23  # counts in memory at a time, 64 MB
 
 
@@ -20,14 +20,14 @@ def bootstrap_bpc(bits: np.ndarray, chars: np.ndarray, seed: int = 0) -> np.ndar
     """
     generator = np.random.default_rng(seed)
     chars = chars.astype(np.float64)
-    if len(chars) > GROUPS:
-        group = generator.permutation(len(chars)) % GROUPS
-        bits = np.stack([np.bincount(group, row, GROUPS) for row in bits])
-        chars = np.bincount(group, chars, GROUPS)
+    if len(chars) > MAX_GROUPS:
+        group = generator.permutation(len(chars)) % MAX_GROUPS
+        bits = np.stack([np.bincount(group, row, MAX_GROUPS) for row in bits])
+        chars = np.bincount(group, chars, MAX_GROUPS)
     documents = len(chars)
     even = np.full(documents, 1 / documents)
-    done = []
-    while (left := RESAMPLES - sum(map(len, done))) > 0:
+    done: list[np.ndarray] = []
+    while (left := RESAMPLES - sum(len(part) for part in done)) > 0:
         rows = min(left, max(1, CHUNK // documents))
         counts = generator.multinomial(documents, even, size=rows).astype(np.float64)
         done.append((counts @ bits.T) / (counts @ chars)[:, None])

@@ -1,15 +1,17 @@
 """The GPT, its two baselines, and one file that holds a whole model."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import safetensors
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor
 
 from . import loss
+from .base import LanguageModel, Weights
 from .baselines import BagOfWords, Bigram
 from .config import ModelConfig
 from .gpt import GPT
@@ -18,38 +20,40 @@ __all__ = [
     "GPT",
     "BagOfWords",
     "Bigram",
+    "LanguageModel",
     "ModelConfig",
+    "Weights",
     "build_model",
     "compile_model",
     "load_model",
     "save_model",
 ]
 
-KINDS = {"gpt": GPT, "bigram": Bigram, "bag-of-words": BagOfWords}
+KINDS: dict[str, type[LanguageModel]] = {"gpt": GPT, "bigram": Bigram, "bag-of-words": BagOfWords}
 
 
-def build_model(config: ModelConfig, vocab_size: int, block_size: int) -> nn.Module:
+def build_model(config: ModelConfig, vocab_size: int, block_size: int) -> LanguageModel:
     """A freshly initialised model; the weights depend on torch's random state alone."""
     return KINDS[config.kind](config, vocab_size, block_size)
 
 
-def compile_model(model: nn.Module) -> nn.Module:
+def compile_model(model: LanguageModel) -> Callable[..., Tensor]:
     """The model by torch.compile, which works at the first call, and again for another shape of its input."""
     loss.stay_eager()
     return torch.compile(model, dynamic=False)
 
 
-def save_model(model: nn.Module, path: Path) -> None:
+def save_model(weights: Weights, path: Path) -> None:
     """Write weights and shape into one safetensors file that `load_model` needs nothing else for."""
     shape = {
-        "config": asdict(model.config),
-        "vocab_size": model.vocab_size,
-        "block_size": model.block_size,
+        "config": asdict(weights.config),
+        "vocab_size": weights.vocab_size,
+        "block_size": weights.block_size,
     }
-    safetensors.torch.save_file(model.state_dict(), path, metadata={"model": json.dumps(shape)})
+    safetensors.torch.save_file(weights.tensors, path, metadata={"model": json.dumps(shape)})
 
 
-def load_model(path: Path, device: str = "cpu") -> nn.Module:
+def load_model(path: Path, device: str = "cpu") -> LanguageModel:
     """The model that `save_model` wrote, in evaluation mode."""
     with safetensors.safe_open(path, framework="pt") as file:
         shape = json.loads(file.metadata()["model"])

@@ -3,22 +3,22 @@
 import torch
 from torch import Tensor, nn
 
+from .base import LanguageModel
 from .config import ModelConfig
 from .loss import cross_entropy, token_nats
 
 
-class Bigram(nn.Module):
+class Bigram(LanguageModel):
     """Logits of the next token read from a table, by the present token alone."""
 
     def __init__(self, config: ModelConfig, vocab_size: int, block_size: int) -> None:
-        super().__init__()
-        self.config, self.vocab_size, self.block_size = config, vocab_size, block_size
+        super().__init__(config, vocab_size, block_size)
         self.table = nn.Embedding(vocab_size, vocab_size)
         nn.init.zeros_(self.table.weight)  # uniform: a row that is never trained claims nothing
 
     def forward(self, idx: Tensor, targets: Tensor | None = None, reduction: str = "mean") -> Tensor:
-        """As `GPT.forward`."""
-        if reduction == "none":
+        """As `LanguageModel.forward`."""
+        if targets is not None and reduction == "none":
             return token_nats(self.table, idx, targets, self.vocab_size)
         logits = self.table(idx)  # (B, T, V)
         return logits if targets is None else cross_entropy(logits, targets)
@@ -36,22 +36,21 @@ class Bigram(nn.Module):
         return 0
 
 
-class BagOfWords(nn.Module):
+class BagOfWords(LanguageModel):
     """Logits from the mean of the embeddings of everything up to and including the present token."""
 
     def __init__(self, config: ModelConfig, vocab_size: int, block_size: int) -> None:
-        super().__init__()
-        self.config, self.vocab_size, self.block_size = config, vocab_size, block_size
+        super().__init__(config, vocab_size, block_size)
         self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
         self.output = nn.Linear(config.n_embd, vocab_size)
         nn.init.normal_(self.output.weight, std=0.02)
         nn.init.zeros_(self.output.bias)
 
     def forward(self, idx: Tensor, targets: Tensor | None = None, reduction: str = "mean") -> Tensor:
-        """As `GPT.forward`."""
+        """As `LanguageModel.forward`."""
         x = self.token_embedding(idx).float()  # (B, T, C); a running sum wants float32
         x = x.cumsum(dim=1) / torch.arange(1, idx.shape[1] + 1, device=idx.device)[:, None]
-        if reduction == "none":
+        if targets is not None and reduction == "none":
             return token_nats(self.output, x, targets, self.vocab_size)
         logits = self.output(x)  # (B, T, V)
         return logits if targets is None else cross_entropy(logits, targets)

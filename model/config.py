@@ -1,11 +1,11 @@
 """The shape of a model: everything about it that does not follow from the data."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 # Two public architectures, one to one: GPT-2 (Radford et al. 2019), and Qwen3's dense models
 # (arXiv 2505.09388) with as many keys as queries.
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "gpt2": {"positions": "learned", "norm": "layernorm", "qk_norm": False, "mlp": "gelu", "bias": True},
     "modern": {"positions": "rotary", "norm": "rmsnorm", "qk_norm": True, "mlp": "swiglu", "bias": False},
 }

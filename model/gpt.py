@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .base import LanguageModel
 from .config import ModelConfig
 from .loss import linear_cross_entropy, token_nats
 
@@ -29,7 +30,7 @@ def make_norm(config: ModelConfig) -> nn.Module:
     """A norm over the channels, of the configured kind."""
     if config.norm == "rmsnorm":
         return nn.RMSNorm(config.n_embd, eps=1e-6)
-    return nn.LayerNorm(config.n_embd, bias=config.bias)
+    return nn.LayerNorm(config.n_embd, bias=bool(config.bias))
 
 
 class HeadNorm(nn.RMSNorm):
@@ -49,11 +50,14 @@ def rotate(x: Tensor, turn: Tensor) -> Tensor:
 class CausalSelfAttention(nn.Module):
     """Every position looks, with H heads, at itself and at what came before it."""
 
+    tril: Tensor
+    """which positions each may look at, (block_size, block_size) bool"""
+
     def __init__(self, config: ModelConfig, block_size: int) -> None:
         super().__init__()
         self.n_head = config.n_head
-        self.query_key_value = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
-        self.projection = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+        self.query_key_value = nn.Linear(config.n_embd, 3 * config.n_embd, bias=bool(config.bias))
+        self.projection = nn.Linear(config.n_embd, config.n_embd, bias=bool(config.bias))
         self.qk_norm = config.qk_norm
         if config.qk_norm:
             self.query_norm = HeadNorm(config.n_embd // config.n_head, eps=1e-6)
@@ -97,8 +101,8 @@ class MLP(nn.Module):
         super().__init__()
         self.gated = config.mlp == "swiglu"
         inner = config.n_inner
-        self.up = nn.Linear(config.n_embd, 2 * inner if self.gated else inner, bias=config.bias)
-        self.down = nn.Linear(inner, config.n_embd, bias=config.bias)
+        self.up = nn.Linear(config.n_embd, 2 * inner if self.gated else inner, bias=bool(config.bias))
+        self.down = nn.Linear(inner, config.n_embd, bias=bool(config.bias))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.up(x)
@@ -123,13 +127,17 @@ class Block(nn.Module):
         return x + self.mlp(self.norm_mlp(x))
 
 
-class GPT(nn.Module):
+class GPT(LanguageModel):
     """A decoder-only transformer over a vocabulary of `vocab_size` tokens."""
 
+    turn: Tensor
+    """cosines and sines of the rotary positions, (2, block_size, D/2)"""
+    output: nn.Linear | None
+    """the output layer, where it is not the token embedding"""
+
     def __init__(self, config: ModelConfig, vocab_size: int, block_size: int) -> None:
-        super().__init__()
         config = config.resolved()
-        self.config, self.vocab_size, self.block_size = config, vocab_size, block_size
+        super().__init__(config, vocab_size, block_size)
         C = config.n_embd
         self.token_embedding = nn.Embedding(vocab_size, C)
         if config.positions == "learned":
@@ -139,14 +147,16 @@ class GPT(nn.Module):
             speed = ROTARY_BASE ** (-torch.arange(half) / half)
             angle = torch.arange(block_size)[:, None] * speed  # (T, D/2)
             self.register_buffer("turn", torch.stack([angle.cos(), angle.sin()]), persistent=False)
-        self.blocks = nn.ModuleList(Block(config, block_size) for _ in range(config.n_layer))
+        blocks = [Block(config, block_size) for _ in range(config.n_layer)]
+        self.blocks = nn.ModuleList(blocks)
         self.norm = make_norm(config)
         self.output = None if config.tied else nn.Linear(C, vocab_size, bias=False)
-        self._initialise()
-        for layer in filter(None, (self.token_embedding, self.output)):  # last: no other weight depends on it
+        self._initialise(blocks)
+        # Last: no other weight depends on it
+        for layer in [self.token_embedding] + ([self.output] if self.output else []):
             layer.weight = nn.Parameter(F.pad(layer.weight, (0, 0, 0, -vocab_size % PADDING)))
 
-    def _initialise(self) -> None:
+    def _initialise(self, blocks: list[Block]) -> None:
         # GPT-2's 0.02 at its width of 768; at another width sums over channels keep that variance.
         std = 0.02 * math.sqrt(768 / self.config.n_embd)
         for module in self.modules():
@@ -154,7 +164,7 @@ class GPT(nn.Module):
                 nn.init.normal_(module.weight, std=std)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
-        for block in self.blocks:
+        for block in blocks:
             # 2 n_layer residual branches add up: scaled so that their sum keeps its variance (GPT-2).
             for layer in (block.attention.projection, block.mlp.down):
                 nn.init.normal_(layer.weight, std=std / math.sqrt(2 * self.config.n_layer))
@@ -181,10 +191,10 @@ class GPT(nn.Module):
             x = x + self.position_embedding.weight[begin:end]
         else:
             turn = self.turn[:, begin:end]
-        for block, kept in zip(self.blocks, past or [None] * len(self.blocks), strict=True):
-            x = block(x, turn, kept)
+        for number, block in enumerate(self.blocks):
+            x = block(x, turn, past[number] if past else None)
         x = self.norm(x)
-        weight = self.token_embedding.weight if self.config.tied else self.output.weight
+        weight = (self.output or self.token_embedding).weight
         if targets is None:
             return F.linear(x, weight)[..., : self.vocab_size]  # (B, T, V)
         if reduction == "none":

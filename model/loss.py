@@ -1,6 +1,7 @@
 """The loss of the next token, in nats, from logits or from what the output layer sees."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +46,7 @@ class _Chunked(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: torch.autograd.function.FunctionCtx,
+        ctx: Any,
         x: Tensor,
         weight: Tensor,
         targets: Tensor,
@@ -71,7 +72,7 @@ class _Chunked(torch.autograd.Function):
         return loss / len(x)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_x, grad_weight = ctx.saved_tensors
         grad = grad / len(grad_x)
         return grad_x * grad, grad_weight * grad, None, None, None
@@ -82,4 +83,4 @@ def stay_eager() -> None:
 
     A decorator would do the same, but import the compiler everywhere, which takes longer than torch itself.
     """
-    _Chunked.forward = staticmethod(torch.compiler.disable(_Chunked.forward))
+    setattr(_Chunked, "forward", staticmethod(torch.compiler.disable(_Chunked.forward)))  # noqa: B010

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import nn
+
+from .base import LanguageModel
 
 TOKENS = 1 << 12  # of context and targets in a batch
 
@@ -30,18 +31,18 @@ def windows(length: int, block_size: int, stride: int) -> list[tuple[int, int, i
 
 
 def score(
-    model: nn.Module,
+    model: LanguageModel,
     sequences: Sequence[np.ndarray],
     stride: int,
     device: str = "cpu",
-    block_size: int | None = None,
+    block_size: int = 0,
     part: tuple[int, int] = (0, 1),
 ) -> np.ndarray:
     """Bits of every target of every sequence, one after the other: 1-d float64.
 
     `sequences` are token ids, 1-d, each from the `eot` before a document to the `eot` behind it: the first
     is context only, the others are targets. `model` maps ids (B, T) and targets (B, T), -1 where none is
-    asked for, to their nats (`reduction="none"`). `block_size` is the model's, or less.
+    asked for, to their nats (`reduction="none"`). `block_size` is the model's (default), or less.
 
     Of `part` = (i, n) only every n-th batch from the i-th on is computed, the others' bits are 0. The batches
     are the same for any n and any number of threads, and so is the sum of all parts, to the last bit.
@@ -56,14 +57,15 @@ def score(
     model.eval()
     ends = np.cumsum([len(sequence) - 1 for sequence in sequences])
     bits = np.zeros(ends[-1] if len(ends) else 0)
-    plan = [
+    to_score = [
         (number, *window)
         for number, sequence in enumerate(sequences)
         for window in windows(len(sequence) - 1, block_size, stride)
     ]
-    plan.sort(key=lambda window: window[1] - window[2])  # equal lengths together: little padding
+    to_score.sort(key=lambda window: window[1] - window[2])  # equal lengths together: little padding
     rows = max(1, TOKENS // block_size)
-    batches = [plan[at : at + rows] for at in range(part[0] * rows, len(plan), part[1] * rows)]
+    begins = range(part[0] * rows, len(to_score), part[1] * rows)
+    batches = [to_score[begin : begin + rows] for begin in begins]
 
     @torch.no_grad()  # of this thread
     def nats(batch: list[tuple[int, int, int, int]]) -> np.ndarray:
@@ -74,8 +76,8 @@ def score(
             sequence = sequences[number]
             inputs[row, : end - start] = sequence[start:end]
             targets[row, first - start : end - start] = sequence[first + 1 : end + 1]
-        inputs, targets = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
-        return model(inputs, targets, reduction="none").double().cpu().numpy()
+        ids, wanted = (torch.from_numpy(array).to(device) for array in (inputs, targets))
+        return model(ids, wanted, reduction="none").double().cpu().numpy()
 
     with _threads(device) as each:
         for batch, found in zip(batches, each(nats, batches), strict=True):

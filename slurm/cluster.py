@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -76,7 +77,9 @@ def read_cluster(path: Path) -> Cluster:
     if not isinstance(content, dict) or (unknown := sorted(set(content) - set(known))):
         what = f"{unknown[0]} is not known" if isinstance(content, dict) else "no mapping"
         raise ValueError(f"{path}: {what}: it may hold {', '.join(known)}")
-    values = {name: _value(path, name, value, known[name].type) for name, value in content.items()}
+    values: dict[str, Any] = {
+        name: _value(path, name, value, known[name].type) for name, value in content.items()
+    }
     return Cluster(**values)
 
 

@@ -6,28 +6,28 @@ import shutil
 import sys
 from pathlib import Path
 
-import yaml
-
+from common.cli import as_yaml
+from common.files import fingerprint, new_folder, sha256_file, write_file
+from common.revision import ROOT
 from comparison import Comparison
-from jobs import ROOT
-from publish import fingerprint, new_folder, sha256_file, write_file
 
 from .cluster import read_cluster
 
-PACKAGES = ("data_prep", "eval", "model", "slurm", "tokenizers", "training")
 SUBMIT = """#!/usr/bin/env bash
 # Submit what is missing of this comparison, by the code and the configuration in this folder.
 cd {here} || exit
-PYTHONPATH={code} PYTHONSAFEPATH=1 exec {python} {code}/compare.py {folder}/comparison.yaml \\
-  --launcher slurm --cluster {folder}/cluster.yaml "$@"
+PYTHONPATH={code} PYTHONSAFEPATH=1 exec {python} {code}/compare.py submit {folder}/comparison.yaml \\
+  --cluster {folder}/cluster.yaml "$@"
 """
 
 
 def code_files() -> list[Path]:
-    """The files of Codebook that jobs need, relative to `ROOT`."""
+    """The files of Codebook that jobs need, relative to `ROOT`: its programs and packages, but no tests."""
     files = [*ROOT.glob("*.py"), *ROOT.glob("REVISION")]
-    files += [path for package in PACKAGES for path in (ROOT / package).iterdir() if path.is_file()]
-    return sorted(path.relative_to(ROOT) for path in files if path.name != "cluster.yaml")
+    packages = [init.parent for init in ROOT.glob("*/__init__.py") if init.parent.name != "tests"]
+    files += [path for package in packages for path in package.rglob("*") if path.is_file()]
+    found = (path.relative_to(ROOT) for path in files if path.name != "cluster.yaml")
+    return sorted(path for path in found if "__pycache__" not in path.parts)
 
 
 def frozen_folder(comparison: Comparison, cluster: Path) -> Path:
@@ -48,7 +48,7 @@ def freeze(comparison: Comparison, cluster: Path, revision: str) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, target)
         write_file(temporary / "code" / "REVISION", f"{revision}\n")
-        write_file(temporary / "comparison.yaml", yaml.safe_dump(comparison.content(), sort_keys=False))
+        write_file(temporary / "comparison.yaml", as_yaml(comparison.resolved()))
         shutil.copyfile(cluster, temporary / "cluster.yaml")
         write_file(temporary / "environment.sh", read_cluster(cluster).environment(folder / "code"))
         words = {

@@ -3,16 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from comparison import Comparison
+from comparison import Comparison, RunSpec
+from comparison.protocol import matched_context
+from comparison.runs import chosen_rates, trained, trials
 from data_prep.corpus import find_corpus
 from data_prep.encode import Encoding
 from data_prep.tokenizer import find_tokenizer
-from eval.protocol import matched_context
-from runs import chosen_rates, evaluated, title, trained, trials
-from training.config import TrainConfig
+from eval.evaluate import evaluated
 
 from .cluster import Cluster
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,12 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str) -> list[Stage]
     parts = [f"part {number}" for number in range(1, cluster.encode_parts + 1)]
     for spec in comparison.tokenizers:
         data = comparison.data(spec)
-        tokenizer = corpus and find_tokenizer(corpus, spec, data / "tokenizer", comparison.train_chars)
-        encoding = tokenizer and Encoding(corpus, tokenizer, data, comparison.allow_lossy)
-        ready[spec] = bool(encoding) and encoding.published()
+        tokenizer = (
+            find_tokenizer(corpus, spec, data / "tokenizer", comparison.train_chars) if corpus else None
+        )
+        ready[spec] = bool(
+            corpus and tokenizer and Encoding(corpus, tokenizer, data, comparison.allow_lossy).published()
+        )
         where = [f"--corpus={folder / 'corpus'}", f"--tokenizer={data / 'tokenizer'}", f"--out={data}"]
         lossy = ["--allow_lossy=true"] if comparison.allow_lossy else []
         train = ["data_prep.tokenizer", where[0], f"--spec={spec}", f"--out={data / 'tokenizer'}"]
@@ -60,31 +66,28 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str) -> list[Stage]
 
     # Lists and config.yaml files of runs; after trials of learning rates a second time, for the chosen ones
     encoded = {f"encode {spec}": "afterok" for spec in comparison.tokenizers}
-    prepare = ["compare", f"{frozen}/comparison.yaml", "--prepare=true"]
-
-    def here(run: TrainConfig) -> bool:
-        return next(ready[spec] for spec in ready if comparison.data(spec) == run.data)
+    prepare = ["slurm.prepare", f"{frozen}/comparison.yaml"]
 
     tried = trials(comparison)
     rates = _quietly(lambda: chosen_rates(comparison)) if tried else {}
     runs = comparison.runs(rates or {})
-    matched = _quietly(lambda: matched_context(comparison.content(), folder))
-    trial_done = [here(run) and trained(run, trial=True) for run in tried]
-    run_done = [rates is not None and here(run) and trained(run) for run in runs]
+    matched = _quietly(lambda: matched_context(comparison))
+    trial_done = [ready[run.tokenizer] and trained(run, trial=True) for run in tried]
+    run_done = [rates is not None and ready[run.tokenizer] and trained(run) for run in runs]
     result_done = [
         done and evaluated(comparison, run, matched) for run, done in zip(runs, run_done, strict=True)
     ]
-    names = [title(comparison, run) for run in runs]
+    names = [run.title for run in runs]
     lists = folder / "slurm"
     before_train = "prepare"
     if tried:
         found.append(_prep("prepare", prepare, encoded, all(trial_done)))
         sweep = ["sweep.sbatch", f"{lists}/trials.txt"]
-        tried_names = [title(comparison, run) for run in tried]
+        tried_names = [run.title for run in tried]
         found.append(Stage("trials", "train", sweep, {"prepare": "afterok"}, tried_names, trial_done))
         before_train = "rates"
         encoded["trials"] = "afterany"  # a rate that diverges is a result
-    rates_wanted = ["--rates=true"] if tried else []
+    rates_wanted = ["--rates"] if tried else []
     found.append(_prep(before_train, [*prepare, *rates_wanted], encoded, all(result_done)))
     sweep = ["sweep.sbatch", f"{lists}/runs.txt"]
     found.append(Stage("train", "train", sweep, {before_train: "afterok"}, names, run_done))
@@ -100,13 +103,13 @@ def _prep(name: str, command: list[str], needs: dict[str, str], done: bool) -> S
     return Stage(name, "prep", ["prep.sbatch", *command], needs, done=[done])
 
 
-def _is_newest(report: Path, runs: list[TrainConfig]) -> bool:
+def _is_newest(report: Path, runs: list[RunSpec]) -> bool:
     """Whether a report is there and was written after all results."""
-    results = [(run.out / "result.json").stat().st_mtime for run in runs]
+    results = [(run.folder / "result.json").stat().st_mtime for run in runs]
     return report.exists() and report.stat().st_mtime >= max(results)
 
 
-def _quietly(found: Callable[[], object]) -> object | None:
+def _quietly(found: Callable[[], Value]) -> Value | None:
     """What a function returns; None where what it reads is not there yet."""
     try:
         return found()

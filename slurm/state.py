@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from publish import read_json, write_json
+from common.files import read_json, write_json
 
 
 @dataclass(frozen=True)

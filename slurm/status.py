@@ -11,14 +11,14 @@ from .graph import Stage, stages
 from .state import Queued, Submitted, ended_as, read_queue, read_submitted
 
 
-def print_status(comparison: Comparison) -> None:
+def print_status(comparison: Comparison, cluster_file: Path) -> None:
     """A line for each kind of job, and one for each task that is not done."""
-    cluster = read_cluster(comparison.cluster)
+    cluster = read_cluster(cluster_file)
     submitted = read_submitted(comparison.folder)
     queue = read_queue(submitted)
     summary: dict[str, dict[str, int]] = {}
     details: dict[str, list[str]] = {}
-    for stage in stages(comparison, cluster, str(frozen_folder(comparison, comparison.cluster))):
+    for stage in stages(comparison, cluster, str(frozen_folder(comparison, cluster_file))):
         kind, _, of = stage.name.partition(" ")
         for place, done in enumerate(stage.done):
             number = str(place + 1) if stage.tasks else ""

@@ -4,11 +4,11 @@ import re
 import shlex
 from pathlib import Path
 
+from common.files import fingerprint
 from comparison import Comparison
 from data_prep.corpus import make_corpus
 from data_prep.sources import needs_network
 from data_prep.tokenizer import make_tokenizer
-from publish import fingerprint
 from tokenizers import PUBLISHED, published_file
 
 from .cluster import Cluster, read_cluster
@@ -21,13 +21,13 @@ Doing = dict[
 ]  # of each stage, the tasks that are on their way and the ids of their jobs: 12, or 12_3
 
 
-def submit(comparison: Comparison, revision: str) -> None:
+def submit_jobs(comparison: Comparison, cluster_file: Path, revision: str, dry_run: bool) -> None:
     """Submit the jobs of all that is neither done nor on its way, and say what each waits for.
 
     Raises:
         ValueError: sbatch refuses one (those before it stay), or jobs of the comparison as it was are active.
     """
-    cluster = read_cluster(comparison.cluster)
+    cluster = read_cluster(cluster_file)
     submitted, folder = read_submitted(comparison.folder), comparison.folder
     queue = read_queue(submitted)
     this = fingerprint(comparison.content())
@@ -35,13 +35,13 @@ def submit(comparison: Comparison, revision: str) -> None:
     if other := [job.id for job in active if job.comparison != this]:
         raise ValueError(
             f"{comparison.name} has changed, and jobs of it as it was are active ({', '.join(other)}): "
-            "wait for them, or cancel them with --cancel"
+            "wait for them, or cancel them with compare.py cancel"
         )
-    if comparison.dry_run:
-        frozen = frozen_folder(comparison, comparison.cluster)
+    if dry_run:
+        frozen = frozen_folder(comparison, cluster_file)
     else:
         make_what_needs_a_network(comparison)
-        frozen = freeze(comparison, comparison.cluster, revision)
+        frozen = freeze(comparison, cluster_file, revision)
         (folder / "slurm" / "logs").mkdir(exist_ok=True)
 
     doing: Doing = {}
@@ -53,14 +53,14 @@ def submit(comparison: Comparison, revision: str) -> None:
     missing = {stage.name: missing_tasks(stage, doing) for stage in found}
     if missing.get("trials") and "rates" in doing:  # it would not wait for what is new
         redone = [doing.pop(name, {}).values() for name in ("rates", "train", "evaluate", "report")]
-        if not comparison.dry_run:
+        if not dry_run:
             slurm("scancel", *{id_ for ids in redone for id_ in ids})
         missing |= {stage.name: missing_tasks(stage, doing) for stage in found}
     if not any(missing[need] for need in ("train", "evaluate")):
         missing["rates" if "rates" in missing else "prepare"] = []  # it would make nothing
     if "rates" in missing and not missing["trials"]:
         missing["prepare"] = []
-    if any(missing.values()) and "report" in doing and not comparison.dry_run:
+    if any(missing.values()) and "report" in doing and not dry_run:
         slurm("scancel", *doing.pop("report").values())  # it would not wait for what is new
         missing["report"] = [""]
 
@@ -70,7 +70,7 @@ def submit(comparison: Comparison, revision: str) -> None:
             name = re.sub(r"[^\w.-]+", ".", f"{comparison.name}.{stage.name}")  # also a file's
             command = sbatch(stage, cluster, frozen, name, numbers, waits, folder)
             variables = {"CODEBOOK_ENVIRONMENT": str(frozen / "environment.sh")}
-            if comparison.dry_run:
+            if dry_run:
                 print(shlex.join(["env", *(f"{k}={v}" for k, v in variables.items()), *command]))
                 id_ = f"<{stage.name}>"
             else:
@@ -83,8 +83,8 @@ def submit(comparison: Comparison, revision: str) -> None:
             count += 1
     if not count:
         print("nothing to submit: all is done or on its way")
-    elif not comparison.dry_run:
-        print(f"\n{count} jobs or arrays submitted; --status says what becomes of them")
+    elif not dry_run:
+        print(f"\n{count} jobs or arrays submitted; compare.py status says what becomes of them")
 
 
 def missing_tasks(stage: Stage, doing: Doing) -> list[str]:
@@ -154,7 +154,7 @@ def make_what_needs_a_network(comparison: Comparison) -> None:
             make_tokenizer(corpus, spec, comparison.data(spec) / "tokenizer")
 
 
-def cancel(comparison: Comparison) -> None:
+def cancel_jobs(comparison: Comparison) -> None:
     """Cancel the comparison's own jobs that wait or run, and no others."""
     queue = read_queue(read_submitted(comparison.folder))
     ids = sorted({id_ for id_, _ in queue}, key=int)

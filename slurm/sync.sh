@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Give wandb what it has not got of a comparison's runs, from a machine that has a network and a login.
+# Send wandb the part of a comparison's runs that is missing there, from a machine that has a network and a login.
 #
 #   slurm/sync.sh out/shakespeare
 #   watch -n 600 slurm/sync.sh out/shakespeare
@@ -18,7 +18,7 @@ exec 9>"$folder/.sync"
 flock --nonblock 9 || { echo "codebook: $folder is being sent already" >&2 && exit 1; }
 failed=0
 while IFS= read -r record; do
-  python -m training.tracking replay "$(dirname "$record")" --wandb online || failed=1
+  python -m training.wandb_sync --run "$(dirname "$record")" --wandb online || failed=1
 done < <(find "$folder/runs" -name metrics.jsonl | sort)
 if [[ -e $folder/report ]]; then python -m eval.report --folder "$folder" >/dev/null || failed=1; fi
 exit "$failed"

@@ -16,10 +16,12 @@ def test_a_step_is_measured_in_its_small_form_on_a_cpu(tmp_path):
     done = run("--vocabularies", 300, "--blocks", 1, "--json", tmp_path / "figures.json")
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "figures.json").read_text())
-    assert set(figures) == {f"ours_300_{key}" for key in ("tokens_per_s", "mfu", "memory_gb", "output_share")}
-    assert figures["ours_300_tokens_per_s"] > 0
-    assert 0 < figures["ours_300_output_share"] < 1
-    assert 0.1 < figures["ours_300_memory_gb"] < 10
+    assert set(figures) == {
+        f"ours_v_300_{what}" for what in ("tokens_per_s", "mfu_ratio", "memory_gb", "output_layer_share")
+    }
+    assert figures["ours_v_300_tokens_per_s"] > 0
+    assert 0 < figures["ours_v_300_output_layer_share"] < 1
+    assert 0.1 < figures["ours_v_300_memory_gb"] < 10
     assert "not measured: a GPU's figures, there is none here" in done.stdout
     assert "not measured: nanoGPT, its folder is not given" in done.stdout
 

@@ -15,8 +15,8 @@ import pytest
 import sentencepiece
 import yaml
 
+from common.files import sha256_file
 from data_prep.arrays import TokenArrays
-from publish import sha256_file
 from tokenizers import save_tokenizer, train_tokenizer
 
 COMPARE = [sys.executable, "compare.py"]
@@ -27,6 +27,7 @@ ROW = """tokenizer model seeds vocab_size chars_per_token block_size context_cha
 
 
 BIGRAM = {"bigram": {"model": {"kind": "bigram"}, "optimizer": {"lr": 0.03}}}
+SILENT = {"tracking": {"val_chars": 500, "validations": 2, "wandb": "disabled"}}
 NARROW = {"gpt": {"model": {"n_layer": 1, "n_embd": 8, "preset": "modern"}}}
 
 
@@ -43,14 +44,20 @@ def comparison_of(source: Path, out: Path) -> dict:
         "context": {"chars": 40},
         "batch": {"chars": 700},
         "budget": {"chars": 15_000},
-        "val_chars": 500,
-        "precision": "fp32",
-        "validations": 2,
+        "execution": {"precision": "fp32"},
+        "tracking": {"val_chars": 500, "validations": 2},
     }
 
 
-def compare(path: Path, *options: str) -> subprocess.CompletedProcess:
-    return subprocess.run([*COMPARE, str(path), *options], capture_output=True, text=True, timeout=240)
+def compare(path: Path, *options: str, command: str = "run") -> subprocess.CompletedProcess:
+    words = [*COMPARE, command, str(path), *options]
+    return subprocess.run(words, capture_output=True, text=True, timeout=240)
+
+
+def prepare(path: Path) -> subprocess.CompletedProcess:
+    """What a job on a cluster does before runs are trained there."""
+    words = [sys.executable, "-m", "slurm.prepare", str(path)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=240)
 
 
 def write(path: Path, comparison: dict) -> Path:
@@ -173,6 +180,15 @@ def test_the_comparison_is_frozen_with_the_revision_of_the_code(finished):
     assert frozen["tokenizers"] == ["char", "bpe-300"]
 
 
+def test_the_frozen_comparison_is_a_comparison_file_of_the_same_comparison(finished):
+    folder, _ = finished
+    before = snapshot(folder)
+    result = compare(folder / "comparison.yaml")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count(": done") == 4
+    assert snapshot(folder) == before
+
+
 def test_the_report_is_a_wandb_run_with_table_and_figures(finished):
     folder, _ = finished
     (run,) = (folder / "wandb").glob("offline-run-*")
@@ -190,7 +206,7 @@ def test_the_report_is_a_wandb_run_with_table_and_figures(finished):
 
 def test_a_model_of_the_comparison_writes_text_from_one_character(finished):
     run = finished[0] / "runs" / "bpe-300" / "gpt" / "seed0"
-    command = [sys.executable, "-m", "model.generate", "--run", str(run), "--prompt", "T", "--tokens", "30"]
+    command = [sys.executable, "-m", "eval.sample", "--run", str(run), "--prompt", "T", "--tokens", "30"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout.startswith("T")
     assert len(result.stdout) > 10
@@ -209,11 +225,11 @@ def test_a_second_call_finds_everything_done(finished, tiny_source):
 def change(finished, tmp_path, tiny_source) -> Callable[..., tuple[subprocess.CompletedProcess, Path]]:
     """A function: compare a copy of the finished folder again, with some settings changed."""
 
-    def run(*options: str, **settings: object) -> tuple[subprocess.CompletedProcess, Path]:
+    def run(by: Callable = compare, **settings: object) -> tuple[subprocess.CompletedProcess, Path]:
         subprocess.run(["cp", "-a", str(finished[0]), str(tmp_path / "tiny")], check=True)
-        comparison = {**comparison_of(tiny_source, tmp_path), "wandb": "disabled", **settings}
+        comparison = {**comparison_of(tiny_source, tmp_path), **SILENT, **settings}
         # The copies of the runs still name the arrays they were trained on, which are the same.
-        return compare(write(tmp_path / "tiny.yaml", comparison), *options), tmp_path / "tiny"
+        return by(write(tmp_path / "tiny.yaml", comparison)), tmp_path / "tiny"
 
     return run
 
@@ -249,7 +265,7 @@ def test_a_changed_corpus_is_never_silently_reused(change, tiny_source, tmp_path
 def test_a_ctrl_c_loses_nothing_and_the_same_command_goes_on(tiny_source, tmp_path):
     """The terminal sends SIGINT to the whole process group, as here."""
     comparison = comparison_of(tiny_source, tmp_path)
-    comparison |= {"tokenizers": ["char"], "budget": {"steps": 400}, "wandb": "disabled"}
+    comparison |= {"tokenizers": ["char"], "budget": {"steps": 400}} | SILENT
     del comparison["models"]["bigram"]
     log = tmp_path / "tiny/runs/char/gpt/seed0/train.log"
     path = write(tmp_path / "tiny.yaml", comparison)
@@ -267,7 +283,7 @@ def test_a_ctrl_c_loses_nothing_and_the_same_command_goes_on(tiny_source, tmp_pa
     subprocess.run(["kill", "-INT", "--", f"-{process.pid}"], check=True)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
-    assert errors == "codebook: interrupted; the same command goes on from here\n"
+    assert errors == "codebook: interrupted; the same command resumes\n"
     assert 5 < int(re.search(r"stopped after step (\d+), ", log.read_text())[1]) < 400
     result = compare(path)
     assert result.returncode == 0, result.stderr
@@ -288,7 +304,9 @@ REFUSED = [
     ({"budget": {"flops": 1e9}}, "a budget in flops means nothing to a bigram model"),
     ({"processes": 50}, "too small for 50 processes"),
     ({"processes": 0}, "must be at least 1"),
-    ({"jobs": -1}, "must be at least 1"),
+    ({"jobs": 2}, "'jobs' does not belong in the file: give it as --jobs"),
+    ({"plan": True}, "Option 'plan' is not accepted"),
+    ({"precision": "fp32"}, "did you mean 'execution.precision'"),
     ({"models": {"a/b": {}}}, "'a/b' names a folder"),
     ({"models": {"a": {"lr": [0.1, 0.1]}}}, "give learning rates above 0, each once"),
     (
@@ -317,7 +335,7 @@ def refused(finished, tiny_source, tmp_path_factory) -> list[tuple[int, str, Pat
     for settings, _ in REFUSED:
         folder = tmp_path_factory.mktemp("refused")
         subprocess.run(["cp", "-a", str(finished[0]), str(folder / "tiny")], check=True)
-        comparison = {**comparison_of(tiny_source, folder), "wandb": "disabled", **(settings or {})}
+        comparison = {**comparison_of(tiny_source, folder), **SILENT, **(settings or {})}
         files.append(write(folder / "tiny.yaml", comparison))
         if settings is None:
             files[-1].write_text("name: x\ntokenizers: [a\nmodels: {")
@@ -342,10 +360,10 @@ def test_a_run_trained_elsewhere_is_evaluated_as_it_is(tiny_source, tmp_path):
     """As on a cluster: prepared here, trained there in another precision, reported here."""
     models = {"gpt": {"model": {"n_layer": 1, "n_embd": 16}}}
     comparison = comparison_of(tiny_source, tmp_path) | {"tokenizers": ["char"], "models": models}
-    path = write(tmp_path / "tiny.yaml", comparison | {"precision": "auto", "wandb": "disabled"})
+    path = write(tmp_path / "tiny.yaml", comparison | {"execution": {"precision": "auto"}} | SILENT)
     config = tmp_path / "tiny/runs/char/gpt/seed0/config.yaml"
-    assert str(config) in compare(path, "--prepare", "true").stdout
-    subprocess.run([sys.executable, "train_ddp.py", str(config), "--precision", "fp16"], check=True)
+    assert str(config) in prepare(path).stdout
+    subprocess.run([sys.executable, "train_ddp.py", str(config), "--execution.precision", "fp16"], check=True)
     result = compare(path)
     assert result.returncode == 0, result.stderr
     (row,) = json.loads((tmp_path / "tiny/report/results.json").read_text())["rows"]
@@ -353,7 +371,7 @@ def test_a_run_trained_elsewhere_is_evaluated_as_it_is(tiny_source, tmp_path):
 
 
 def test_prepare_removes_the_runs_that_are_to_be_done_again(change):
-    result, folder = change("--prepare", budget={"steps": 99})
+    result, folder = change(by=prepare, budget={"steps": 99})
     assert result.returncode == 0, result.stderr
     assert re.search(r"char/bigram/seed0: .*budget.steps.* changed, so this run is done again", result.stdout)
     assert [path.name for path in (folder / "runs/char/bigram/seed0").iterdir()] == ["config.yaml"]
@@ -364,12 +382,12 @@ def test_a_report_never_puts_new_options_over_old_rows(finished, tmp_path):
     subprocess.run(["cp", "-a", str(finished[0]), str(folder)], check=True)
     frozen = yaml.safe_load((folder / "comparison.yaml").read_text())
     for recipe in frozen["models"].values():
-        recipe["budget"]["steps"] = 99
+        recipe["budget"] = {"steps": 99}
     (folder / "comparison.yaml").write_text(yaml.safe_dump(frozen))
     command = [sys.executable, "-m", "eval.report", "--folder", str(folder)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
-    assert "trained with another budget" in result.stderr
+    assert "trained with another budget.chars, budget.steps than" in result.stderr
 
 
 def test_text_is_not_generated_with_a_tokenizer_that_is_not_the_runs_own(finished, tmp_path):
@@ -377,10 +395,10 @@ def test_text_is_not_generated_with_a_tokenizer_that_is_not_the_runs_own(finishe
     subprocess.run(["cp", "-a", str(finished[0] / "runs/char/gpt/seed0"), str(run)], check=True)
     config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(config.replace("data/char", "data/bpe-300"))
-    command = [sys.executable, "-m", "model.generate", "--run", str(run)]
+    command = [sys.executable, "-m", "eval.sample", "--run", str(run)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
-    assert "is not the one" in result.stderr
+    assert "was made again after" in result.stderr
 
 
 def test_rows_that_scored_other_text_are_never_mixed(finished, tmp_path):
@@ -412,7 +430,7 @@ def test_published_tokenizers_stand_beside_trained_ones_and_lossy_ones_apart(tin
     lossy, published = f"sentencepiece:{prefix}.model", f"tiktoken:{ranks}:gpt4"
     tokenizers = ["bpe-300:gpt2", published, lossy]
     comparison = comparison_of(tiny_source, tmp_path) | {"tokenizers": tokenizers, "models": BIGRAM}
-    comparison["wandb"] = "disabled"
+    comparison |= SILENT
     path = write(tmp_path / "tiny.yaml", comparison)
 
     refused = compare(path)
@@ -447,7 +465,7 @@ WIDER = {
     "context": {"tokens": 32},
     "params": "same_total",
     "seeds": [0, 1],
-    "wandb": "disabled",
+    **SILENT,
 }
 
 
@@ -476,7 +494,7 @@ def test_the_learning_rate_is_chosen_on_validation_text_for_every_tokenizer(wide
 def test_a_learning_rate_that_diverges_is_not_the_best(tiny_source, tmp_path):
     swept = {"gpt": {"model": {"n_layer": 1, "n_embd": 16}, "lr": [0.003, 1.0e30]}}
     comparison = comparison_of(tiny_source, tmp_path) | {"tokenizers": ["char"], "models": swept}
-    path = write(tmp_path / "tiny.yaml", comparison | {"budget": {"steps": 20}, "wandb": "disabled"})
+    path = write(tmp_path / "tiny.yaml", comparison | {"budget": {"steps": 20}} | SILENT)
     first, second = compare(path), compare(path)
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert "char/gpt/lr1e+30/seed0: diverges" in first.stdout and "diverges" not in second.stdout
@@ -535,7 +553,7 @@ def test_a_second_call_of_sweeps_and_seeds_finds_everything_done(wider):
 
 def test_the_plan_is_printed_before_anything_runs(tiny_source, tmp_path):
     path = write(tmp_path / "tiny.yaml", comparison_of(tiny_source, tmp_path) | WIDER)
-    result = compare(path, "--plan")
+    result = compare(path, command="plan")
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert max(len(line) for line in lines if line.startswith(("char", "bpe", "tokenizer  "))) <= 82

@@ -13,13 +13,19 @@ COMMAND = re.compile(r"^ {4}\.venv/bin/(?:python|torchrun .*?) ((?:-m )?[\w./]+.
 
 PARSE_ONLY = """
 import json, runpy, sys
-import command_line
+import common.cli as cli
 
 def parse_only(main, config_type, about, end=None):
-    command_line.parse(config_type, sys.argv[1:], about)
+    cli.parse(config_type, sys.argv[1:], about)
     raise SystemExit(0)
 
-command_line.run_command = parse_only
+def parse_command_only(commands, config_type, about):
+    name, arguments = cli.pick_command(commands, sys.argv[1:], about)
+    options = commands[name].options
+    cli.parse_all([config_type, *([options] if options else [])], arguments, about)
+    raise SystemExit(0)
+
+cli.run_command, cli.run_commands = parse_only, parse_command_only
 for line, words in json.load(sys.stdin):
     sys.argv = words
     try:
@@ -35,12 +41,12 @@ def commands() -> list[tuple[str, list[str]]]:
     """Each line in a block of its own, and its words from the script on; what is not ours is left out."""
     found = []
     for page in PAGES:
-        text = page.read_text().replace("comparisons/mine.yaml", "comparisons/shakespeare.yaml")
+        text = page.read_text().replace("configs/mine.yaml", "configs/shakespeare.yaml")
         for match in COMMAND.finditer(text):
             words = shlex.split(match[1], comments=True)
             if words[0] == "-m":
                 words = [words[1].replace(".", "/") + ".py", *words[2:]]
-            if "..." not in words and "run_command(main" in (ROOT / words[0]).read_text():
+            if "..." not in words and re.search(r"^    run_commands?\(", (ROOT / words[0]).read_text(), re.M):
                 found.append((f"{page.name}: {match[0].strip()}", words))
     return found
 

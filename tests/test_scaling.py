@@ -118,8 +118,8 @@ def test_the_script_prints_its_tables_and_writes_flat_figures_that_end_in_their_
     done = run_python("-m", "benchmarks.scaling", "--batch", 64, "--json", tmp_path / "figures.json")
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "figures.json").read_text())
-    units = {"millions", "MB", "GFLOP", "ms", "ratio", "GPUs", "number", "tokens"}
+    units = {"millions", "mb", "gflop", "ms", "ratio", "gpus", "number", "tokens"}
     assert {name.split("_")[-1] for name in figures} == units
     assert all(value is None or isinstance(value, int | float) for value in figures.values())
-    assert figures["124M_gpt2_64_sequences_in_all_fast_network_64_GPUs_V_258_efficiency_ratio"] < 1
+    assert figures["124m_gpt2_64_sequences_in_all_fast_network_64_gpus_v_258_efficiency_ratio"] < 1
     assert "| 124M gpt2, V=50257 |" in done.stdout

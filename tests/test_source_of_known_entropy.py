@@ -14,9 +14,10 @@ import pytest
 import torch
 import yaml
 
+from comparison import load_comparison
+from comparison.protocol import window_stride
 from data_prep.arrays import TokenArrays
 from eval.evaluate import evaluate_run
-from eval.protocol import window_stride
 from eval.results import collect_results
 from model import load_model, scoring
 from training.checkpoint import newest_checkpoint
@@ -70,9 +71,8 @@ def folder(tmp_path_factory) -> Path:
         "context": {"chars": 32},
         "batch": {"chars": 2048},
         "budget": {"chars": 500_000},
-        "precision": "fp32",
-        "validations": 1,
-        "wandb": "disabled",
+        "execution": {"precision": "fp32"},
+        "tracking": {"validations": 1, "wandb": "disabled"},
     }
     (made / "chain.yaml").write_text(yaml.safe_dump(comparison))
     command = [sys.executable, "compare.py", str(made / "chain.yaml")]
@@ -82,7 +82,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def rows(folder: Path) -> dict[str, dict]:
-    return {row["tokenizer"]: row for row in collect_results(folder)[0]["rows"]}
+    return {row["tokenizer"]: row for row in collect_results(load_comparison(folder))[0]["rows"]}
 
 
 def test_every_tokenizer_approaches_the_entropy_from_above(folder):

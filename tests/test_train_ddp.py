@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from common.files import sha256_file
 from model import load_model
-from publish import sha256_file
 from training.checkpoint import newest_checkpoint
 from training.tracking import read_metrics
 
@@ -28,7 +28,8 @@ TORCHRUN = [
     "train_ddp.py",
 ]
 SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 700 --budget.steps 12
-  --validations 3 --val_chars 500 --precision fp32 --wandb disabled""".split()
+  --tracking.validations 3 --tracking.val_chars 500
+  --execution.precision fp32 --tracking.wandb disabled""".split()
 TIMES = ("train_seconds", "tokens_per_second", "chars_per_second", "mfu", "data_wait", "memory_gb")
 
 
@@ -143,8 +144,8 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(plain, train):
     """Also when the last micro-batch is smaller, on two processes with unequal shares."""
     whole = values(plain)
     for parts in (
-        values(train("parts", "--micro_batch", "5")),
-        values(train("two", "--micro_batch", "2", launcher=TORCHRUN)),
+        values(train("parts", "--execution.micro_batch", "5")),
+        values(train("two", "--execution.micro_batch", "2", launcher=TORCHRUN)),
     ):
         for a, b in zip(whole, parts, strict=True):
             assert b["train_bpc"] == pytest.approx(a["train_bpc"], rel=1e-4)
@@ -152,7 +153,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(plain, train):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_mixed_precision_learns_as_fp32_does(plain, train, precision):
-    full, mixed = values(plain), values(train("mixed", "--precision", precision))
+    full, mixed = values(plain), values(train("mixed", "--execution.precision", precision))
     assert mixed[-1]["val_bpc"] == pytest.approx(full[-1]["val_bpc"], rel=0.02)
     assert mixed != full
 
@@ -164,7 +165,7 @@ def test_the_baselines_are_trained_by_the_same_trainer(train, kind):
 
 
 def test_a_run_that_is_stopped_goes_on_bit_for_bit(train, start, tmp_path):
-    options = ("--budget.steps", "150", "--checkpoint_seconds", "0.2")
+    options = ("--budget.steps", "150", "--checkpoints.seconds", "0.2")
     whole = train("whole", *options)
     for number, step in ((signal.SIGINT, 30), (signal.SIGTERM, 60), (signal.SIGKILL, 90)):
         process = start("stopped", *options)
@@ -180,8 +181,8 @@ def test_a_run_that_is_stopped_goes_on_bit_for_bit(train, start, tmp_path):
 
 def test_muon_and_the_modern_preset_go_on_bit_for_bit_too(start, train, tmp_path):
     options = ["--optimizer.name", "muon", "--optimizer.schedule", "wsd", "--model.preset", "modern"]
-    options += ["--budget.steps", "80", "--precision", "bf16"]
-    process = start("killed", *options, "--checkpoint_seconds", "0.1")
+    options += ["--budget.steps", "80", "--execution.precision", "bf16"]
+    process = start("killed", *options, "--checkpoints.seconds", "0.1")
     wait_for_step(process, tmp_path / "killed", 20)
     process.kill()
     process.communicate()
@@ -209,7 +210,7 @@ def test_the_preset_decides_what_nothing_else_does(train, tmp_path, way):
 def test_a_compiled_run_learns_what_an_eager_one_does(plain, start, tmp_path):
     """Also where the last micro-batch is smaller; evaluation is not compiled."""
     eager = values(plain)
-    process = start("compiled", "--compile", "on", "--micro_batch", "11")
+    process = start("compiled", "--execution.compile", "true", "--execution.micro_batch", "11")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert "compiling the model" in output
@@ -218,7 +219,7 @@ def test_a_compiled_run_learns_what_an_eager_one_does(plain, start, tmp_path):
 
 
 def test_a_profile_is_a_trace_and_the_ten_costliest_operations(start, tmp_path):
-    process = start("run", "--profile", "true")
+    process = start("run", "--execution.profile", "true")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     table = output[output.index("ten costliest operations") :].splitlines()
@@ -232,7 +233,7 @@ def test_a_profile_is_a_trace_and_the_ten_costliest_operations(start, tmp_path):
 
 
 def test_what_auto_meant_is_recorded(train):
-    run = train("run", "--precision", "auto")
+    run = train("run", "--execution.precision", "auto")
     plan = json.loads((run / "plan.json").read_text())
     assert plan["precision"] in ("bf16", "fp32")
     assert plan["micro_batch"] == plan["sequences_per_step"]  # a small model fits into any memory
@@ -275,8 +276,11 @@ def test_a_loss_that_is_no_number_ends_the_run(start):
         (["--model.n_head", "5"], "n_embd 32 is not a multiple of model.n_head 5"),
         (["--model.n_layer", "two"], "expected int"),
         (["--data", "nowhere"], "nowhere holds no token arrays"),
-        (["--device", "cuda"], "torch finds no GPU"),
-        (["--compress_gradients", "true", "--device", "cpu"], "compress_gradients needs GPUs"),
+        (["--execution.device", "cuda"], "torch finds no GPU"),
+        (
+            ["--execution.compress_gradients", "true", "--execution.device", "cpu"],
+            "needs GPUs",
+        ),
         (
             ["--budget.chars", "1000"],
             "budget: give exactly one of chars, tokens, flops, steps, seconds, not chars and steps",
@@ -300,7 +304,7 @@ def test_help_explains_every_field():
 
 
 def test_wandb_offline_holds_every_value_of_the_record(train):
-    run = train("run", "--wandb", "offline")
+    run = train("run", "--tracking.wandb", "offline")
     (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
     command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(file)]
     records = subprocess.run(command, capture_output=True, text=True, check=True).stdout

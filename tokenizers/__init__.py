@@ -39,7 +39,7 @@ __all__ = [
     "train_tokenizer",
 ]
 
-FAMILIES = {
+FAMILIES: dict[str, type[Tokenizer]] = {
     "byte": ByteTokenizer,
     "char": CharTokenizer,
     "unigram": SentencePieceTokenizer,
@@ -60,7 +60,8 @@ def check_spec(spec: str) -> str:
     Raises:
         ValueError: no such tokenizer; names the nearest.
     """
-    family, sign, rest = re.fullmatch(r"([^-:]*)([-:]?)(.*)", spec, re.DOTALL).groups()
+    family = re.split("[-:]", spec, maxsplit=1)[0]
+    sign, rest = spec[len(family) :][:1], spec[len(family) + 1 :]
     if family not in FAMILIES:
         near = difflib.get_close_matches(family, FAMILIES, n=1, cutoff=0.5)
         near = [near[0] + (sign + rest if near[0] in (*SIZED, *PUBLISHED) else "")] if near else []
@@ -115,7 +116,9 @@ def train_tokenizer(spec: str, texts: Iterable[str]) -> Tokenizer:
         return read_published(spec)
     if family == "sentencepiece":
         return SentencePieceTokenizer.read(spec)
-    return FAMILIES[family].train(texts, spec)
+    if family == "bpe":
+        return BPETokenizer.train(texts, spec)
+    return SentencePieceTokenizer.train(texts, spec)
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:

@@ -88,10 +88,6 @@ class Tokenizer(ABC):
             yield utf8, encode(part, utf8)
             encode = self._continue
 
-    def encode_batch(self, texts: Iterable[str]) -> list[np.ndarray]:
-        """`encode` of each text."""
-        return [self.encode(text) for text in texts]
-
     def encode_documents(
         self, texts: pyarrow.LargeStringArray, chars: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -120,8 +116,8 @@ class Tokenizer(ABC):
         tokens, places = np.concatenate(pieces), np.array(ends)
         if not same:
             begins = np.append(0, places[:-1] + 1)
-            back = (self.decode_bytes(tokens[i:j]) for i, j in zip(begins, places, strict=True))
-            kept[:] = [text.encode() == got for text, got in zip(texts.to_pylist(), back, strict=True)]
+            decoded = (self.decode_bytes(tokens[i:j]) for i, j in zip(begins, places, strict=True))
+            kept[:] = [text.encode() == got for text, got in zip(texts.to_pylist(), decoded, strict=True)]
         return tokens, places, kept
 
     def _documents(self, texts: pyarrow.LargeStringArray) -> Iterator[tuple[bytes, np.ndarray]]:

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import rustbpe
@@ -16,9 +17,11 @@ from .base import Tokenizer
 from .parts import parts
 from .patterns import DEFAULT, PATTERNS, grouped
 
+NormalForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
+
 
 @dataclass(frozen=True)
-class Ranks:
+class MergeRanks:
     """What a byte-level BPE encodes with."""
 
     ranks: dict[bytes, int]
@@ -31,7 +34,7 @@ class Ranks:
     """the one of them that ends a document (none: one more id is made for that)"""
     added: dict[str, int] = field(default_factory=dict)
     """texts that are a token wherever they occur, before anything is cut into words"""
-    normalization: str | None = None
+    normalization: NormalForm | None = None
     """the Unicode normalization form that text is brought into first (loses what is in another)"""
 
     def __post_init__(self) -> None:
@@ -43,7 +46,7 @@ class Ranks:
 class BPETokenizer(Tokenizer):
     """Byte-level BPE: a table of ranks, a pattern and special ids."""
 
-    def __init__(self, ranks: Ranks, spec: str) -> None:
+    def __init__(self, ranks: MergeRanks, spec: str) -> None:
         self.spec, self.ranks = spec, ranks
         ids = [*ranks.ranks.values(), *ranks.special.values(), *ranks.added.values()]
         self.eot = max(ids) + 1 if ranks.eot is None else ranks.eot
@@ -76,7 +79,7 @@ class BPETokenizer(Tokenizer):
             raise ValueError(
                 f"{spec}: the training text fills a vocabulary of at most {len(ranks) + 1}: ask for no more"
             )
-        return cls(Ranks(ranks, pattern), spec)
+        return cls(MergeRanks(ranks, pattern), spec)
 
     def _encode(self, text: str, utf8: bytes) -> np.ndarray:
         if self.ranks.normalization:
@@ -97,8 +100,8 @@ class BPETokenizer(Tokenizer):
         table = [b""] * self.vocab_size
         for token, i in self.ranks.ranks.items():
             table[i] = token
-        for token, i in self.ranks.added.items():
-            table[i] = token.encode()
+        for text, i in self.ranks.added.items():
+            table[i] = text.encode()
         return table
 
     def _identity(self) -> Iterator[bytes]:
@@ -117,7 +120,7 @@ class BPETokenizer(Tokenizer):
     def load(cls, spec: str, folder: Path) -> "BPETokenizer":
         """As `Tokenizer.load`."""
         rest = json.loads((folder / "encoding.json").read_text())
-        return cls(Ranks(read_ranks(folder / "bpe.tiktoken"), **rest), spec)
+        return cls(MergeRanks(read_ranks(folder / "bpe.tiktoken"), **rest), spec)
 
 
 def read_ranks(path: Path) -> dict[bytes, int]:

@@ -7,10 +7,11 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from typing import get_args
 
 import tiktoken
 
-from .bpe import BPETokenizer, Ranks, read_ranks
+from .bpe import BPETokenizer, MergeRanks, NormalForm, read_ranks
 from .patterns import OF_ENCODING, PATTERNS
 
 # Ranks files that OpenAI publishes, by SHA-256: the file alone does not say how it cuts text into words.
@@ -33,9 +34,8 @@ def read_published(spec: str) -> BPETokenizer:
     name = spec.partition(":")[2]
     if name in tiktoken.list_encoding_names():
         return BPETokenizer(_by_name(name), spec)
-    path, colon, pattern = name.rpartition(":")
-    if not colon or pattern not in PATTERNS:
-        path, pattern = name, None
+    before, colon, last = name.rpartition(":")
+    path, pattern = (before, last) if colon and last in PATTERNS else (name, None)
     if not Path(path).is_file():
         near = difflib.get_close_matches(path, tiktoken.list_encoding_names(), n=1)
         hint = f" (did you mean 'tiktoken:{near[0]}'?)" if near else ""
@@ -48,7 +48,7 @@ def read_published(spec: str) -> BPETokenizer:
     return BPETokenizer(_ranks_file(Path(path), pattern), spec)
 
 
-def _by_name(name: str) -> Ranks:
+def _by_name(name: str) -> MergeRanks:
     try:
         encoding = tiktoken.get_encoding(name)
     except Exception as error:  # whatever the network or a damaged cache raises
@@ -60,7 +60,7 @@ def _by_name(name: str) -> Ranks:
             f'where there is a network, run TIKTOKEN_CACHE_DIR=FOLDER python -c "import tiktoken; '
             f"tiktoken.get_encoding('{name}')\", copy FOLDER here and set TIKTOKEN_CACHE_DIR to it"
         ) from None
-    return Ranks(
+    return MergeRanks(
         ranks=encoding._mergeable_ranks,
         pattern=PATTERNS[OF_ENCODING[name]] if name in OF_ENCODING else encoding._pat_str,
         special=encoding._special_tokens,
@@ -68,17 +68,17 @@ def _by_name(name: str) -> Ranks:
     )
 
 
-def _ranks_file(path: Path, pattern: str | None) -> Ranks:
+def _ranks_file(path: Path, pattern: str | None) -> MergeRanks:
     pattern = pattern or KNOWN_RANKS.get(hashlib.sha256(path.read_bytes()).hexdigest())
     if not pattern:
         raise ValueError(
             f"{path}: a ranks file does not say how text is cut into words: name the pattern, as in "
             f"'tiktoken:{path}:gpt4' (known: {', '.join(PATTERNS)})"
         )
-    return Ranks(read_ranks(path), PATTERNS[pattern])
+    return MergeRanks(read_ranks(path), PATTERNS[pattern])
 
 
-def read_tokenizer_json(path: Path) -> Ranks:
+def read_tokenizer_json(path: Path) -> MergeRanks:
     """A Hugging Face `tokenizer.json` whose model is byte-level BPE, as ranks that give identical ids.
 
     Special tokens become ids that no text is encoded to; the others that are added to the vocabulary are
@@ -106,7 +106,7 @@ def read_tokenizer_json(path: Path) -> Ranks:
         ranks = _ranks(model, {token["content"] for token in added})
         special = {token["content"]: token["id"] for token in added if token["special"]}
         eot = next((special[name] for name in END_OF_TEXT if name in special), None)
-        return Ranks(
+        return MergeRanks(
             ranks,
             pattern,
             special,
@@ -153,13 +153,13 @@ def _pattern(pre_tokenizer: dict | None) -> str:
     return split["pattern"]["Regex"]
 
 
-def _normalization(normalizer: dict | None) -> str | None:
+def _normalization(normalizer: dict | None) -> NormalForm | None:
     steps = [normalizer] if normalizer else []
     if steps and steps[0]["type"] == "Sequence":
         steps = steps[0]["normalizers"]
     if not steps:
         return None
-    if len(steps) > 1 or steps[0]["type"] not in ("NFC", "NFD", "NFKC", "NFKD"):
+    if len(steps) > 1 or steps[0]["type"] not in get_args(NormalForm):
         raise ValueError(f"the normalizer {', '.join(step['type'] for step in steps)}")
     return steps[0]["type"]
 

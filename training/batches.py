@@ -1,7 +1,7 @@
 """Batches as a pure function of (seed, step): nothing to save, nothing to lose."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -31,12 +31,12 @@ def rank_slice(sequences: int, rank: int, world_size: int) -> slice:
 
 def make_batch(split: Split, starts: np.ndarray, block_size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs and targets, each (B, T) int64: the target at a position is the token that follows it."""
-    crops = np.stack([split.crop(start, block_size + 1) for start in starts.tolist()])  # (B, T+1)
-    crops = torch.from_numpy(crops.astype(np.int64))
+    rows = np.stack([split.crop(start, block_size + 1) for start in starts.tolist()])  # (B, T+1)
+    crops = torch.from_numpy(rows.astype(np.int64))
     return crops[:, :-1], crops[:, 1:]
 
 
-def prefetch(make: Callable[[int], Made], steps: Iterable[int]) -> Iterator[Made]:
+def prefetch(make: Callable[[int], Made], steps: Iterable[int]) -> Generator[Made]:
     """`make(step)` of each step in turn, made by a thread `AHEAD` steps before it is asked for."""
     with ThreadPoolExecutor(1) as thread:
         waiting: deque[Future[Made]] = deque()

@@ -12,6 +12,8 @@ import torch
 from data_prep.arrays import Split
 from model import ModelConfig, build_model
 
+from .state import TrainState
+
 
 @dataclass(frozen=True)
 class TextAmount:
@@ -21,6 +23,10 @@ class TextAmount:
     """in characters: the same text for every tokenizer"""
     tokens: int | None = None
     """in tokens: the same number for every tokenizer"""
+
+    def in_tokens(self, chars_per_token: float) -> float:
+        """The amount in tokens of so many characters."""
+        return self.tokens or (self.chars or 0) / chars_per_token
 
 
 @dataclass(frozen=True)
@@ -77,19 +83,25 @@ class Plan:
         """Tokens per optimizer step, over all processes."""
         return self.block_size * self.sequences
 
-    def parts_done(self, parts: int, steps: int, seconds: float) -> int:
-        """Of so many equal parts of the budget, how many are used up after some steps and seconds."""
+    def parts_done(self, parts: int, state: TrainState) -> int:
+        """Of so many equal parts of the budget, how many are used up in a state of the run."""
         if self.steps:
-            return min(parts, steps * parts // self.steps)
-        return min(parts, int(seconds / self.seconds * parts))
+            return min(parts, state.step * parts // self.steps)
+        return min(parts, int(state.train_seconds / (self.seconds or math.inf) * parts))
 
-    def worth_compiling(self, device: str) -> bool:
-        """Whether `compile: auto` compiles such a run."""
+    def passes(self, parts: int, before: TrainState, after: TrainState) -> bool:
+        """Whether one of so many equal parts of the budget ends between two states."""
+        return self.parts_done(parts, after) > self.parts_done(parts, before)
+
+    def compiles(self, asked: bool | str, device: str) -> bool:
+        """Whether such a run is compiled, where `execution.compile` is `asked`: true, false or auto."""
+        if asked != "auto":
+            return bool(asked)
         return device != "cpu" and ((self.steps or 0) >= 500 or (self.seconds or 0) >= 300)
 
     def progress(self, steps: float, seconds: float) -> float:
         """The share of the budget that is used up, 0 to 1."""
-        return min(1.0, steps / self.steps if self.steps else seconds / self.seconds)
+        return min(1.0, steps / self.steps if self.steps else seconds / (self.seconds or math.inf))
 
 
 def fit_width(model: ModelConfig, vocab_size: int, block_size: int, params: int) -> ModelConfig:
@@ -123,7 +135,7 @@ def plan_block_size(context: TextAmount, train: Split) -> int:
     Raises:
         ValueError: the training split is shorter than that.
     """
-    block_size = context.tokens or max(1, round(context.chars / train.chars_per_token))
+    block_size = max(1, round(context.in_tokens(train.chars_per_token)))
     if not train.crop_starts(block_size + 1):
         raise ValueError(
             f"the training split is shorter than one context of {block_size} tokens: "
@@ -143,8 +155,7 @@ def make_plan(
     with torch.device("meta"):
         flops_per_token = sum(build_model(model, vocab_size, block_size).flops_per_token().values())
     chars_per_token = train.chars / train.length
-    batch_tokens = batch.tokens or batch.chars / chars_per_token
-    sequences = max(1, round(batch_tokens / block_size))
+    sequences = max(1, round(batch.in_tokens(chars_per_token) / block_size))
     tokens_per_step = sequences * block_size
     if budget.steps or budget.seconds:
         steps = budget.steps
@@ -153,5 +164,6 @@ def make_plan(
             raise ValueError("a budget in flops means nothing to a bigram model: give it chars")
         steps = math.ceil(budget.flops / (flops_per_token * tokens_per_step))
     else:
-        steps = math.ceil((budget.tokens or budget.chars / chars_per_token) / tokens_per_step)
+        text = TextAmount(budget.chars, budget.tokens)
+        steps = math.ceil(text.in_tokens(chars_per_token) / tokens_per_step)
     return Plan(model, block_size, sequences, steps, budget.seconds, chars_per_token)

@@ -12,32 +12,32 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
-from model import save_model
-from publish import new_folder, read_json, sha256_file, write_json
+from common.files import new_folder, read_json, sha256_file, write_json
+from model import LanguageModel, Weights, save_model
 
-if TYPE_CHECKING:
-    from .config import TrainConfig
+from .config import CheckpointConfig
+from .state import TrainState
 
-FORMAT = 2
 SPACING = 400  # a checkpoint is made that many times as rarely as it takes: a quarter of a per cent
 
 
 class Checkpoints:
     """The checkpoints of a run, written by a thread; of one process alone, the one that holds the folder.
 
-    Keeps the newest `config.keep_last`, and with `keep_best` the one of the step `state["best_step"]` too.
+    Keeps the newest `config.keep_last`, and with `keep_best` the one of `state.best_step` too.
     One that cannot be written leaves the others as they are; the error is raised by the next call.
     """
 
-    def __init__(self, folder: Path, config: "TrainConfig") -> None:
+    def __init__(self, folder: Path, config: CheckpointConfig) -> None:
         self.folder, self.config = folder, config
         self.thread = ThreadPoolExecutor(1)
         self.writing: Future | None = None
@@ -47,28 +47,34 @@ class Checkpoints:
             shutil.rmtree(left)
 
     def due(self) -> bool:
-        """Whether it is time for another one: after `seconds`, or later if making one takes long."""
+        """Whether it is time for another one: after `config.seconds`, or later if making one takes long."""
         if self.writing and self.writing.done():
             self.wait()
-        spacing = max(self.config.checkpoint_seconds, SPACING * self.cost)
+        spacing = max(self.config.seconds, SPACING * self.cost)
         return not self.writing and time.perf_counter() - self.last > spacing
 
     def save(
-        self, model: nn.Module, optimizer: dict, state: dict, before: Callable[[], None] = lambda: None
+        self,
+        model: LanguageModel,
+        optimizer: dict,
+        state: TrainState,
+        before: Callable[[], None] = lambda: None,
     ) -> None:
-        """Write one of `state["step"]` from a copy; `before` is called when all but the rename is done.
+        """Write one of `state.step` from a copy; `before` is called when all but the rename is done.
 
         Raises:
             OSError: this one would not fit, or an earlier one could not be written.
         """
         begun = time.perf_counter()
         self.wait()
-        if self.saved == state["step"]:
+        if self.saved == state.step:
             return
-        copy = (Weights(model), copied(optimizer), dict(state), before)
+        weights = model.weights()
+        weights = replace(weights, tensors=copied(weights.tensors))
+        copy = (weights, copied(optimizer), asdict(state), before)
         self.last = time.perf_counter()
         self.cost = self.last - begun
-        self.saved = state["step"]
+        self.saved = state.step
         self.writing = self.thread.submit(self._write, *copy)
 
     def wait(self) -> None:
@@ -77,23 +83,23 @@ class Checkpoints:
             writing, self.writing = self.writing, None
             self.cost += writing.result()
 
-    def _write(self, model: "Weights", optimizer: dict, state: dict, before: Callable[[], None]) -> float:
+    def _write(self, weights: Weights, optimizer: dict, state: dict, before: Callable[[], None]) -> float:
         begun = time.thread_time()
-        needed = sum(t.nbytes for t in tensors((model.state_dict(), optimizer)))
+        needed = sum(t.nbytes for t in tensors((weights.tensors, optimizer)))
         free = shutil.disk_usage(self.folder.parent).free
         if free < 1.01 * needed + 65536:
             raise OSError(
                 f"{self.folder} has {free / 1e6:,.1f} MB of free space, a checkpoint takes "
-                f"{needed / 1e6:,.1f} MB: make room; the same command goes on from the last checkpoint"
+                f"{needed / 1e6:,.1f} MB: make room; the same command resumes from the last checkpoint"
             )
         try:
-            write_checkpoint(self.folder, model, optimizer, state, before)
+            write_checkpoint(self.folder, weights, optimizer, state, before)
         except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have their own
             raise OSError(
                 f"{self.folder}: the checkpoint of step {state['step']} could not be written ({error}): "
-                "mend that; the same command goes on from the last one"
+                "mend that; the same command resumes from the last one"
             ) from error
-        found = [path for path, _ in listed(self.folder)]
+        found = [path for path, _ in list_checkpoints(self.folder)]
         best = self.folder / name(state["best_step"] or 0) if self.config.keep_best else None
         for old in found[self.config.keep_last :]:
             if old != best:
@@ -103,19 +109,7 @@ class Checkpoints:
         return time.thread_time() - begun
 
 
-class Weights:
-    """A copy of a model's weights in the machine's memory, which `save_model` takes for the model."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.config, self.vocab_size, self.block_size = model.config, model.vocab_size, model.block_size
-        self.tensors = copied(model.state_dict())
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The weights by name."""
-        return self.tensors
-
-
-def copied(value: object) -> object:
+def copied(value: Any) -> Any:
     """The same with a copy of each tensor in it, in the machine's memory."""
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
@@ -134,34 +128,36 @@ def tensors(value: object) -> list[Tensor]:
 
 
 def name(step: int) -> str:
-    """What the folder of a step's checkpoint is called."""
+    """The name of the folder of a step's checkpoint."""
     return f"step-{step:08}"
 
 
 def write_checkpoint(
     folder: Path,
-    model: nn.Module | Weights,
+    weights: Weights,
     optimizer: dict,
     state: dict,
     before: Callable[[], None] = lambda: None,
 ) -> None:
     """Publish `folder/step-N`, N from `state["step"]`; `before` is called when all but the rename is done."""
     with new_folder(folder / name(state["step"])) as temporary:
-        save_model(model, temporary / "model.safetensors")
+        save_model(weights, temporary / "model.safetensors")
         torch.save(optimizer, temporary / "optimizer.pt")
         files = {path.name: sha256_file(path) for path in sorted(temporary.iterdir())}
         write_json(temporary / "state.json", {**state, "files": files})
         before()
 
 
-def listed(folder: Path, damaged: Callable[[Path], None] = lambda path: None) -> list[tuple[Path, dict]]:
+def list_checkpoints(
+    folder: Path, damaged: Callable[[Path], None] = lambda path: None
+) -> list[tuple[Path, dict]]:
     """Every checkpoint whose state can be read, with it, newest first by what the state says."""
     found = []
     for path in sorted(folder.glob("[!.]*")):
         try:
-            state = read_json(path / "state.json")
-            found.append((int(state["step"]), state["files"] and path, state))
-        except (ValueError, TypeError, KeyError, OSError):
+            state = read_json(path / "state.json") or {}
+            found.append((int(state["step"]), path, {**state, "files": dict(state["files"])}))
+        except (ValueError, TypeError, KeyError, OSError, AttributeError):
             damaged(path)
     return [(path, state) for _, path, state in sorted(found, key=lambda one: one[0], reverse=True)]
 
@@ -173,7 +169,7 @@ def newest_checkpoint(folder: Path, speak: bool = True) -> tuple[Path, dict] | N
         if speak:
             print(f"codebook: {path} is damaged: passed over", file=sys.stderr)
 
-    for path, state in listed(folder, warn):
+    for path, state in list_checkpoints(folder, warn):
         if all(
             (path / file).exists() and sha256_file(path / file) == sha256
             for file, sha256 in state["files"].items()
@@ -184,9 +180,8 @@ def newest_checkpoint(folder: Path, speak: bool = True) -> tuple[Path, dict] | N
 
 
 def differences(state: dict, identity: dict) -> list[str]:
-    """In what a run of `identity` differs from the one that a checkpoint's state is of, such as optimizer.lr.
-
-    What is `auto` never does.
+    """Options in which a run of `identity` differs from the one that a checkpoint's state is of, such as
+    optimizer.lr; a wanted `auto` never does.
     """
 
     def leaves(value: object, path: str) -> dict[str, object]:
@@ -196,17 +191,19 @@ def differences(state: dict, identity: dict) -> list[str]:
 
     wanted = leaves(identity, "")
     began = leaves({key: value for key, value in state["identity"].items() if key in identity}, "")
-    return [key for key in {**wanted, **began} if wanted.get(key) not in ("auto", began.get(key))]
+    differs = [key for key in {**wanted, **began} if wanted.get(key) not in ("auto", began.get(key))]
+    # Batches that the run went back over, as earlier versions could
+    return differs + ["batches_passed"] * bool(state.get("batches_passed"))
 
 
 def restore_checkpoint(
     path: Path,
     state: dict,
     identity: dict,
-    model: nn.Module,
+    model: LanguageModel,
     optimizers: list[torch.optim.Optimizer],
     scaler: torch.amp.GradScaler,
-) -> dict:
+) -> TrainState:
     """Load weights, optimizers and scaler, and return the state.
 
     Raises:
@@ -217,9 +214,10 @@ def restore_checkpoint(
             f"{path} is of a run with another {', '.join(differs)}: "
             "give another --out, or remove the run to have it redone"
         )
+    restored = TrainState.from_json(state)
     safetensors.torch.load_model(model, path / "model.safetensors")
     saved = torch.load(path / "optimizer.pt", map_location="cpu", weights_only=True)
     for optimizer, saved_state in zip(optimizers, saved["optimizers"], strict=True):
         optimizer.load_state_dict(saved_state)
     scaler.load_state_dict(saved["scaler"])
-    return state
+    return restored

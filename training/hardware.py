@@ -82,5 +82,5 @@ def peak_memory(device: str) -> float:
     if sys.platform == "darwin":
         return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     # Not ru_maxrss, which begins with what the process that started this one had taken
-    status = Path("/proc/self/status").read_text()
-    return float(re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[1]) * 1024
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return float(status["VmHWM"].split()[0]) * 1024

@@ -12,7 +12,7 @@ from typing import IO
 PATIENCE = 10.0  # seconds: a run that was just asked to stop writes its checkpoint first
 
 
-def hold(folder: Path) -> IO[str]:
+def lock_folder(folder: Path) -> IO[str]:
     """Hold a folder until the file that is returned is closed, or this process ends, however it ends.
 
     The lock is the kernel's and this process's alone: a child does not keep it. It works on a network's file

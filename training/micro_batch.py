@@ -5,7 +5,9 @@ import os
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from model import LanguageModel
 
 from .precision import autocast
 from .ranks import Ranks
@@ -13,14 +15,14 @@ from .ranks import Ranks
 SHARE = 0.5  # of the free memory; the rest is for gradients, the optimizer and what lives for a moment
 
 
-def fit_micro_batch(model: nn.Module, rows: int, ranks: Ranks, precision: str) -> int:
+def fit_micro_batch(model: LanguageModel, rows: int, ranks: Ranks, precision: str) -> int:
     """Sequences at a time, `rows` or an even part of them; the same on every rank."""
     fit = int(SHARE * free_memory(ranks.device) / bytes_per_sequence(model, ranks.device, precision))
     parts = math.ceil(rows / max(1, min(fit, rows)))
     return math.ceil(rows / ranks.most(parts))
 
 
-def bytes_per_sequence(model: nn.Module, device: str, precision: str) -> int:
+def bytes_per_sequence(model: LanguageModel, device: str, precision: str) -> int:
     """Bytes that each further sequence of a batch keeps for the backward pass.
 
     A batch of one also keeps what every batch does, such as the weights in bf16; and between two sizes the
@@ -30,7 +32,7 @@ def bytes_per_sequence(model: nn.Module, device: str, precision: str) -> int:
     return max(two - one, three - two)
 
 
-def saved_bytes(model: nn.Module, sequences: int, device: str, precision: str) -> int:
+def saved_bytes(model: LanguageModel, sequences: int, device: str, precision: str) -> int:
     """Bytes that the forward pass of some sequences keeps for the backward pass."""
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
@@ -54,7 +56,7 @@ def free_memory(device: str) -> float:
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         lines = dict(line.split(":") for line in meminfo.read_text().splitlines())
-        free = int(lines["MemAvailable"].split()[0]) * 1024
+        free = float(lines["MemAvailable"].split()[0]) * 1024
     else:
         free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
     return free / int(os.environ.get("LOCAL_WORLD_SIZE", 1))

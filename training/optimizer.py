@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from model import LanguageModel
+
 from .muon import Muon
 
 
@@ -43,12 +45,13 @@ class OptimizerConfig:
                 raise ValueError(f"optimizer.{name} {getattr(self, name)} is not between 0 and 1")
 
 
-def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: LanguageModel, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
     """AdamW in one fused kernel; with `muon`, Muon for the hidden matrices and AdamW for the rest.
 
     Weight decay is on matrices only: not on embeddings, norms and biases.
     """
-    hidden = {}  # parameters by how many matrices each of them is, on top of each other
+    # Parameters by how many matrices each of them is, on top of each other
+    hidden: dict[int, list[nn.Parameter]] = {}
     others, free = [], []
     for name, parameter in model.named_parameters():
         if parameter.dim() < 2 or "embedding" in name or "table" in name:

@@ -1,13 +1,15 @@
 """fp32, or mixed precision: autocast, and for fp16 a gradient scaler."""
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
 
 import torch
 
+Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def best_precision(device: str) -> str:
+def best_precision(device: str) -> Precision:
     """What a device does best: bf16 where its hardware has it, else fp16 on a GPU, fp32 on a CPU."""
     if device.startswith("cuda"):
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"

@@ -44,7 +44,7 @@ class Profile:
         took = {e.key: getattr(e, f"self_{device}_time_total") for e in self.profiler.key_averages()}
         calls = {e.key: e.count for e in self.profiler.key_averages()}
         print(f"{'ten costliest operations':50}{'ms a step':>10}{'share':>8}{'calls':>8}")
-        for key in sorted(took, key=took.get, reverse=True)[:10]:
+        for key in sorted(took, key=took.__getitem__, reverse=True)[:10]:
             ms, share = took[key] / 1000 / STEPS, took[key] / sum(took.values())
             print(f"{key[:49]:50}{ms:>10.2f}{share:>8.1%}{calls[key] / STEPS:>8.0f}")
         print(f"codebook: the trace is {self.path} (open it in https://ui.perfetto.dev)")

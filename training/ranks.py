@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from command_line import Failed
+from common.errors import Failed
 
 from .watchdog import Watchdog
 

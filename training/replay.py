@@ -6,56 +6,50 @@
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-import yaml
 from torch import nn
 
-from command_line import run_command
-from data_prep.arrays import TokenArrays
-from model import load_model
+from common.cli import run_command
+from model import LanguageModel, load_model
 
 from .batches import crop_starts, make_batch, rank_slice
-from .checkpoint import listed, write_checkpoint
-from .config import TrainConfig
+from .checkpoint import list_checkpoints, write_checkpoint
+from .config import TrainConfig, read_config
 from .precision import autocast
 from .ranks import Ranks, pick_device
+from .run import NONFINITE, open_arrays
+from .state import TrainState
+from .step import Learner, StepResult
 
 KEPT = 3  # of one run
 
 
 def keep_for_replay(
-    config: TrainConfig,
-    ranks: Ranks,
-    model: nn.Module,
-    optimizer: dict,
-    state: dict,
-    number: int,
-    sequences: int,
-    found: tuple[float, float],
+    config: TrainConfig, ranks: Ranks, learner: Learner, state: TrainState, sequences: int, step: StepResult
 ) -> str:
-    """Keep the weights before a bad step, and say which step, rank and batch it was.
+    """Keep the weights before a step that is not finite, and say which step, rank and batch it was.
 
-    `number` is that of the batch, which has so many `sequences`; `found` is this rank's share of the loss and
-    the norm of the gradients.
+    `state` is that before the step, whose batch has so many `sequences`.
     """
-    shares = ranks.gather(found[0])
+    shares = ranks.gather(step.share)
     bad = [rank for rank, share in enumerate(shares) if not math.isfinite(share)]
-    step = state["step"] + 1
+    number = state.step + 1
     if bad:
-        what = f"the loss is {shares[bad[0]]} at step {step} on rank {' and '.join(map(str, bad))}"
+        what = f"the loss is {shares[bad[0]]} at step {number} on rank {' and '.join(map(str, bad))}"
     else:
-        what = f"the norm of the gradients is {found[1]} at step {step}, with finite losses"
-    if ranks.main and len(listed(config.out / "bad")) < KEPT:
-        more = {"batch": number, "sequences": sequences, "world_size": ranks.world_size}
-        write_checkpoint(config.out / "bad", model, optimizer, {**state, **more})
+        what = f"the norm of the gradients is {step.norm} at step {number}, with finite losses"
+    kept = config.out / NONFINITE
+    if ranks.main and len(list_checkpoints(kept)) < KEPT:
+        more = {"sequences": sequences, "world_size": ranks.world_size}
+        write_checkpoint(kept, learner.model.weights(), learner.optimizer_state(), {**asdict(state), **more})
     ranks.wait()
     return (
-        f"{what} (batch {number} of seed {config.seed}): see python -m training.replay --run {config.out}, "
-        "lower optimizer.lr, or set on_bad_numbers"
+        f"{what} (batch {state.step} of seed {config.seed}): see python -m training.replay "
+        f"--run {config.out}, lower optimizer.lr, or set execution.on_nonfinite"
     )
 
 
@@ -66,12 +60,12 @@ class Arguments:
     run: Path
     """folder of the run"""
     step: int | None = None
-    """which one (none: the last that was kept)"""
+    """which one (default: the last that was kept)"""
     device: str = "auto"
     """cpu or cuda; auto: cuda where there is one"""
 
 
-def first_not_finite(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> str:
+def first_not_finite(model: LanguageModel, x: torch.Tensor, y: torch.Tensor) -> str:
     """The first module, in the order of computation, whose output is not finite; empty if all are."""
     found: list[str] = []
 
@@ -88,24 +82,19 @@ def first_not_finite(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> str:
 
 def main(arguments: Arguments) -> None:
     """Print what every sequence of the batch does to the weights."""
-    kept = listed(arguments.run / "bad")
+    kept = list_checkpoints(arguments.run / NONFINITE)
     if arguments.step is not None:
         kept = [(path, state) for path, state in kept if state["step"] + 1 == arguments.step]
     if not kept:
         which = f"step {arguments.step}" if arguments.step is not None else "step"
-        raise ValueError(f"{arguments.run} has no bad {which} that was kept: see {arguments.run / 'bad'}")
+        raise ValueError(f"{arguments.run} has no bad {which} that was kept: see {arguments.run / NONFINITE}")
     path, state = kept[0]
-    options = yaml.safe_load((arguments.run / "config.yaml").read_text())
-    arrays, device = TokenArrays(Path(options["data"])), pick_device(arguments.device)
-    if not arrays.fingerprints.items() <= state["identity"].items():
-        raise ValueError(
-            f"{options['data']} was made again after {arguments.run} was trained: nothing to replay"
-        )
+    config, device = read_config(arguments.run), pick_device(arguments.device)
+    split = open_arrays(arguments.run, config, state).split("train")
     model = load_model(path / "model.safetensors", device).train()
-    split = arrays.split("train")
-    sequences = state["sequences"]
-    starts = crop_starts(options["seed"], state["batch"], sequences, split.crop_starts(model.block_size + 1))
-    print(f"{path}: weights before step {state['step'] + 1}; batch {state['batch']}, {sequences} sequences")
+    batch, sequences = state["step"], state["sequences"]
+    starts = crop_starts(config.seed, batch, sequences, split.crop_starts(model.block_size + 1))
+    print(f"{path}: weights before step {batch + 1}; batch {batch}, {sequences} sequences")
     wrong = [name for name, p in model.named_parameters() if not p.isfinite().all()]
     print(f"weights that are not finite: {', '.join(wrong) or 'none'}")
     ranks = [rank_slice(sequences, rank, state["world_size"]) for rank in range(state["world_size"])]

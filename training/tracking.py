@@ -1,29 +1,19 @@
-"""metrics.jsonl, the record of a run, and wandb, a sink of it.
-
-    python -m training.tracking replay out/shakespeare/runs/bpe-2048/gpt/seed0
-
-gives wandb what it has not got of a run: all of it, if need be.
-"""
+"""metrics.jsonl, the record of a run, and wandb, a sink of it."""
 
 import json
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, Literal
 
-import yaml
+from common.cli import plain
+from common.files import read_json, write_file
 
-from command_line import run_command
-from publish import read_json, write_file
-
-from .lock import hold
-from .wandb_runs import offline_segments, start_wandb, wandb_mode
+from .config import read_config
+from .wandb_runs import start_wandb, wandb_mode
 
 PATIENCE = 10.0  # seconds that the end of a run waits for wandb
 TAG = 64  # characters that wandb lets a tag have
@@ -37,21 +27,14 @@ class Tracker:
     """
 
     def __init__(self, folder: Path, wandb: str, step: int) -> None:
-        """Open the record of a run that goes on after `step`; later lines are cut off, not doubled."""
+        """Open the record of a run that is resumed after `step`; later lines are cut off, not doubled."""
         self.path = folder / "metrics.jsonl"
-        self.file: IO[str] | None = None
-        self.go_back(step)
-        self.waiting: SimpleQueue[dict | None] = SimpleQueue()
-        self.thread = threading.Thread(target=self._feed_wandb, args=(folder, wandb), daemon=True)
-        self.thread.start()
-
-    def go_back(self, step: int) -> None:
-        """Cut off what was recorded after `step`."""
-        if self.file:
-            self.file.close()
         lines = [json.dumps(m) for m in read_metrics(self.path) if m["step"] <= step]
         write_file(self.path, "".join(f"{line}\n" for line in lines))
         self.file = open(self.path, "a")
+        self.waiting: SimpleQueue[dict | None] = SimpleQueue()
+        self.thread = threading.Thread(target=self._feed_wandb, args=(folder, wandb), daemon=True)
+        self.thread.start()
 
     def log(self, metrics: dict) -> None:
         """Record one line; it has a `step`.
@@ -63,7 +46,7 @@ class Tracker:
             self.file.write(json.dumps(metrics) + "\n")
             self.file.flush()
         except OSError as error:
-            again = "mend that; the same command goes on from the last checkpoint"
+            again = "mend that; the same command resumes from the last checkpoint"
             raise OSError(f"{self.path} could not be written ({error.strerror}): {again}") from error
         self.waiting.put(metrics)
 
@@ -77,21 +60,26 @@ class Tracker:
         self.waiting.put(None)
         self.thread.join(PATIENCE)
         if self.thread.is_alive():
-            print("codebook: wandb does not answer: metrics.jsonl has what it has not got", file=sys.stderr)
+            print("codebook: wandb does not answer: metrics.jsonl has what is missing there", file=sys.stderr)
 
     def _feed_wandb(self, folder: Path, wandb: str) -> None:
         try:
             # What an interrupted run has recorded may not have been sent; what is in both is sent once
             send(folder, wandb, chain(read_metrics(self.path), iter(self.waiting.get, None)))
         except Exception as error:  # whatever it is, it is no reason to lose a run
-            print(f"codebook: wandb failed ({error}): metrics.jsonl has what it has not got", file=sys.stderr)
+            print(
+                f"codebook: wandb failed ({error}): metrics.jsonl has what is missing there", file=sys.stderr
+            )
 
 
 def send(folder: Path, wandb: str, lines: Iterable[dict]) -> int:
-    """Send those lines that the run's wandb run has not got, until there are no more; returns how many."""
-    if wandb_mode(wandb) == "disabled":
+    """Send the lines that are missing in the run's wandb run, until there are no more; returns how many."""
+    started = (
+        start_wandb(wandb, folder, **wandb_settings(folder)) if wandb_mode(wandb) != "disabled" else None
+    )
+    if not started:
         return 0
-    run, first = start_wandb(wandb, folder, **wandb_settings(folder))
+    run, first = started
     for axis in AXES:
         run.define_metric(axis)
     for name in ("train_bpc", "val_bpc"):
@@ -106,17 +94,20 @@ def send(folder: Path, wandb: str, lines: Iterable[dict]) -> int:
 
 
 def wandb_settings(folder: Path) -> dict[str, object]:
-    """What `wandb.init` is told of the training run in a folder, from its config.yaml and plan.json."""
-    config, plan = yaml.safe_load((folder / "config.yaml").read_text()), read_json(folder / "plan.json")
-    here = ("data", "out", "wandb", "device", "max_seconds", "timeout")  # of this machine, not of the run
-    tokenizer, seed = plan["tokenizer"], config["seed"]
-    model = config.get("model_name") or plan["kind"]
+    """The arguments of `wandb.init` for the training run in a folder, from its config.yaml and plan.json."""
+    config, plan = read_config(folder), read_json(folder / "plan.json") or {}
+    options = plain(config)
+    del options["data"], options["out"], options["tracking"]["wandb"]  # of this machine, not of the run
+    for name in ("device", "max_seconds", "timeout"):
+        del options["execution"][name]
+    model = config.model_name or plan["kind"]
+    family = plan["tokenizer"].split("-")[0].split(":")[0]
     return {
         "job_type": "train",
-        "group": config["group"],
-        "name": f"{tokenizer} {model} seed {seed}",
-        "tags": [tokenizer.split("-")[0].split(":")[0], model[:TAG], f"seed {seed}"],
-        "config": {**{k: v for k, v in config.items() if k not in here}, **plan, "model_name": model},
+        "group": config.group,
+        "name": f"{plan['tokenizer']} {model} seed {config.seed}",
+        "tags": [family, model[:TAG], f"seed {config.seed}"],
+        "config": {**options, **plan, "model_name": model},
     }
 
 
@@ -126,34 +117,3 @@ def read_metrics(path: Path) -> list[dict]:
         return []
     lines = path.read_text().split("\n")
     return [json.loads(line) for line in lines[:-1] if line]
-
-
-@dataclass(frozen=True)
-class Replay:
-    """Give wandb what it has not got of a run."""
-
-    run: Path
-    """folder of the run"""
-    wandb: Literal["auto", "offline", "online"] = "auto"
-    """auto: online where there is a login, else offline, as one segment that holds all that was not synced"""
-
-
-def replay(arguments: Replay) -> None:
-    """Send a run's metrics.jsonl, or what is missing of it, and say how much that was."""
-    folder = arguments.run
-    if not (folder / "plan.json").exists():
-        raise ValueError(f"{folder} holds no run: give the folder of one, with its metrics.jsonl")
-    mode = wandb_mode(arguments.wandb)
-    if mode == "offline":
-        with hold(folder):  # not while it is being written
-            for segment in offline_segments(folder):
-                if not segment.with_name(segment.name + ".synced").exists():
-                    shutil.rmtree(segment.parent)
-    lines = read_metrics(folder / "metrics.jsonl")
-    print(f"{folder}: {send(folder, mode, lines)} of {len(lines)} lines sent, {mode}")
-
-
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["replay"] and sys.argv[2:3]:
-        sys.argv[1:3] = [f"--run={sys.argv[2]}"]
-    run_command(replay, Replay, "Give wandb what it has not got of a run.")

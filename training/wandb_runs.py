@@ -12,16 +12,23 @@ import secrets
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from wandb import Run
 
 REACH = 9.0  # seconds in which a server has answered, or the run is an offline one
 
+Mode = Literal["online", "offline", "disabled"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 
-def wandb_mode(wanted: str) -> str:
+
+def wandb_mode(wanted: str) -> Mode:
     """online, offline or disabled: what is wanted, or for `auto` what WANDB_MODE says, or else whether
     there is a login."""
     mode = os.environ.get("WANDB_MODE", "auto") if wanted == "auto" else wanted
-    if mode in ("online", "offline", "disabled"):
+    if mode in MODES:
         return mode
     return "online" if _logged_in() else "offline"
 
@@ -29,14 +36,14 @@ def wandb_mode(wanted: str) -> str:
 def _logged_in() -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
     try:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):
         return False
 
 
-def start_wandb(wanted: str, folder: Path, **settings: object) -> tuple[object, int] | None:
+def start_wandb(wanted: str, folder: Path, **settings: Any) -> "tuple[Run, int] | None":
     """A wandb run that writes below `folder/wandb`, and the first step that it has not got; None: disabled.
 
     `settings` are those of `wandb.init`. A server that does not answer makes the run an offline one.
@@ -51,16 +58,22 @@ def start_wandb(wanted: str, folder: Path, **settings: object) -> tuple[object, 
         os.environ.setdefault(variable, str(folder / "wandb"))
     import wandb
 
-    def start(mode: str) -> object:
+    def start(mode: Mode) -> "Run":
         quiet = wandb.Settings(
             silent=True,
             console="off",
             init_timeout=REACH,
             x_transaction_log_flush_interval=1.0,  # what a killed process may lose, by default 15 s
         )
-        options = {"dir": str(folder)} if "WANDB_DIR" not in os.environ else {}
-        named = {"project": "codebook", "id": run_id(folder), "resume": "allow"}
-        return wandb.init(mode=mode, settings=quiet, **named, **options, **settings)
+        return wandb.init(
+            project="codebook",
+            id=run_id(folder),
+            resume="allow",
+            dir=None if "WANDB_DIR" in os.environ else str(folder),
+            mode=mode,
+            settings=quiet,
+            **settings,
+        )
 
     segments = offline_segments(folder)
     if mode == "online":

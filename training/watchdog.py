@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import torch.distributed as dist
 
-from command_line import Failed
+from common.errors import Failed
 
 from . import stop
 
@@ -58,18 +58,18 @@ class Watchdog(threading.Thread):
                     pass
                 self.asked = self.asked or time.monotonic()
                 time.sleep(LOOK)
-            now, asked = time.monotonic(), self.asked
+            now, asked, store = time.monotonic(), self.asked, self.store
             silent = now - self.last > self.timeout
             # Before the ranks have met there is nothing to keep
-            grace = GRACE + 2 * self.step_seconds if self.store else ANSWER
+            grace = GRACE + 2 * self.step_seconds if store else ANSWER
             if silent or (asked and now - asked > grace):
-                self._end_by_thread(f"no step for {now - self.last:.0f} s")
+                self._end_by_thread(store, f"no step for {now - self.last:.0f} s")
             try:
-                alarm = self.store is not None and self.store.check(["alarm"])
+                alarm = store is not None and store.check(["alarm"])
             except RuntimeError:
                 alarm = False  # the store is gone, and the main thread will notice
-            if alarm:
-                self.store.set(f"here {self.rank}", self.alone)
+            if store and alarm:
+                store.set(f"here {self.rank}", self.alone)
                 time.sleep(2 * ANSWER)
                 if self.alarmed.acquire(blocking=False):
                     _exit()
@@ -81,50 +81,55 @@ class Watchdog(threading.Thread):
         self.alarmed.acquire()
         if self.store is None:
             return
-        if isinstance(error, RuntimeError) and (missing := self._missing()):
+        if isinstance(error, RuntimeError) and (missing := self._missing(self.store)):
             raise Failed(missing) from error
-        if not self._speaks():
+        if not self._speaks(self.store):
             _exit()
 
-    def _end_by_thread(self, why: str) -> NoReturn:
+    def _end_by_thread(self, store: dist.Store | None, why: str) -> NoReturn:
         if self.alarmed.acquire(blocking=False):
-            missing = self._missing() if self.store else f"rank {self.rank} waits for the others in vain"
-            if missing or self._speaks():
-                print(f"codebook: {missing or f'{why}: {self._alone()}'}", file=sys.stderr)
+            if store is None:
+                message = f"rank {self.rank} waits for the others in vain"
+            else:
+                message = self._missing(store)
+                if not message and self._speaks(store):
+                    message = f"{why}: {self._alone(store)}"
+            if message:
+                print(f"codebook: {message}", file=sys.stderr)
             _exit()
         while True:  # the main thread is about to end the process
             time.sleep(LOOK)
 
-    def _alone(self) -> str:
+    def _alone(self, store: dist.Store) -> str:
         """What those ranks do that the others wait for."""
-        alone = [(rank, self.store.get(f"here {rank}").decode()) for rank in range(self.world_size)]
+        alone = [(rank, store.get(f"here {rank}").decode()) for rank in range(self.world_size)]
         said = " and ".join(f"{called(rank)} is {what}" for rank, what in alone if what)
         return said or f"all ranks are {self.doing}"
 
-    def _speaks(self) -> bool:
+    def _speaks(self, store: dist.Store) -> bool:
         """Whether this is the first rank that has something to say; the others then know that it is."""
         try:
-            self.store.set(f"here {self.rank}", self.alone)
-            self.store.set(f"spoke {self.rank}", "")
-            return self.store.add("speakers", 1) == 1
+            store.set(f"here {self.rank}", self.alone)
+            store.set(f"spoke {self.rank}", "")
+            return store.add("speakers", 1) == 1
         except RuntimeError:
             return True
 
-    def _missing(self) -> str:
+    def _missing(self, store: dist.Store) -> str:
         """Raise the alarm, and say who does not answer; empty if all do.
 
         Ends the process in silence where another rank speaks.
         """
         try:
-            self.store.set(f"here {self.rank}", self.alone)
-            first = self.store.add("alarm", 1) == 1
+            store.set(f"here {self.rank}", self.alone)
+            first = store.add("alarm", 1) == 1
             time.sleep(ANSWER)
             others = [rank for rank in range(self.world_size) if rank != self.rank]
-            spoke = any(self.store.check([f"spoke {rank}"]) for rank in others)
-            missing = [rank for rank in others if not self.store.check([f"here {rank}"])]
+            spoke = any(store.check([f"spoke {rank}"]) for rank in others)
+            missing = [rank for rank in others if not store.check([f"here {rank}"])]
         except RuntimeError:
             return f"{called(0)}, or the torchrun that started it, is gone ({self.doing}): {AGAIN}"
-        if missing and not spoke and self._speaks():
+        if missing and not spoke and self._speaks(store):
             ranks = " and ".join(map(called, missing))
             verbs = "is gone or stands" if len(missing) == 1 else "are gone or stand"
             return f"{ranks} of {self.world_size} {verbs} still ({self.doing}): {AGAIN}"

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import data_prep.corpus
+from common.files import sha256_file
 from data_prep.arrays import ArrayWriter, Split, TokenArrays, narrowest_dtype
 from data_prep.corpus import SPLITS, Corpus, make_corpus
 from data_prep.encode import make_arrays
-from publish import sha256_file
 from tokenizers import load_tokenizer, train_tokenizer
 
 SPECS = ["byte", "char", "unigram-400", "spbpe-400", "bpe-300"]

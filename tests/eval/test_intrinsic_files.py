@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sentencepiece
-import yaml
 
 import eval.intrinsic
+from comparison import Comparison, Recipe
 from data_prep.arrays import TokenArrays
 from data_prep.corpus import SPLITS, Corpus, CorpusConfig, make_corpus
 from data_prep.encode import make_arrays
 from data_prep.tokenizer import make_tokenizer
-from eval.intrinsic import measure_tokenizers
-from eval.intrinsic_tables import report_section, terminal_table
+from eval.intrinsic import measure_tokenizers, terminal_table
+from eval.report.intrinsic_section import report_section
 from tokenizers import folder_name, load_tokenizer
+from training.budget import Budget, TextAmount
 
 LINES = {
     "en": "The old king saw his brother's ship, and a letter_2 of the year 1604 too.\n",
@@ -28,6 +29,16 @@ LINES = {
     None: "e\u0301te\u0301 😀 — café\n",
 }
 DOMAINS = ["prose", "verse", None]
+
+
+def comparison_of(folder: Path, specs: list[str]) -> Comparison:
+    one = TextAmount(chars=1)
+    common = {"models": {"gpt": Recipe()}, "context": one, "batch": one, "budget": Budget(chars=1)}
+    return Comparison(name=folder.name, out=folder.parent, tokenizers=specs, **common)
+
+
+def measured(folder: Path, specs: list[str]) -> dict[str, dict[str, dict]]:
+    return measure_tokenizers(comparison_of(folder, specs))
 
 
 def write_comparison(folder: Path, rows: list[dict], specs: list[str]) -> Path:
@@ -40,7 +51,7 @@ def write_comparison(folder: Path, rows: list[dict], specs: list[str]) -> Path:
     for spec in specs:
         data = folder / "data" / folder_name(spec)
         make_arrays(corpus, make_tokenizer(corpus, spec, data / "tokenizer"), data, processes=1)
-    (folder / "comparison.yaml").write_text(yaml.safe_dump({"tokenizers": specs}))
+    comparison_of(folder, specs).freeze("0")
     return folder
 
 
@@ -108,7 +119,7 @@ def test_counts_are_those_of_the_corpus_and_its_arrays(
     comparison: Path, specs: list[str], split: str
 ) -> None:
     texts = list(Corpus(comparison / "corpus").texts(split))
-    for spec, found in measure_tokenizers(comparison, specs).items():
+    for spec, found in measured(comparison, specs).items():
         arrays = TokenArrays(comparison / "data" / folder_name(spec))
         tokens = [sequence[1:-1] for sequence in arrays.split(split).sequences()]
         lengths = [len(document) for document in tokens]
@@ -133,7 +144,7 @@ def test_words_of_one_token_are_those_that_a_plain_loop_finds(
 ) -> None:
     """Under every kind of tokenizer, one that puts a space before each text among them."""
     texts = list(Corpus(comparison / "corpus").texts(split))
-    for spec, found in measure_tokenizers(comparison, specs).items():
+    for spec, found in measured(comparison, specs).items():
         data = comparison / "data" / folder_name(spec)
         tokenizer = load_tokenizer(data / "tokenizer")
         token_bytes = tokenizer.token_bytes()
@@ -153,7 +164,7 @@ def test_one_of_the_tokenizers_puts_a_space_before_a_text(comparison: Path, publ
 
 
 def test_the_byte_tokenizer_has_words_of_one_token_only_of_one_byte(comparison: Path) -> None:
-    found = measure_tokenizers(comparison, ["byte"])["byte"]["test"]
+    found = measured(comparison, ["byte"])["byte"]["test"]
     texts = Corpus(comparison / "corpus").texts("test")
     lengths = [end - start for text in texts for start, end in words(text)]
     assert found["words_one_token"] == lengths.count(1) / len(lengths) > 0
@@ -169,7 +180,7 @@ def test_the_char_tokenizer_has_parts_of_characters_only_for_characters_it_never
     corpus = Corpus(comparison / "corpus")
     seen = set("".join(corpus.texts("train")))
     unseen = [c for text in corpus.texts("test") for c in text if c not in seen]
-    found = measure_tokenizers(comparison, ["char"])["char"]
+    found = measured(comparison, ["char"])["char"]
     assert found["train"]["fallback_share"] == 0
     assert found["train"]["chars_per_token"] == 1
     test = found["test"]
@@ -196,7 +207,7 @@ def test_groups_add_up_to_the_whole(comparison: Path, specs: list[str], split: s
     none = [
         text for text, v in zip(corpus.texts(split), corpus.groups(split)["language"], strict=True) if not v
     ]
-    for found in measure_tokenizers(comparison, specs).values():
+    for found in measured(comparison, specs).values():
         whole, groups = found[split], found[split]["groups"]["language"]
         assert set(groups) == {"en", "de", "hi", "ja"}
         assert all(set(group) == set(whole) - {"groups", "parity"} for group in groups.values())
@@ -215,7 +226,7 @@ NUMBERS = ("documents", "chars", "bytes", "tokens", "words")
 def test_groups_of_a_corpus_where_all_have_one_add_up_to_every_count(tmp_path: Path) -> None:
     rows = [row for row in some_rows() if row["language"] and row["domain"]]
     folder = write_comparison(tmp_path / "full", rows, ["bpe-330"])
-    for whole in measure_tokenizers(folder, ["bpe-330"])["bpe-330"].values():
+    for whole in measured(folder, ["bpe-330"])["bpe-330"].values():
         for groups in whole["groups"].values():
             for key in NUMBERS:
                 assert sum(group[key] for group in groups.values()) == whole[key]
@@ -228,7 +239,7 @@ def test_groups_of_a_corpus_where_all_have_one_add_up_to_every_count(tmp_path: P
 
 def test_a_corpus_without_groups_has_none(tmp_path: Path) -> None:
     folder = write_comparison(tmp_path / "plain", [{"text": row["text"]} for row in some_rows(60)], ["byte"])
-    found = measure_tokenizers(folder, ["byte"])
+    found = measured(folder, ["byte"])
     assert not {"groups", "parity", "groups_left_out"} & set(found["byte"]["test"])
     assert "By language" not in report_section(found)
 
@@ -236,7 +247,7 @@ def test_a_corpus_without_groups_has_none(tmp_path: Path) -> None:
 def test_a_column_of_too_many_values_is_left_out_aloud(tmp_path: Path, run_python: Callable) -> None:
     rows = [{**row, "domain": f"site {i % 101}"} for i, row in enumerate(some_rows())]
     folder = write_comparison(tmp_path / "sites", rows, ["byte"])
-    test = measure_tokenizers(folder, ["byte"])["byte"]["test"]
+    test = measured(folder, ["byte"])["byte"]["test"]
     assert set(test["groups"]) == set(test["parity"]) == {"language"}
     assert test["groups_left_out"] == {"domain": 101}
     done = run_python("-m", "eval.intrinsic", "--folder", folder)
@@ -245,7 +256,7 @@ def test_a_column_of_too_many_values_is_left_out_aloud(tmp_path: Path, run_pytho
     )
     rows = [{**row, "domain": f"site {i % 100}" if i < 200 else None} for i, row in enumerate(some_rows())]
     folder = write_comparison(tmp_path / "fewer", rows, ["byte"])
-    train = measure_tokenizers(folder, ["byte"])["byte"]["train"]
+    train = measured(folder, ["byte"])["byte"]["train"]
     assert set(train["groups"]) == {"language", "domain"} and "groups_left_out" not in train
 
 
@@ -256,7 +267,7 @@ def test_where_text_is_lost_words_are_not_counted(copy: Path) -> None:
     manifest = json.loads((copy / "data/byte/manifest.json").read_text())
     manifest["splits"]["test"]["lossy_documents"] = 3
     (copy / "data/byte/manifest.json").write_text(json.dumps(manifest))
-    found = measure_tokenizers(copy, ["byte"])["byte"]
+    found = measured(copy, ["byte"])["byte"]
     for test in (found["test"], *found["test"]["groups"]["language"].values()):
         assert test["words"] is None and test["words_one_token"] is None
         assert test["chars_per_token"] > 0
@@ -269,27 +280,27 @@ def test_where_text_is_lost_words_are_not_counted(copy: Path) -> None:
 
 
 def test_unchanged_tokenizers_are_not_measured_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = measure_tokenizers(copy, ["byte", "char"])
+    first = measured(copy, ["byte", "char"])
     file = copy / "intrinsic" / "byte.json"
     kept = json.loads(file.read_text())
     assert kept["splits"] == first["byte"]
     assert set(kept["made_from"]) == {"format", "corpus_fingerprint", "tokenizer_fingerprint"}
     before = file.stat()
     monkeypatch.setattr(eval.intrinsic, "measure_split", None)
-    assert measure_tokenizers(copy, ["byte", "char"]) == first
+    assert measured(copy, ["byte", "char"]) == first
     assert file.stat() == before
 
 
 def test_another_corpus_is_measured_again(copy: Path) -> None:
-    first = measure_tokenizers(copy, ["byte"])["byte"]
+    first = measured(copy, ["byte"])["byte"]
     source = copy / "source.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in some_rows(90)))
     config = CorpusConfig(f"jsonl:{source}", val_fraction=0.15, test_fraction=0.25)
     corpus = make_corpus(config, copy / "corpus")
     with pytest.raises(ValueError, match=f"{copy}/data/byte is not of the text in {copy}/corpus"):
-        measure_tokenizers(copy, ["byte"])
+        measured(copy, ["byte"])
     make_arrays(corpus, load_tokenizer(copy / "data/byte/tokenizer"), copy / "data" / "byte", processes=1)
-    assert measure_tokenizers(copy, ["byte"])["byte"]["train"]["documents"] > first["train"]["documents"]
+    assert measured(copy, ["byte"])["byte"]["train"]["documents"] > first["train"]["documents"]
 
 
 # ---- printed and reported
@@ -304,9 +315,9 @@ def test_the_command_prints_a_row_for_each_tokenizer_in_80_columns(
     _, heading, *rows = done.stdout.splitlines()
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert heading.split()[:4] == ["tokenizer", "vocab", "token", "used"]
-    measured = measure_tokenizers(comparison, specs)
+    found_by_spec = measured(comparison, specs)
     for row, spec in zip(rows, specs, strict=True):
-        found = measured[spec][split or "test"]
+        found = found_by_spec[spec][split or "test"]
         assert row[:19].strip().removeprefix("…") == spec[-17:]
         assert row[19:].split()[:2] == [str(found["vocab_size"]), f"{found['chars_per_token']:.3f}"]
         assert row.endswith(f"{found['words_one_token']:.1%}")
@@ -345,8 +356,8 @@ def tables(page: str) -> list[list[list[str]]]:
 
 
 def test_the_report_shows_tokenizers_whole_and_by_group(comparison: Path, specs: list[str]) -> None:
-    measured = measure_tokenizers(comparison, specs)
-    page = report_section(measured)
+    found_by_spec = measured(comparison, specs)
+    page = report_section(found_by_spec)
     assert page.startswith("## Tokenizers\n")
     assert re.findall(r"^### (.*)", page, re.MULTILINE) == ["By language", "By domain"]
     length, use, by_language, words_by_language, *_ = tables(page)
@@ -355,9 +366,9 @@ def test_the_report_shows_tokenizers_whole_and_by_group(comparison: Path, specs:
     assert by_language[0] == ["language", "characters", *(f"`{spec}`" for spec in specs)]
     for row in by_language[2:-1]:
         for spec, cell in zip(specs, row[2:], strict=True):
-            group = measured[spec]["test"]["groups"]["language"][row[0].strip("`")]
+            group = found_by_spec[spec]["test"]["groups"]["language"][row[0].strip("`")]
             assert cell == f"{group['chars_per_token']:.3f}"
-    parity = [measured[spec]["test"]["parity"]["language"] for spec in specs]
+    parity = [found_by_spec[spec]["test"]["parity"]["language"] for spec in specs]
     assert by_language[-1] == ["lowest / highest", "", *(f"{value:.3f}" for value in parity)]
     assert len(words_by_language) == 2 + 4
     assert all(len({len(row) for row in table}) == 1 for table in tables(page))
@@ -367,6 +378,6 @@ def test_the_report_shows_tokenizers_whole_and_by_group(comparison: Path, specs:
 def test_whatever_a_group_is_called_it_is_one_cell(value: str, copy: Path, tmp_path: Path) -> None:
     rows = [{**row, "domain": value} for row in some_rows(60)]
     folder = write_comparison(tmp_path / "odd", rows, ["byte"])
-    table = tables(report_section(measure_tokenizers(folder, ["byte"])))[-1]
+    table = tables(report_section(measured(folder, ["byte"])))[-1]
     assert [len(row) for row in table] == [3, 3, 3]
     assert re.fullmatch(r'`[^`]+`|""', table[-1][0])

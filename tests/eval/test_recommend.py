@@ -5,15 +5,23 @@ import re
 import numpy as np
 import pytest
 
+from comparison import Comparison, Recipe
 from eval.recommend import growth_sentences, recommend, sentences
+from training.budget import Budget, TextAmount
 
 SIZES = [512, 1024, 2048, 4096, 8192]
 
 
-def made_up(best: dict[str, float], seeds: int = 3) -> tuple[dict, dict, np.ndarray]:
+def made_up(best: dict[str, float], seeds: int = 3) -> tuple[Comparison, dict, np.ndarray]:
     """A comparison of a ladder of bpe, and `char`: for each model log2 of the best size."""
-    budgets = {model: {"chars": 100 * 4**i, "flops": None} for i, model in enumerate(best)}
-    comparison = {"models": {model: {"lr": None, "budget": budget} for model, budget in budgets.items()}}
+    comparison = Comparison(
+        name="tiny",
+        tokenizers=[*(f"bpe-{size}" for size in SIZES), "char"],
+        models={model: Recipe(budget=Budget(chars=100 * 4**i)) for i, model in enumerate(best)},
+        context=TextAmount(chars=10),
+        batch=TextAmount(chars=10),
+        budget=Budget(chars=1),
+    )
     rows = [
         {"tokenizer": name, "model": model, "vocab_size": size, "test_bpc": bpc, "kind": "gpt"}
         for model, at in best.items()

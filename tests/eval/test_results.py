@@ -1,53 +1,64 @@
 """The rows of a comparison: which runs may stand in one report, and what their intervals hold."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-import yaml
 
-from eval.protocol import window_stride
+from comparison import Comparison, Recipe, load_comparison
+from comparison.config import RunSpec
+from comparison.protocol import window_stride
+from data_prep.arrays import TokenArrays
 from eval.results import collect_results
+from model import ModelConfig
+from training.budget import Budget, TextAmount
+from training.config import TrackingConfig
 
 DOCUMENTS, CHARS, BLOCK = 200, 100, 10
-AMOUNTS = {"context": {"chars": 20, "tokens": None}, "batch": {"chars": 100, "tokens": None}}
-RECIPE = {"model": {}, "params": None, "budget": {}, "optimizer": {"lr": 0.1}, "lr": None}
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tiny_arrays, tmp_path) -> Path:
     """Two tokenizers, two models that are alike to the last bit, three seeds."""
-    comparison = AMOUNTS | {
-        "tokenizers": ["byte", "char"],
-        "models": {"one": RECIPE, "other": RECIPE},
-        "overlap": 0.5,
-        "seeds": [0, 1, 2],
-    }
-    (tmp_path / "comparison.yaml").write_text(yaml.safe_dump(comparison))
+    recipe = Recipe(model=ModelConfig(n_layer=1, n_embd=16))
+    comparison = Comparison(
+        name="tiny",
+        out=tmp_path,
+        tokenizers=["byte", "char"],
+        models={"one": recipe, "other": recipe},
+        context=TextAmount(chars=BLOCK),
+        batch=TextAmount(chars=100),
+        budget=Budget(steps=9),
+        seeds=[0, 1, 2],
+        tracking=TrackingConfig(wandb="disabled"),
+    )
+    comparison.folder.mkdir()
+    comparison.freeze("0")
     draw = np.random.default_rng(0)
-    for tokenizer in comparison["tokenizers"]:
-        for seed in comparison["seeds"]:
+    for tokenizer in comparison.tokenizers:
+        shutil.copytree(tiny_arrays(tokenizer), comparison.data(tokenizer))
+        for seed in comparison.seeds:
             bits = CHARS * (2 + 0.001 * draw.standard_normal(DOCUMENTS) + 0.1 * draw.standard_normal())
-            for model in comparison["models"]:
-                write_run(tmp_path / "runs" / tokenizer / model / f"seed{seed}", tokenizer, seed, bits)
-    return tmp_path
+            for model in comparison.models:
+                write_run(comparison.run(tokenizer, model, seed), bits)
+    return comparison.folder
 
 
-def write_run(run: Path, tokenizer: str, seed: int, bits: np.ndarray) -> None:
-    run.mkdir(parents=True)
-    identity = AMOUNTS | {key: RECIPE[key] for key in ("model", "params", "budget", "optimizer")}
+def write_run(run: RunSpec, bits: np.ndarray) -> None:
+    run.folder.mkdir(parents=True)
     result = {
         "made_from": {
-            "identity": identity,
+            "identity": run.config.identity() | TokenArrays(run.config.data).fingerprints,
             "stride": BLOCK // 2,
             "context_chars": None,
-            "checkpoint": {"model.safetensors": f"{tokenizer} {seed}"},
+            "checkpoint": {"model.safetensors": f"{run.tokenizer} {run.seed}"},
         },
-        "tokenizer": tokenizer,
-        "seed": seed,
+        "tokenizer": run.tokenizer,
+        "seed": run.seed,
         "block_size": BLOCK,
         "test_sha256": "0",
         "test_chars": DOCUMENTS * CHARS,
@@ -55,9 +66,9 @@ def write_run(run: Path, tokenizer: str, seed: int, bits: np.ndarray) -> None:
         "test_bpc": float(bits.sum() / (DOCUMENTS * CHARS)),
         "lossy_documents": 0,
     } | dict.fromkeys(("lr", "steps", "train_seconds", "test_bpb"), 1.0)
-    (run / "result.json").write_text(json.dumps(result))
+    (run.folder / "result.json").write_text(json.dumps(result))
     table = pyarrow.table({"bits": bits, "chars": np.full(DOCUMENTS, CHARS)})
-    pyarrow.parquet.write_table(table, run / "documents.parquet")
+    pyarrow.parquet.write_table(table, run.folder / "documents.parquet")
 
 
 def test_a_window_moves_on_by_what_is_not_overlap():
@@ -73,19 +84,46 @@ def test_a_report_never_mixes_protocols(folder, key, value):
     file.write_text(json.dumps(result))
     says = f"byte/other/seed1 was evaluated with {key} {value}, not (5|None) .* run compare.py"
     with pytest.raises(ValueError, match=says):
-        collect_results(folder)
+        collect_results(load_comparison(folder))
 
 
 def test_a_comparison_with_another_overlap_does_not_take_what_was_evaluated_before(folder):
     file = folder / "comparison.yaml"
     file.write_text(file.read_text().replace("overlap: 0.5", "overlap: 0.7"))
     with pytest.raises(ValueError, match="evaluated with stride 5, not 3"):
-        collect_results(folder)
+        collect_results(load_comparison(folder))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"), [("seed", 7, "seed"), ("corpus_fingerprint", "f", "corpus_fingerprint")]
+)
+def test_a_report_holds_only_runs_that_the_comparison_asks_for(folder, key, value, named):
+    file = folder / "runs" / "byte" / "other" / "seed1" / "result.json"
+    result = json.loads(file.read_text())
+    result["made_from"]["identity"][key] = value
+    file.write_text(json.dumps(result))
+    with pytest.raises(ValueError, match=f"byte/other/seed1 was trained with another {named} than"):
+        collect_results(load_comparison(folder))
+
+
+def test_a_folder_may_be_moved(folder, tmp_path):
+    before, _ = collect_results(load_comparison(folder))
+    moved = folder.rename(tmp_path / "elsewhere")
+    after, _ = collect_results(load_comparison(moved))
+    assert after == before | {"comparison": "elsewhere"}
+
+
+def test_runs_that_passed_over_batches_are_counted(folder):
+    run = folder / "runs" / "char" / "one" / "seed2"
+    (run / "metrics.jsonl").write_text('{"step": 9, "skipped_steps": 2}\n')
+    results, _ = collect_results(load_comparison(folder))
+    skipped = {(r["tokenizer"], r["model"], r["seed"]): r["skipped_steps"] for r in results["runs"]}
+    assert skipped.pop(("char", "one", 2)) == 2 and set(skipped.values()) == {0}
 
 
 def test_the_seeds_of_one_model_err_apart_from_those_of_another(folder):
     """Two models whose numbers are alike: were their errors the same draws, a difference would be certain."""
-    results, samples = collect_results(folder)
+    results, samples = collect_results(load_comparison(folder))
     rows = results["rows"]
     columns = [i for i, row in enumerate(rows) if row["tokenizer"] == "byte"]
     assert {rows[i]["model"] for i in columns} == {"one", "other"}
@@ -93,7 +131,7 @@ def test_the_seeds_of_one_model_err_apart_from_those_of_another(folder):
     assert spread[0] == pytest.approx(spread[1], rel=0.05)
     difference = samples[:, columns[0]] - samples[:, columns[1]]
     assert difference.std() == pytest.approx(np.sqrt(2) * spread[0], rel=0.05)
-    _, again = collect_results(folder)
+    _, again = collect_results(load_comparison(folder))
     assert np.array_equal(again, samples)
 
 
@@ -102,11 +140,13 @@ def test_a_row_has_the_ambiguity_that_was_estimated_of_its_present_checkpoint(fo
         asked = {"texts": 5, "chars": 90, "samples": 32}
         found = {"made_from": {"checkpoint": {"model.safetensors": checkpoint}, **asked}}
         found |= {"bits_per_char": 0.02, "bits_per_char_se": 0.001, "texts": 4, "chars": 300}
-        (folder / "runs" / tokenizer / "one" / f"seed{seed}" / "marginal.json").write_text(json.dumps(found))
+        (folder / "runs" / tokenizer / "one" / f"seed{seed}" / "ambiguity.json").write_text(json.dumps(found))
 
     estimated("byte", 1, "byte 1")
     estimated("char", 0, "an earlier one")
-    rows = {(row["tokenizer"], row["model"]): row for row in collect_results(folder)[0]["rows"]}
+    rows = {
+        (row["tokenizer"], row["model"]): row for row in collect_results(load_comparison(folder))[0]["rows"]
+    }
     assert rows["byte", "one"]["ambiguity_bits_per_char"] == 0.02
     assert rows["byte", "one"]["ambiguity_bits_per_char_se"] == 0.001
     assert rows["byte", "one"]["ambiguity_of"] == "300 characters of 4 texts, 32 draws each"

@@ -56,7 +56,7 @@ def test_many_documents_are_drawn_in_groups_with_the_same_interval(monkeypatch):
     chars = draw.integers(100, 200, size=8_000)
     bits = chars * (2 + 0.5 * draw.standard_normal((2, 8_000)))
     grouped = bootstrap_bpc(bits, chars)
-    monkeypatch.setattr("eval.statistics.GROUPS", 8_000)
+    monkeypatch.setattr("eval.statistics.MAX_GROUPS", 8_000)
     monkeypatch.setattr("eval.statistics.RESAMPLES", 1_000)
     assert grouped.std(axis=0) == pytest.approx(bootstrap_bpc(bits, chars).std(axis=0), rel=0.08)
     assert grouped.mean(axis=0) == pytest.approx(bits.sum(axis=1) / chars.sum(), abs=1e-3)

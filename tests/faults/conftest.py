@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from publish import sha256_file
+from common.files import sha256_file
 from training.checkpoint import newest_checkpoint
 from training.tracking import read_metrics
 
@@ -18,7 +18,8 @@ from ..program import Program
 ROOT = Path(__file__).parents[2]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 700 --budget.steps 200
-  --validations 3 --val_chars 500 --precision fp32 --wandb disabled --checkpoint_seconds 0.2""".split()
+  --tracking.validations 3 --tracking.val_chars 500
+  --execution.precision fp32 --tracking.wandb disabled --checkpoints.seconds 0.2""".split()
 TIMES = ("train_seconds", "tokens_per_second", "chars_per_second", "mfu", "data_wait", "memory_gb")
 PATIENCE = 120  # seconds until a test says that something hangs
 

@@ -10,7 +10,7 @@ import sys
 import time
 
 import train_ddp
-from command_line import run_command
+from common.cli import run_command
 from training.config import TrainConfig
 from training.ranks import end
 

@@ -4,12 +4,7 @@ import math
 import subprocess
 import sys
 
-import numpy as np
-import torch
-
-from data_prep.arrays import TokenArrays
-from model import ModelConfig, build_model, load_model
-from training.batches import crop_starts, make_batch
+from model import load_model
 from training.tracking import read_metrics
 
 from .conftest import ROOT, Run
@@ -30,7 +25,7 @@ def replay(run: Run, *options: str) -> str:
 
 def test_the_step_the_rank_and_the_batch_are_named_and_the_weights_before_it_kept(new_run):
     run = new_run()
-    code, output = run.start("--micro_batch=9", processes=2, **bad_loss(rank=1, step=7)).end()
+    code, output = run.start("--execution.micro_batch=9", processes=2, **bad_loss(rank=1, step=7)).end()
     assert code == 1
     (line,) = [line for line in output.splitlines() if line.startswith("codebook: ")]
     assert "the loss is nan at step 7 on rank 1 (batch 6 of seed 0)" in line
@@ -56,11 +51,11 @@ def test_a_replay_shows_every_sequence_and_where_it_goes_wrong(new_run):
 
 def test_skip_passes_over_the_batch_and_says_so(new_run):
     run = new_run()
-    options = ["--on_bad_numbers=skip", "--micro_batch=18"]
+    options = ["--execution.on_nonfinite=skip", "--execution.micro_batch=18"]
     code, output = run.start(*options, **bad_loss(rank=0, step=8)).end()
     assert code == 0, output
     assert "the loss is nan at step 8 on rank 0" in output
-    lines, whole = run.values(), new_run("whole").finish("--micro_batch=18").values()
+    lines, whole = run.values(), new_run("whole").finish("--execution.micro_batch=18").values()
     assert [line["step"] for line in lines] == [line["step"] for line in whole]
     assert [line for line in lines if line["step"] < 8] == [line for line in whole if line["step"] < 8]
     assert all(line["train_bpc"] is None for line in lines if line["step"] == 8)
@@ -71,39 +66,13 @@ def test_skip_passes_over_the_batch_and_says_so(new_run):
     assert "batch 7, 18 sequences" in replayed and "18 of 18 sequences are finite" in replayed
 
 
-def test_rewind_goes_back_to_a_checkpoint_and_passes_over_the_batches_since(new_run):
-    """Here to the beginning: the first step is then one on the batch after the bad one."""
-    run = new_run()
-    options = [
-        "--on_bad_numbers=rewind",
-        "--micro_batch=18",
-        "--checkpoint_seconds=1000",
-        "--budget.steps=60",
-    ]
-    code, output = run.start(*options, **bad_loss(rank=0, step=12)).end()
-    assert code == 0, output
-    assert run.state()["batches_passed"] == 12
-    lines = run.values()
-    assert [line["step"] for line in lines] == list(range(1, 61))
-    arrays = TokenArrays(run.data)
-    split = arrays.split("train")
-    block_size = load_model(run.folder / "checkpoints" / "step-00000060" / "model.safetensors").block_size
-    torch.manual_seed(0)
-    model = build_model(ModelConfig(n_layer=2, n_embd=32), arrays.vocab_size, block_size)
-    starts = crop_starts(0, 12, 18, split.crop_starts(block_size + 1))
-    loss = model(*make_batch(split, starts, block_size)).item()
-    expected = loss / math.log(2) * split.length / split.chars
-    assert np.isclose(lines[0]["train_bpc"], expected, rtol=1e-5)
-
-
-def test_a_run_that_only_makes_bad_numbers_ends(new_run):
-    for policy in ("skip", "rewind"):
-        options = [f"--on_bad_numbers={policy}", "--checkpoint_seconds=1000", *DIVERGES]
-        code, output = new_run(policy).start(*options).end()
-        assert code == 1, output
-        assert output.count(f"or set on_bad_numbers: {policy}") == 10
+def test_a_run_that_only_makes_nonfinite_losses_ends(new_run):
+    options = ["--execution.on_nonfinite=skip", "--checkpoints.seconds=1000", *DIVERGES]
+    code, output = new_run().start(*options).end()
+    assert code == 1, output
+    assert output.count("or set execution.on_nonfinite: skipped") == 10
 
 
 def test_gradients_too_large_for_fp16_are_nothing_bad(new_run):
-    run = new_run().finish("--precision=fp16")
+    run = new_run().finish("--execution.precision=fp16")
     assert {line["skipped_steps"] for line in run.values()} == {0}

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from publish import read_json
+from common.files import read_json
 from training.checkpoint import newest_checkpoint
 from training.tracking import read_metrics
 

@@ -35,10 +35,10 @@ def test_a_full_disk_ends_the_run_and_when_there_is_room_it_goes_on(new_run, tmp
     script = """
         disk=$1; kept=$2; shift 2
         mount -t tmpfs -o size=3m tmpfs "$disk"
-        "$@" --max_seconds=0.001 || test $? = 75         # a checkpoint after the first step
+        "$@" --execution.max_seconds=0.001 || test $? = 75         # a checkpoint after the first step
         head -c 10m /dev/zero > "$disk/other" 2> /dev/null || true
         # No checkpoint is due, which would look for room first: it is the record that meets the full disk
-        code=0; "$@" --checkpoint_seconds=1000 || code=$?; echo "exit code $code"
+        code=0; "$@" --checkpoints.seconds=1000 || code=$?; echo "exit code $code"
         ls "$disk/run/checkpoints"
         rm "$disk/other"
         "$@"
@@ -148,7 +148,7 @@ def test_data_that_change_under_a_run_end_it(new_run, tiny_arrays, data, tmp_pat
 def test_a_clock_that_goes_back_changes_nothing(new_run):
     """Twenty-five years between a run and its continuation, in which it goes backwards."""
     whole = new_run("whole").finish()
-    run = new_run().start("--max_seconds=4", wrapper=("faketime", "2031-01-01 00:00:00"))
+    run = new_run().start("--execution.max_seconds=4", wrapper=("faketime", "2031-01-01 00:00:00"))
     assert run.end()[0] == 75
     wrapper = ("env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", "@2006-01-01 00:00:00 x-1")
     assert run.finish(wrapper=wrapper).result() == whole.result()

@@ -38,7 +38,7 @@ def test_torchrun_starts_a_killed_rank_again_and_the_run_ends_as_one_never_kille
 
 def test_a_rank_that_is_stopped_is_named(new_run):
     """A stopped process breaks no connection."""
-    run = new_run().start(LONG, "--timeout=20", processes=3).wait_for_step(20)
+    run = new_run().start(LONG, "--execution.timeout=20", processes=3).wait_for_step(20)
     *others, last = run.ranks()
     os.kill(last, signal.SIGSTOP)
     end = time.monotonic() + 60
@@ -54,7 +54,7 @@ def test_a_rank_that_is_stopped_is_named(new_run):
 
 def test_a_rank_that_waits_for_its_data_is_named(new_run):
     run = new_run().start(
-        LONG, "--timeout=6", processes=2, script=("tests/faults/sabotage.py", "still", "1", "30")
+        LONG, "--execution.timeout=6", processes=2, script=("tests/faults/sabotage.py", "still", "1", "30")
     )
     code, output = run.end()
     assert code == 1
@@ -82,7 +82,7 @@ def test_a_rank_that_fails_says_why_and_the_others_nothing(new_run, tmp_path):
 
 
 def test_a_rank_that_never_comes_ends_the_others(new_run):
-    code, output = new_run().start(LONG, "--timeout=6", **told(0, 29611)).end()
+    code, output = new_run().start(LONG, "--execution.timeout=6", **told(0, 29611)).end()
     assert code == 1
     (line,) = lines(output)
     assert "rank 0 waits for the others in vain" in line

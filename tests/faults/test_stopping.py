@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from publish import read_json
+from common.files import read_json
 from training.tracking import read_metrics
 
 LONG = "--budget.steps=100000"
@@ -32,7 +32,7 @@ def test_a_run_stopped_in_every_way_ends_as_one_never_stopped(new_run, whole, tm
     ways = ["SIGUSR2 to rank 1", "Ctrl-C", "SIGTERM to torchrun", "SIGKILL to torchrun", "stop file"]
     ways += ["max_seconds"]
     for number, way in enumerate(ways):
-        options = ["--max_seconds=0.001"] if way == "max_seconds" else []
+        options = ["--execution.max_seconds=0.001"] if way == "max_seconds" else []
         run.start(*options, processes=2, STOP_FILE=str(stop_file))
         if not options:
             run.wait_for_step(20 * number + 5)
@@ -57,7 +57,7 @@ def test_the_exit_code_says_stop_and_go_on(new_run):
     run.process.send_signal(signal.SIGUSR2)
     code, output = run.end()
     assert code == 75
-    assert "(SIGUSR2); the same command goes on" in output
+    assert "(SIGUSR2); the same command resumes" in output
     assert read_json(run.folder / "stopped.json")["why"] == "SIGUSR2"
 
 
@@ -107,5 +107,5 @@ def test_only_one_run_writes_into_a_folder(new_run):
     first.process.kill()
     first.process.wait()
     lines = len(read_metrics(first.folder / "metrics.jsonl"))
-    assert second.start(LONG, "--max_seconds=0.1").end()[0] == 75  # a killed one holds nothing
+    assert second.start(LONG, "--execution.max_seconds=0.1").end()[0] == 75  # a killed one holds nothing
     assert len(read_metrics(first.folder / "metrics.jsonl")) <= lines + 1

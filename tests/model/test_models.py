@@ -196,7 +196,7 @@ def test_rotary_attention_depends_on_the_distance_alone():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_model_needs_nothing_but_its_file(kind, tmp_path):
     model, idx = make(kind), some_ids(2, 5)
-    save_model(model, tmp_path / "model.safetensors")
+    save_model(model.weights(), tmp_path / "model.safetensors")
     loaded = load_model(tmp_path / "model.safetensors")
     assert torch.equal(loaded(idx), model(idx))
     assert not loaded.training

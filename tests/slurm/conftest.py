@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from publish import sha256_file
+from common.files import sha256_file
 from training.checkpoint import newest_checkpoint
 from training.tracking import read_metrics
 
@@ -24,11 +24,9 @@ RUN = {
     "context": {"chars": 40},
     "batch": {"chars": 700},
     "budget": {"steps": 700},
-    "validations": 7,
-    "val_chars": 500,
-    "precision": "fp32",
-    "checkpoint_seconds": 1.0,
-    "wandb": "disabled",
+    "execution": {"precision": "fp32"},
+    "checkpoints": {"seconds": 1.0},
+    "tracking": {"validations": 7, "val_chars": 500, "wandb": "disabled"},
 }
 
 
@@ -155,32 +153,34 @@ class Compared:
             "tokenizers": ["byte", "bpe-300"],
             "models": {"gpt": {"model": RUN["model"]}},
             "seeds": [0],
-            **{key: RUN[key] for key in ("context", "batch", "val_chars", "precision", "wandb")},
+            **{key: RUN[key] for key in ("context", "batch", "execution")},
+            "tracking": {**RUN["tracking"], "validations": 2},
             "budget": {"steps": 60},
-            "validations": 2,
             "out": str(folder / "out"),
         }
         self.cluster_content = {"setup": SETUP, "train": {"nodes": "2", "gpus-per-node": "1"}}
 
     def call(
-        self, *options: str, environment: dict[str, str] | None = None, checkout: Path = ROOT
+        self, command: str, *options: str, environment: dict[str, str] | None = None, checkout: Path = ROOT
     ) -> subprocess.CompletedProcess:
-        """Call a checkout's compare.py with the comparison as it is now."""
+        """Give a command of a checkout's compare.py with the comparison as it is now."""
         self.file.write_text(yaml.safe_dump(self.content))
         self.cluster.write_text(yaml.safe_dump(self.cluster_content))
-        command = [sys.executable, "compare.py", str(self.file), f"--cluster={self.cluster}", *options]
+        if command in ("submit", "status"):
+            options = (f"--cluster={self.cluster}", *options)
+        words = [sys.executable, "compare.py", command, str(self.file), *options]
         variables = {**os.environ, **(environment or {})}
-        return subprocess.run(command, cwd=checkout, env=variables, capture_output=True, text=True)
+        return subprocess.run(words, cwd=checkout, env=variables, capture_output=True, text=True)
 
     def submit(self, **how: object) -> dict[str, str]:
         """Submit what is missing; of every job that was, what it does, by its id."""
-        done = self.call("--launcher=slurm", **how)
+        done = self.call("submit", **how)
         assert done.returncode == 0, done.stderr
         return dict(re.findall(r"^ +(\d+)  (.+)$", done.stdout, re.M))
 
     def status(self) -> str:
-        """What --status prints."""
-        done = self.call("--status=true")
+        """What `compare.py status` prints."""
+        done = self.call("status")
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -1,4 +1,4 @@
-"""`compare.py FILE --launcher slurm` on a real cluster: a whole comparison by one command."""
+"""`compare.py submit FILE` on a real cluster: a whole comparison by one command."""
 
 import os
 import re
@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from publish import read_json
+from common.files import read_json
 from training.tracking import read_metrics
 
 from ..wandb.server import KEY, WandbServer, environment
@@ -42,7 +42,7 @@ def test_one_command_does_all_of_it_by_the_code_that_was_submitted(compared, tmp
     checkout = copy_of_the_code(tmp_path / "checkout")
     login = environment(wandb_server.url, tmp_path / "home")
     del login["WANDB_DIR"]  # beside the runs, as for everybody
-    compared.content["wandb"] = "auto"
+    compared.content["tracking"]["wandb"] = "auto"
     compared.cluster_content |= {"encode_parts": "2", "runs_at_once": "1", "all": {"begin": "now+5"}}
     compared.content["budget"] = {"steps": 400}
     jobs = compared.submit(checkout=checkout, environment=login)
@@ -94,8 +94,8 @@ def test_one_command_does_all_of_it_by_the_code_that_was_submitted(compared, tmp
     assert bpc(compared.folder) == found
 
     # The same comparison on this machine comes to the same, to rounding: two nodes there, one process here
-    compared.content |= {"out": str(tmp_path / "here"), "wandb": "disabled"}
-    done = compared.call()
+    compared.content["out"], compared.content["tracking"]["wandb"] = str(tmp_path / "here"), "disabled"
+    done = compared.call("run")
     assert done.returncode == 0, done.stderr
     here = bpc(tmp_path / "here" / "tiny")
     assert all(abs(value - found[row]) < 1e-3 for row, value in here.items())
@@ -137,7 +137,7 @@ def test_what_fails_is_named_with_its_reason_and_only_that_is_submitted_again(co
 def test_cancel_ends_the_jobs_of_this_comparison_and_no_others(compared, sbatch):
     other = sbatch("--job-name=tiny.train", "--wrap=sleep 100").wait("RUNNING")
     compared.submit()
-    done = compared.call("--cancel=true")
+    done = compared.call("cancel")
     assert done.returncode == 0, done.stderr
     left = call("squeue", "--noheader", "--format=%i", "--states=PENDING,RUNNING").stdout.split()
     assert left == [other.id]
@@ -148,9 +148,11 @@ def test_a_comparison_that_has_changed_waits_until_its_jobs_are_gone(compared):
     compared.cluster_content["all"] = {"begin": "now+1hour"}
     compared.submit()
     compared.content["seeds"] = [0, 1]
-    done = compared.call("--launcher=slurm")
+    done = compared.call("submit")
     assert done.returncode == 2
-    assert re.fullmatch(r"codebook: tiny has changed, and jobs .* are active .*--cancel\n", done.stderr)
+    assert re.fullmatch(
+        r"codebook: tiny has changed, and jobs .* are active .*compare.py cancel\n", done.stderr
+    )
 
 
 def test_every_generated_command_is_one_that_sbatch_accepts(compared):
@@ -162,9 +164,7 @@ def test_every_generated_command_is_one_that_sbatch_accepts(compared):
         "evaluate": {"gpus-per-node": "1"},
         "encode_parts": "8",
     }
-    commands = [
-        shlex.split(line) for line in compared.call("--launcher=slurm", "--dry-run").stdout.splitlines()
-    ]
+    commands = [shlex.split(line) for line in compared.call("submit", "--dry-run").stdout.splitlines()]
     assert len(commands) == 11
     for command in commands:
         words = [word for word in command if not word.startswith("--dependency")]
@@ -177,7 +177,7 @@ def test_every_generated_command_is_one_that_sbatch_accepts(compared):
 def test_a_job_that_the_cluster_refuses_is_one_line(compared):
     # The jobs before it wait, so that all of them are still on their way when the rest is submitted
     compared.cluster_content = {"all": {"begin": "now+1hour"}, "train": {"partition": "nowhere"}}
-    done = compared.call("--launcher=slurm")
+    done = compared.call("submit")
     assert done.returncode == 2
     assert done.stderr.startswith("codebook: sbatch: ") and "nowhere" not in done.stdout
     assert done.stderr.count("\n") == 1
@@ -190,7 +190,7 @@ def test_a_job_that_the_cluster_refuses_is_one_line(compared):
 def test_without_slurm_or_a_cluster_file_one_line_says_so(compared):
     compared.cluster_content["all"] = {"begin": "now+1hour"}
     compared.submit()
-    done = compared.call("--status", environment={"PATH": "/nowhere"})
+    done = compared.call("status", environment={"PATH": "/nowhere"})
     assert done.stderr == "codebook: squeue is not found: run this where jobs are submitted from\n"
-    done = compared.call("--cluster=nowhere.yaml", "--launcher=slurm")
+    done = compared.call("submit", "--cluster=nowhere.yaml")
     assert done.stderr.startswith("codebook: nowhere.yaml does not exist: copy slurm/example-gpu.yaml")

@@ -1,5 +1,6 @@
 """The scripts in slurm/ by hand, and what they are made of."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,12 +9,30 @@ import zlib
 from pathlib import Path
 
 import pytest
+import yaml
 
+from common.cli import parse
+from comparison import Comparison
 from slurm.cluster import read_cluster
+from slurm.freeze import freeze
 
 from .conftest import ROOT
 from .toy import call, wait_for
 
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+from pathlib import Path
+code = Path(sys.argv[1])
+packages = [init.parent.name for init in code.glob("*/__init__.py")]
+walked = pkgutil.walk_packages([str(code)], onerror=lambda name: sys.exit(f"{name} cannot be imported"))
+names = ["compare", "train_ddp", *(m.name for m in walked if m.name.split(".")[0] in packages)]
+for name in names:
+    if not name.endswith("__main__"):
+        assert Path(importlib.import_module(name).__file__).is_relative_to(code), name
+from eval.report.page import FOLDER
+assert all((FOLDER / name).exists() for name in ("page.html", "page.css", "page.js"))
+print(*packages)
+"""
 MEET = [sys.executable, "slurm/meet.py"]
 
 
@@ -34,6 +53,34 @@ def test_shellcheck_has_nothing_to_say():
     assert len(scripts) >= 6
     done = subprocess.run(["shellcheck", "-x", *scripts], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_frozen_copy_of_the_code_imports_everything(tiny_source, tmp_path):
+    """Every folder of the checkout but the tests and benchmarks, by the copy alone."""
+    content = {
+        "name": "tiny",
+        "tokenizers": ["byte"],
+        "models": {"gpt": {}},
+        "corpus": {"source": f"jsonl:{tiny_source}"},
+        **{key: {"chars": 40} for key in ("context", "batch", "budget")},
+        "out": str(tmp_path),
+    }
+    comparison = parse(Comparison, [str(write_yaml(tmp_path / "tiny.yaml", content))])
+    folder = freeze(comparison, write_yaml(tmp_path / "cluster.yaml", {}), "0")
+    environment = {**os.environ, "PYTHONPATH": str(folder / "code"), "PYTHONSAFEPATH": "1"}
+    command = [sys.executable, "-c", IMPORT_ALL, folder / "code"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    here = {init.parent.name for init in ROOT.glob("*/__init__.py")}
+    assert set(done.stdout.split()) == here - {"tests"}
+    assert (
+        freeze(parse(Comparison, [str(folder / "comparison.yaml")]), folder / "cluster.yaml", "0") == folder
+    )
+
+
+def write_yaml(path, content):
+    path.write_text(yaml.safe_dump(content))
+    return path
 
 
 def test_a_corpus_is_encoded_in_parts_by_an_array(sbatch, tiny_corpus, tiny_arrays, tmp_path):

@@ -17,7 +17,7 @@ def test_two_nodes_train_what_one_machine_trains_to_the_last_bit(sbatch, new_run
 
 
 def test_a_process_for_every_gpu_of_every_node(sbatch, new_run):
-    run = new_run(budget={"steps": 20}, validations=1)
+    run = new_run(budget={"steps": 20}, tracking={"validations": 1, "wandb": "disabled"})
     job = sbatch("--nodes=2", "--gpus-per-node=h100:2", TRAIN, run.folder).ends()
     assert "4 x cpu" in job.text()
 
@@ -65,7 +65,7 @@ def test_a_job_begins_again_only_so_often(sbatch, new_run, tmp_path):
 
 
 def test_a_job_that_is_cancelled_stays_so_and_has_saved(sbatch, new_run):
-    run = new_run(budget={"steps": 100_000}, checkpoint_seconds=1000.0)
+    run = new_run(budget={"steps": 100_000}, checkpoints={"seconds": 1000.0})
     job = sbatch(*TWO, TRAIN, run.folder).trains(run)
     call("scancel", job.id)
     job.wait("CANCELLED")

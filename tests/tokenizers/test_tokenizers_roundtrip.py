@@ -97,12 +97,6 @@ def test_ids_are_below_the_vocabulary_size(tokenizer: Tokenizer, text: str) -> N
 
 
 @given(texts=st.lists(TEXTS, max_size=5))
-def test_a_batch_is_each_text_encoded(tokenizer: Tokenizer, texts: list[str]) -> None:
-    batch = tokenizer.encode_batch(texts)
-    assert [ids.tolist() for ids in batch] == [tokenizer.encode(text).tolist() for text in texts]
-
-
-@given(texts=st.lists(TEXTS, max_size=5))
 def test_documents_are_each_text_encoded_and_the_end_of_text(tokenizer: Tokenizer, texts: list[str]) -> None:
     if not texts:
         return

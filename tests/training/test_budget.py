@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from data_prep.arrays import TokenArrays
 from model import ModelConfig, build_model
 from training.budget import Budget, Plan, TextAmount, check_amount, fit_width, make_plan, plan_block_size
+from training.state import TrainState
 
 V = 300
 GPT = ModelConfig(n_layer=2, n_embd=32)
@@ -64,13 +65,15 @@ def test_a_budget_in_seconds_leaves_the_number_of_steps_open(train):
     assert plan.steps is None
     assert plan.progress(1000, 2.0) == 0.25
     assert plan.progress(1000, 9.0) == 1.0
-    assert [plan.parts_done(4, 1000, seconds) for seconds in (0, 1.9, 2, 7.9, 8, 9)] == [0, 0, 1, 3, 4, 4]
+    after = [TrainState({}, 1000, seconds) for seconds in (0, 1.9, 2, 7.9, 8, 9)]
+    assert [plan.parts_done(4, state) for state in after] == [0, 0, 1, 3, 4, 4]
+    assert [plan.passes(4, a, b) for a, b in itertools.pairwise(after)] == [False, True, True, True, False]
 
 
 @given(st.integers(1, 10_000), st.integers(1, 300))
 def test_equal_parts_of_the_steps_end_in_order_and_the_last_one_with_the_last_step(steps, parts):
     plan = Plan(GPT, 8, 1, steps, None, 1.0)
-    done = [plan.parts_done(parts, step, 0.0) for step in range(steps + 1)]
+    done = [plan.parts_done(parts, TrainState({}, step)) for step in range(steps + 1)]
     assert done == sorted(done)
     assert done[0] == 0
     assert [done[-2] < parts, done[-1]] == [True, parts]

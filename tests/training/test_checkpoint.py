@@ -3,17 +3,18 @@
 import os
 import shutil
 import time
+from dataclasses import asdict
 
 import pytest
 import torch
 
+from common.files import write_json
 from model import ModelConfig, build_model
-from publish import write_json
-from training.budget import Budget, TextAmount
 from training.checkpoint import Checkpoints, newest_checkpoint, restore_checkpoint, write_checkpoint
-from training.config import TrainConfig
+from training.config import CheckpointConfig
 from training.optimizer import OptimizerConfig, make_optimizers
 from training.precision import grad_scaler
+from training.state import TrainState
 
 MUON = OptimizerConfig(name="muon")
 IDENTITY = {"seed": 0, "precision": "fp32", "optimizer": {"lr": 0.1}}
@@ -34,7 +35,7 @@ def parts():
 
 
 def state(step, best=None):
-    return {"step": step, "identity": IDENTITY, "best_step": best}
+    return TrainState(IDENTITY, step, best_step=best)
 
 
 def optimizer_state(parts):
@@ -43,20 +44,14 @@ def optimizer_state(parts):
 
 
 def save(folder, parts, step):
-    write_checkpoint(folder, parts[0], optimizer_state(parts), state(step))
+    write_checkpoint(folder, parts[0].weights(), optimizer_state(parts), asdict(state(step)))
     return folder / f"step-{step:08}"
 
 
 @pytest.fixture
 def checkpoints(tmp_path):
-    """A function: the checkpoints below `tmp_path` with some options of a run."""
-    amount = TextAmount(tokens=1)
-
-    def make(**options):
-        config = TrainConfig(tmp_path, tmp_path, amount, amount, Budget(steps=1), **options)
-        return Checkpoints(tmp_path / "checkpoints", config)
-
-    return make
+    """A function: the checkpoints below `tmp_path` with some options."""
+    return lambda **options: Checkpoints(tmp_path / "checkpoints", CheckpointConfig(**options))
 
 
 def kept(tmp_path):
@@ -70,7 +65,7 @@ def test_what_is_restored_is_what_was_saved(tmp_path, parts):
     other = build_model(model.config, 20, 8)
     others, other_scaler = make_optimizers(other, MUON), grad_scaler("cpu", "fp16")
     state = restore_checkpoint(*newest_checkpoint(tmp_path), IDENTITY, other, others, other_scaler)
-    assert state["step"] == 5
+    assert state.step == 5
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
     for name, saved, loaded in zip(("momentum", "exp_avg_sq"), optimizers, others, strict=True):
         saved, loaded = saved.state_dict()["state"], loaded.state_dict()["state"]
@@ -149,16 +144,15 @@ import shutil
 from pathlib import Path
 import torch
 from model import ModelConfig, build_model
-from training.budget import Budget, TextAmount
 from training.checkpoint import Checkpoints, newest_checkpoint
-from training.config import TrainConfig
-folder, one = Path(sys.argv[1]), TextAmount(tokens=1)
+from training.config import CheckpointConfig
+folder = Path(sys.argv[1])
 torch.set_num_threads(1)
 model = build_model(ModelConfig(n_layer=1, n_embd=8, n_head=2), 20, 8)
-config = TrainConfig(folder, folder, one, one, Budget(steps=1), keep_last=1)
+config = CheckpointConfig(keep_last=1)
 
 def save(step):
-    Checkpoints(folder, config)._write(model, {}, {"step": step, "best_step": None}, lambda: None)
+    Checkpoints(folder, config)._write(model.weights(), {}, {"step": step, "best_step": None}, lambda: None)
 
 save(1)
 seen = set()
@@ -203,6 +197,16 @@ def test_one_of_another_run_is_refused_with_what_differs(tmp_path, parts):
         restore_checkpoint(*newest_checkpoint(tmp_path), wanted, *parts)
 
 
+def test_one_of_a_run_that_passed_over_batches_which_others_saw_is_refused(tmp_path, parts):
+    """Earlier versions could go back to a checkpoint and pass over all batches since."""
+    content = asdict(state(1)) | {"batches_passed": 12}
+    write_checkpoint(tmp_path, parts[0].weights(), optimizer_state(parts), content)
+    with pytest.raises(ValueError, match=r"another batches_passed: .* remove the run"):
+        restore_checkpoint(*newest_checkpoint(tmp_path), IDENTITY, *parts)
+    write_checkpoint(tmp_path, parts[0].weights(), optimizer_state(parts), content | {"batches_passed": 0})
+    assert restore_checkpoint(*newest_checkpoint(tmp_path), IDENTITY, *parts).step == 1
+
+
 def test_nothing_in_one_runs_code(tmp_path, parts):
     class Attack:
         def __reduce__(self):
@@ -211,7 +215,7 @@ def test_nothing_in_one_runs_code(tmp_path, parts):
     path = save(tmp_path, parts, 1)
     torch.save({"optimizers": [Attack()], "scaler": {}}, path / "optimizer.pt")
     with pytest.raises(Exception, match="weights_only"):
-        restore_checkpoint(path, state(1), IDENTITY, *parts)
+        restore_checkpoint(path, asdict(state(1)), IDENTITY, *parts)
     assert not (tmp_path / "attacked").exists()
 
 

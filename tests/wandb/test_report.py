@@ -8,7 +8,7 @@ import time
 import pytest
 import yaml
 
-from publish import read_json, sha256_file
+from common.files import read_json, sha256_file
 
 from .server import WandbServer, environment
 
@@ -19,17 +19,17 @@ COMPARISON = {
     "context": {"chars": 40},
     "batch": {"chars": 700},
     "budget": {"steps": 6},
-    "val_chars": 500,
-    "precision": "fp32",
-    "validations": 2,
-    "wandb": "disabled",
+    "execution": {"precision": "fp32"},
+    "tracking": {"val_chars": 500, "validations": 2, "wandb": "disabled"},
 }
 LOG = """
 import sys
 from pathlib import Path
-from eval.wandb_report import log_report
-from publish import read_json
-log_report(Path(sys.argv[1]), read_json(Path(sys.argv[1], "report", "results.json")), sys.argv[2])
+from common.files import read_json
+from comparison import load_comparison
+from eval.report.wandb_report import log_report
+folder = Path(sys.argv[1])
+log_report(load_comparison(folder), read_json(folder / "report" / "results.json"), sys.argv[2])
 """
 RUNS = ("char-gpt-seed0", "bpe-300-gpt-seed0")
 
@@ -66,7 +66,7 @@ class Comparison:
         return done.stderr
 
     def document(self, *options):
-        command = ("-m", "eval.wandb_report", "--folder", self.folder, *options)
+        command = ("-m", "eval.report.wandb_report", "--folder", self.folder, *options)
         return self.run_python(*command, **self.environment)
 
 

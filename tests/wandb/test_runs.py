@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from publish import read_json, sha256_file
+from common.files import read_json, sha256_file
 from training.checkpoint import newest_checkpoint
 from training.tracking import read_metrics
 
@@ -19,7 +19,8 @@ from .server import KEY, WandbServer, environment, nobody
 
 ROOT = Path(__file__).parents[2]
 SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 700 --budget.steps 200
-  --validations 3 --val_chars 500 --precision fp32 --checkpoint_seconds 0.2 --group a-comparison""".split()
+  --tracking.validations 3 --tracking.val_chars 500
+  --execution.precision fp32 --checkpoints.seconds 0.2 --group a-comparison""".split()
 NOT_SENT = {"_step", "_runtime", "_timestamp"}
 
 
@@ -63,7 +64,7 @@ class Training:
         process.communicate()
 
     def replay(self, *options):
-        return self.end(self.call("-m", "training.tracking", "replay", str(self.folder), *options))
+        return self.end(self.call("-m", "training.wandb_sync", f"--run={self.folder}", *options))
 
     def metrics(self):
         return read_metrics(self.folder / "metrics.jsonl")
@@ -91,7 +92,7 @@ def same(run, metrics, but=()):
 
 
 def test_a_run_says_what_it_is_and_has_every_value_of_the_record(training, server):
-    training.finish("--wandb=online", "--model_name=text-1x")
+    training.finish("--tracking.wandb=online", "--model_name=text-1x")
     (run,) = server.runs.values()
     assert same(run, training.metrics())
     assert (run.project, run.group, run.job_type) == ("codebook", "a-comparison", "train")
@@ -110,15 +111,15 @@ def test_a_run_says_what_it_is_and_has_every_value_of_the_record(training, serve
 
 
 def test_a_run_that_was_killed_and_goes_on_is_one_run_with_each_step_once(training, server):
-    training.kill("--wandb=online", step=60)
-    training.finish("--wandb=online")
+    training.kill("--tracking.wandb=online", step=60)
+    training.finish("--tracking.wandb=online")
     (run,) = server.runs.values()
     assert same(run, training.metrics(), but=TIMES)
 
 
 def test_so_it_is_when_its_segments_were_offline(training, server):
-    training.kill("--wandb=offline", step=60)
-    training.finish("--wandb=offline")
+    training.kill("--tracking.wandb=offline", step=60)
+    training.finish("--tracking.wandb=offline")
     assert len(list(training.folder.glob("wandb/offline-run-*"))) > 1
     training.sync()
     (run,) = server.runs.values()
@@ -126,7 +127,7 @@ def test_so_it_is_when_its_segments_were_offline(training, server):
 
 
 def test_a_segment_without_a_step_is_no_hindrance(training, server):
-    training.finish("--wandb=disabled", "--budget.steps=3", "--validations=1")
+    training.finish("--tracking.wandb=disabled", "--budget.steps=3", "--tracking.validations=1")
     start = "import sys; from pathlib import Path; from training.wandb_runs import start_wandb\n"
     start += "start_wandb('offline', Path(sys.argv[1]))[0].finish()"
     for _ in range(2):
@@ -136,8 +137,8 @@ def test_a_segment_without_a_step_is_no_hindrance(training, server):
 
 
 def test_a_run_that_was_offline_at_first_has_all_of_it_when_it_is_online(training, server):
-    training.kill("--wandb=offline", step=60)
-    training.finish("--wandb=online")
+    training.kill("--tracking.wandb=offline", step=60)
+    training.finish("--tracking.wandb=online")
     (run,) = server.runs.values()
     assert same(run, training.metrics(), but=TIMES)
     (segment,) = training.folder.glob("wandb/offline-run-*/run-*.wandb")
@@ -145,7 +146,7 @@ def test_a_run_that_was_offline_at_first_has_all_of_it_when_it_is_online(trainin
 
 
 def test_a_record_can_be_replayed_and_again_without_duplicates(training, server):
-    training.finish("--wandb=disabled")
+    training.finish("--tracking.wandb=disabled")
     lines = len(training.metrics())
     assert f"{lines} of {lines} lines sent, online" in training.replay()
     assert f"0 of {lines} lines sent" in training.replay()
@@ -155,7 +156,7 @@ def test_a_record_can_be_replayed_and_again_without_duplicates(training, server)
 
 def test_a_cluster_whose_nodes_have_no_network_is_followed_from_one_that_has(training, server, tmp_path):
     training.folder = tmp_path / "out" / "runs" / "first"
-    process = training.start("--wandb=offline", "--budget.steps=1500")
+    process = training.start("--tracking.wandb=offline", "--budget.steps=1500")
     while len(training.metrics()) < 20:
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.02)
@@ -176,8 +177,8 @@ def test_a_cluster_whose_nodes_have_no_network_is_followed_from_one_that_has(tra
 
 
 def test_an_offline_replay_is_one_segment_with_all_of_it(training, server):
-    training.kill("--wandb=offline", step=60)
-    training.finish("--wandb=disabled")
+    training.kill("--tracking.wandb=offline", step=60)
+    training.finish("--tracking.wandb=disabled")
     training.replay("--wandb=offline")
     (_,) = training.folder.glob("wandb/offline-run-*")
     training.sync()
@@ -192,7 +193,7 @@ def test_a_bad_server_or_none_makes_it_an_offline_run_within_ten_seconds(trainin
             training.environment["WANDB_BASE_URL"] = url
     else:
         server.status, server.delay = bad.get("status", 200), bad.get("delay", 0)
-    process = training.start("--wandb=online", "--budget.steps=3000")
+    process = training.start("--tracking.wandb=online", "--budget.steps=3000")
     while not (training.folder / "plan.json").exists():  # what it does before it speaks to wandb
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.1)
@@ -215,7 +216,7 @@ def weights(folder):
 
 def test_a_server_that_falls_silent_costs_nothing_but_ten_seconds_at_the_end(training, server, tmp_path):
     server.after, server.delay = 2, math.inf
-    process = training.start("--wandb=online")
+    process = training.start("--tracking.wandb=online")
     while not training.metrics() or training.metrics()[-1]["step"] < 200:
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.1)
@@ -224,31 +225,31 @@ def test_a_server_that_falls_silent_costs_nothing_but_ten_seconds_at_the_end(tra
     assert process.returncode == 0, output
     assert time.monotonic() - recorded < 15  # 10 seconds for wandb, and the test's own steps
     assert all(line["train_seconds"] / line["step"] < 1 for line in training.metrics())
-    assert "metrics.jsonl has what it has not got" in output
+    assert "metrics.jsonl has what is missing there" in output
     server.after, server.delay = 0, 0
     training.replay()
     (run,) = server.runs.values()
     assert same(run, training.metrics())
     without = Training(tmp_path / "without", training.data, server.url)
-    without.finish("--wandb=disabled")
+    without.finish("--tracking.wandb=disabled")
     assert same(run, without.metrics(), but=TIMES)
     assert weights(training.folder) == weights(without.folder)
 
 
 def test_without_a_login_it_is_offline_and_with_one_online(training, server):
     key = training.environment.pop("WANDB_API_KEY")
-    training.finish("--budget.steps=3", "--validations=1")
+    training.finish("--budget.steps=3", "--tracking.validations=1")
     assert not server.runs and list(training.folder.glob("wandb/offline-run-*"))
     training.environment |= {"WANDB_MODE": "disabled", "WANDB_API_KEY": key}
-    training.finish("--budget.steps=3", "--validations=1", f"--out={training.folder}-2")
+    training.finish("--budget.steps=3", "--tracking.validations=1", f"--out={training.folder}-2")
     assert not server.runs and not Path(f"{training.folder}-2/wandb").exists()
     del training.environment["WANDB_MODE"]
-    training.finish("--budget.steps=3", "--validations=1", f"--out={training.folder}-3")
+    training.finish("--budget.steps=3", "--tracking.validations=1", f"--out={training.folder}-3")
     assert len(server.runs) == 1
 
 
 def test_the_key_goes_to_the_server_and_nowhere_else(training, server, tmp_path):
-    output = training.finish("--wandb=online", "--budget.steps=3", "--validations=1")
+    output = training.finish("--tracking.wandb=online", "--budget.steps=3", "--tracking.validations=1")
     assert KEY not in output
     assert any(request.key == KEY for request in server.requests)
     holding = [p for p in tmp_path.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]

@@ -1,0 +1,64 @@
+"""One training of a BPE: reads Parquet files, and prints the seconds that reading and training took.
+
+    python -P benchmarks/bpe_trainers.py TRAINER SIZE FILE ...
+
+A script without an import of ours at its top: `tokenizers` is ours only where PYTHONPATH names our checkout,
+and else, with -P, the library of Hugging Face.
+"""
+
+import importlib
+import io
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pyarrow.parquet
+import sentencepiece
+
+Train = Callable[[Iterator[str]], object]
+
+
+def ours(size: int) -> Train:
+    """Our tokenizer `bpe-SIZE`."""
+    from tokenizers import train_tokenizer
+
+    return lambda texts: train_tokenizer(f"bpe-{size}", texts)
+
+
+def sentence_piece(size: int) -> Train:
+    """SentencePiece's BPE, which has bytes to fall back on."""
+    return lambda texts: sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=(line for text in texts for line in text.splitlines()),
+        model_writer=io.BytesIO(),
+        model_type="bpe",
+        vocab_size=size,
+        byte_fallback=True,
+        minloglevel=2,
+    )
+
+
+def hugging_face(size: int) -> Train:
+    """The byte-level BPE of the library `tokenizers`."""
+    tokenizers = importlib.import_module("tokenizers")  # where a type checker would find our folder
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
+    return lambda texts: tokenizer.train_from_iterator(texts, trainer)
+
+
+TRAINERS = {"ours": ours, "SentencePiece": sentence_piece, "Hugging Face": hugging_face}
+
+
+def read_texts(paths: list[str]) -> Iterator[str]:
+    """The texts of Parquet files, a file in memory at a time."""
+    for path in paths:
+        yield from pyarrow.parquet.read_table(path, columns=["text"]).column("text").to_pylist()
+
+
+if __name__ == "__main__":
+    name, size, *paths = sys.argv[1:]
+    train = TRAINERS[name](int(size))
+    begin = time.perf_counter()
+    train(read_texts(paths))
+    print(time.perf_counter() - begin)

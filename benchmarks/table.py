@@ -1,0 +1,86 @@
+"""Measurements taken in turn: a table of medians and spread on the terminal, the medians in flat JSON.
+
+A row's name ends in its unit, and so does its figure's name in JSON: "small, char: ours, tokens/s" is
+`small_char_ours_tokens_per_s`.
+"""
+
+import re
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from common.files import write_json
+
+Figures = dict[str, float | None]
+Result = TypeVar("Result")
+
+WIDTH = 66  # characters of a row's name
+
+
+def in_turn(
+    ways: Mapping[str, Callable[[], Result]], rounds: int, warm_up: int = 0
+) -> dict[str, list[Result]]:
+    """The results of each way, one per round, without those of `warm_up` rounds before the first."""
+    results: dict[str, list[Result]] = {name: [] for name in ways}
+    for number in range(-warm_up, rounds):
+        for name, way in ways.items():
+            result = way()
+            if number >= 0:
+                results[name].append(result)
+    return results
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Time that an action takes."""
+    begin = time.perf_counter()
+    action()
+    return time.perf_counter() - begin
+
+
+def ratios(values: Sequence[float], reference: Sequence[float]) -> list[float]:
+    """Each value by the reference of the same round."""
+    return [value / other for value, other in zip(values, reference, strict=True)]
+
+
+def number(value: float | None) -> str:
+    """Three digits, or all digits before the point."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def figure_name(name: str) -> str:
+    """A row's name as a figure's: lower case, words joined by underscores."""
+    return re.sub(r"\W+", "_", re.sub(r"/s\b", " per s", name).lower()).strip("_")
+
+
+def header(title: str = "") -> None:
+    """Print the first line of a table."""
+    print(f"{title:{WIDTH}}{'median':>10}{'lowest':>10}{'highest':>10}", flush=True)
+
+
+def row(figures: Figures, name: str, *values: float) -> None:
+    """Print a row and keep its median; a single value has no spread."""
+    median = statistics.median(values)
+    spread = (min(values), max(values)) if len(values) > 1 else ()
+    print(f"{name:{WIDTH}}" + "".join(f"{number(value):>10}" for value in (median, *spread)), flush=True)
+    figures[figure_name(name)] = median
+
+
+def compare(
+    figures: Figures, subject: str, unit: str, measured: Mapping[str, Sequence[float]], scale: float = 1.0
+) -> None:
+    """Rows of what was measured in turn, times `scale`, and of the ratios to the first, round by round."""
+    for name, values in measured.items():
+        row(figures, f"{subject}: {name}, {unit}", *(scale * value for value in values))
+    reference, *others = measured.items()
+    for name, values in others:
+        row(figures, f"{subject}: {name}, ratio", *ratios(values, reference[1]))
+
+
+def write_figures(path: Path | None, figures: Figures) -> None:
+    """Write the figures to `path`, if there is one."""
+    if path:
+        write_json(path, figures)

@@ -1,0 +1,5 @@
+"""Errors that are told in one line."""
+
+
+class Failed(Exception):
+    """A run cannot continue; the message says why."""

@@ -1,0 +1,213 @@
+"""What a comparison file says: tokenizers, models, and what is held equal between them."""
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from common.cli import as_yaml, parse, plain
+from common.files import write_file
+from data_prep.corpus import CorpusConfig
+from data_prep.tokenizer import TRAIN_CHARS
+from model import ModelConfig, build_model
+from tokenizers import check_spec, folder_name
+from training.budget import Budget
+from training.config import TrainConfig, TrainingOptions
+from training.optimizer import OptimizerConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model and how it is trained."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """the model"""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """its optimizer and schedule"""
+    lr: list[float] | None = None
+    """learning rates to try with the first seed; each tokenizer keeps the best on validation text
+    (default: optimizer.lr for all)"""
+    budget: Budget | None = None
+    """in place of the comparison's"""
+
+    def __post_init__(self) -> None:
+        if self.lr is not None and (not self.lr or min(self.lr) <= 0 or len(set(self.lr)) < len(self.lr)):
+            raise ValueError(f"lr {self.lr}: give learning rates above 0, each once")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """A run that a comparison asks for."""
+
+    tokenizer: str
+    """the spec of its tokenizer"""
+    model: str
+    """the name of its model in the comparison"""
+    seed: int
+    title: str
+    """its name, such as bpe-2048/gpt/seed0"""
+    config: TrainConfig
+    """all its options"""
+
+    @property
+    def folder(self) -> Path:
+        """Where it is recorded."""
+        return self.config.out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(TrainingOptions):
+    """The same models on the same text under the same budget, by every tokenizer."""
+
+    name: str
+    """name of the comparison and of its folder"""
+    tokenizers: list[str]
+    """byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], tiktoken:NAME, tiktoken:PATH, sentencepiece:PATH"""
+    models: dict[str, Recipe]
+    """the models, by a name of your own"""
+    params: Literal["same_body", "same_total"] = "same_body"
+    """same_body: the embedding comes on top; same_total: a gpt gets the width with which it has as many
+    parameters in all as with the vocabulary of `byte`"""
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    """where the text comes from"""
+    train_chars: int = TRAIN_CHARS
+    """characters of the training split that tokenizers are trained on, drawn by document"""
+    allow_lossy: bool = False
+    """report a published tokenizer that loses text, apart and unranked, rather than refuse it"""
+    seeds: list[int] = field(default_factory=lambda: [0])
+    """a run for each; results are their mean"""
+    overlap: float = 0.5
+    """share of each window of the evaluation that is context only"""
+    processes: int = 1
+    """processes of a training run (torchrun when more than 1), one per GPU"""
+    out: Path = Path("out")
+    """everything goes below out/<name>"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("tokenizers", "models", "seeds"):
+            if not getattr(self, key):
+                raise ValueError(f"{key} is empty: give at least one")
+        for key in ("tokenizers", "seeds"):
+            if len(set(getattr(self, key))) < len(getattr(self, key)):
+                raise ValueError(f"{key} names one twice: {getattr(self, key)}")
+        for spec in self.tokenizers:
+            check_spec(spec)
+        if len({folder_name(spec) for spec in self.tokenizers}) < len(self.tokenizers):
+            raise ValueError(f"tokenizers: two have the same folder name, move one's file: {self.tokenizers}")
+        if self.train_chars < 1:
+            raise ValueError(f"train_chars {self.train_chars} must be at least 1")
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"overlap {self.overlap} is not at least 0 and below 1")
+        for name in [self.name, *self.models]:
+            if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+                raise ValueError(f"'{name}' names a folder: letters, digits, '.', '-' and '_' only")
+        if self.processes < 1:
+            raise ValueError(f"processes {self.processes} must be at least 1")
+        self.first_runs()  # what a run refuses is refused before anything is made
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this comparison goes."""
+        return self.out / self.name
+
+    def data(self, spec: str) -> Path:
+        """Where the arrays of a tokenizer go; the tokenizer lies below."""
+        return self.folder / "data" / folder_name(spec)
+
+    def budget_of(self, model: str) -> Budget:
+        """The budget of a model: its own, or the comparison's."""
+        return self.models[model].budget or self.budget
+
+    def run(self, spec: str, model: str, seed: int, lr: float | None = None) -> RunSpec:
+        """The run of a tokenizer, a model and a seed; `lr` where learning rates are swept."""
+        recipe = self.models[model]
+        title = "/".join([folder_name(spec), model, *([f"lr{lr:g}"] if lr else []), f"seed{seed}"])
+        config = TrainConfig(
+            context=self.context,
+            batch=self.batch,
+            budget=self.budget_of(model),
+            execution=self.execution,
+            checkpoints=self.checkpoints,
+            tracking=self.tracking,
+            data=self.data(spec),
+            out=self.folder / "runs" / title,
+            model=recipe.model,
+            params=self.total_params(recipe.model),
+            optimizer=replace(recipe.optimizer, lr=lr) if lr else recipe.optimizer,
+            seed=seed,
+            group=self.name,
+            model_name=model,
+        )
+        return RunSpec(spec, model, seed, title, config)
+
+    def sweeps(self) -> dict[tuple[str, str], list[RunSpec]]:
+        """For every tokenizer and model whose learning rate is chosen, a run for each rate."""
+        return {
+            (spec, name): [self.run(spec, name, self.seeds[0], lr) for lr in recipe.lr]
+            for spec in self.tokenizers
+            for name, recipe in self.models.items()
+            if recipe.lr
+        }
+
+    def first_runs(self) -> list[RunSpec]:
+        """One run for every tokenizer and model, with the first seed and the first learning rate."""
+        return [
+            self.run(spec, name, self.seeds[0], recipe.lr[0] if recipe.lr else None)
+            for spec in self.tokenizers
+            for name, recipe in self.models.items()
+        ]
+
+    def runs(self, chosen: dict[tuple[str, str], float]) -> list[RunSpec]:
+        """The runs that count, a whole tokenizer after the other; `chosen` has the sweeps' learning rates."""
+        return [
+            self.run(spec, name, seed, chosen.get((spec, name)))
+            for spec in self.tokenizers
+            for name in self.models
+            for seed in self.seeds
+        ]
+
+    def total_params(self, model: ModelConfig) -> int | None:
+        """With `params: same_total` the parameters of a gpt on bytes, the context being as many."""
+        if self.params == "same_body" or model.kind != "gpt":
+            return None
+        with torch.device("meta"):
+            built = build_model(model, 257, round(self.context.in_tokens(1)))
+        return built.params_body() + built.params_embedding()
+
+    def resolved(self) -> "Comparison":
+        """The same comparison with nothing left to a preset, and with each model's own budget."""
+        models = {
+            name: replace(recipe, model=recipe.model.resolved(), budget=self.budget_of(name))
+            for name, recipe in self.models.items()
+        }
+        return replace(self, models=models)
+
+    def content(self) -> dict:
+        """Everything that it says, as plain values; equal for files that mean the same."""
+        return plain(self.resolved())
+
+    def freeze(self, revision: str) -> None:
+        """Write comparison.yaml: a comparison file that means the same, and in its first line which code
+        ran it."""
+        text = as_yaml(self.resolved())
+        write_file(self.folder / "comparison.yaml", f"# code: git revision {revision}\n{text}")
+
+
+def load_comparison(folder: Path) -> Comparison:
+    """The comparison whose results are in a folder, wherever that has been moved to.
+
+    Raises:
+        ValueError: the folder holds none, or one of another version.
+    """
+    folder = folder if folder.name else folder.resolve()
+    path = folder / "comparison.yaml"
+    if not path.exists():
+        raise ValueError(f"{folder} holds no comparison: make one with compare.py")
+    try:
+        comparison = parse(Comparison, [str(path)])
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read ({error}): run compare.py with its file again") from error
+    return replace(comparison, out=folder.parent, name=folder.name)

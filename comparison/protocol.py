@@ -1,0 +1,66 @@
+"""Under which protocol the runs of a comparison are evaluated, in numbers and in words."""
+
+from dataclasses import asdict
+
+from data_prep.arrays import Split, TokenArrays
+from training.budget import Budget, TextAmount, plan_block_size
+
+from .config import Comparison, RunSpec
+
+
+def window_stride(block_size: int, overlap: float = 0.5) -> int:
+    """Tokens by which a window moves on; a share `overlap` of it is context only."""
+    return max(1, round(block_size * (1 - overlap)))
+
+
+def run_stride(comparison: Comparison, run: RunSpec) -> int:
+    """Tokens by which the windows of a run's evaluation move on."""
+    block_size = plan_block_size(comparison.context, TokenArrays(run.config.data).split("train"))
+    return window_stride(block_size, comparison.overlap)
+
+
+def matched_context(comparison: Comparison) -> int | None:
+    """Where contexts are equal in tokens, the characters that the shortest of them holds."""
+    tokens = comparison.context.tokens
+    if not tokens:
+        return None
+    splits = [TokenArrays(comparison.data(spec)).split("test") for spec in comparison.tokenizers]
+    return int(tokens * min(split.chars_per_token for split in splits))
+
+
+def check_test_length(test: Split, block_size: int) -> None:
+    """Whether the test split holds at least one whole context.
+
+    Raises:
+        ValueError: it does not; a result on so little text would say nothing.
+    """
+    if test.tokens < block_size:
+        raise ValueError(
+            f"the test split is shorter than one context: {test.tokens} tokens, block size {block_size}: "
+            "give more text, a larger test_fraction or a smaller context"
+        )
+
+
+def in_words(comparison: Comparison) -> str:
+    """What a number of bits per character means nothing without, in a sentence for a caption."""
+    seeds = len(comparison.seeds)
+    return (
+        f"Context {amount(comparison.context)}, window overlap {100 * comparison.overlap:.0f} %, "
+        f"{seeds} seed{'s' * (seeds > 1)}, budget {budgets(comparison)}."
+    )
+
+
+def budgets(comparison: Comparison) -> str:
+    """The budget, or each model's where they have their own."""
+    found = {name: amount(comparison.budget_of(name)) for name in comparison.models}
+    if len(set(found.values())) == 1:
+        return next(iter(found.values()))
+    return "; ".join(f"{name}: {text}" for name, text in found.items())
+
+
+def amount(of: TextAmount | Budget) -> str:
+    """An amount of text, compute or time, of which one unit is given."""
+    ((unit, value),) = [(unit, value) for unit, value in asdict(of).items() if value is not None]
+    if unit == "flops":
+        return f"{value:.3g} FLOPs"
+    return f"{value:,.0f} {'characters' if unit == 'chars' else unit}"

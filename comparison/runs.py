@@ -1,0 +1,91 @@
+"""The runs of a comparison: which are done, which have changed, and which learning rates are kept."""
+
+import math
+import shutil
+
+from common.cli import log
+from data_prep.arrays import TokenArrays
+from training.checkpoint import differences, list_checkpoints, newest_checkpoint
+from training.lock import lock_folder
+from training.run import NONFINITE, final_val_bpc
+
+from .config import Comparison, RunSpec
+
+
+def trials(comparison: Comparison) -> list[RunSpec]:
+    """A run for every learning rate that is tried."""
+    return [run for sweep in comparison.sweeps().values() for run in sweep]
+
+
+def chosen_rates(comparison: Comparison) -> dict[tuple[str, str], float]:
+    """The learning rate of every tokenizer and model that were swept, best on validation text.
+
+    Raises:
+        ValueError: a trial is not finished, or all of a sweep have diverged.
+    """
+    return {key: _best_rate(sweep) for key, sweep in comparison.sweeps().items()}
+
+
+def _best_rate(sweep: list[RunSpec]) -> float:
+    """The learning rate whose run ended with the fewest bits per character of the validation text."""
+    found = {}
+    for run in sweep:
+        bpc = final_val_bpc(run.folder)
+        if bpc is None:
+            raise ValueError(
+                f"{run.folder} is not a finished run: run compare.py, or train it with train_ddp.py"
+            )
+        found[run.config.optimizer.lr] = bpc
+    best = min(found, key=found.__getitem__)
+    if found[best] == math.inf:
+        rates, run = list(found), sweep[0]
+        raise ValueError(
+            f"{run.tokenizer} {run.model}: every learning rate of {rates} diverges: try lower ones"
+        )
+    return best
+
+
+def counted_runs(comparison: Comparison) -> list[RunSpec]:
+    """The runs that count, with the learning rates that were chosen.
+
+    Raises:
+        ValueError: as `chosen_rates`.
+    """
+    return comparison.runs(chosen_rates(comparison))
+
+
+def changes(run: RunSpec, state: dict) -> list[str]:
+    """Options and data in which the run that a state is of differs from the one that is wanted."""
+    return differences(state, {**run.config.identity(), **TokenArrays(run.config.data).fingerprints})
+
+
+def found_state(run: RunSpec) -> dict | None:
+    """The state of the run's newest checkpoint, or of the batch that ended it; None: it has not begun."""
+    found = newest_checkpoint(run.folder / "checkpoints")
+    found = found or next(iter(list_checkpoints(run.folder / NONFINITE)), None)
+    return found[1] if found else None
+
+
+def remove_changed(run: RunSpec) -> list[str]:
+    """Remove a run of other options or data; returns in what it differs."""
+    state = found_state(run)
+    differs = changes(run, state) if state else []
+    if differs:
+        with lock_folder(run.folder):
+            shutil.rmtree(run.folder)
+    return differs
+
+
+def trained(run: RunSpec, trial: bool = False) -> bool:
+    """Whether the run as it is wanted has ended: its last checkpoint is there, or a trial has diverged."""
+    state = found_state(run)
+    if not state or changes(run, state):
+        return False
+    return state["finished"] or (trial and final_val_bpc(run.folder) == math.inf)
+
+
+def trained_or_removed(run: RunSpec, trial: bool = False) -> bool:
+    """Whether the run has ended; one with other options or data is removed, aloud."""
+    if differs := remove_changed(run):
+        log(f"{run.title}: {', '.join(differs)} changed, so this run is done again")
+    return trained(run, trial)

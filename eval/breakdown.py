@@ -1,0 +1,153 @@
+"""Where the bits go: by context, by frequency of the word, by kind of character, by group of documents."""
+
+import itertools
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_prep.arrays import Split
+from data_prep.corpus import Corpus
+
+CONTEXT = [0, 1, 4, 16, 64, 256, 1024, 4096]  # characters before a token that it sees: where bands begin
+FREQUENCY = [0, 1, 10, 100, 1000]  # of a word, per million words of training text: where bands begin
+COUNTED = 50_000_000  # characters of training text at most in which words are counted
+KINDS = {"Ll": "lower case", "Lu": "upper case", "L": "other letters", "N": "digits", "P": "punctuation"}
+OTHER = "other"
+WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class TestText:
+    """What every run's bits are laid on: of each character of the test split, in order, a byte or two."""
+
+    texts: list[str]
+    """its documents"""
+    sizes: np.ndarray
+    """of each character its bytes of UTF-8, uint8"""
+    bands: dict[str, tuple[list[str], np.ndarray]]
+    """of each question its answers, and of each character the number of its own, uint8; 255: none"""
+
+
+def read_test_text(corpus: Corpus) -> TestText:
+    """The test split of a corpus, its characters told apart in every way but by context."""
+    texts = list(corpus.texts("test"))
+    points = np.frombuffer("".join(texts).encode("utf-32-le"), dtype=np.uint32)
+    different, number = np.unique(points, return_inverse=True)
+    sizes = np.array([len(chr(point).encode()) for point in different], dtype=np.uint8)[number]
+    names = [*KINDS.values(), "space", "line end", OTHER]
+    kinds = np.array([names.index(_kind(chr(point))) for point in different], dtype=np.uint8)[number]
+    bands = {"kind of character": (names, kinds), "frequency of the word": _word_bands(corpus, texts)}
+    lengths = [len(text) for text in texts]
+    for column, values in corpus.groups("test").items():
+        names = sorted({value for value in values if value is not None})
+        if len(names) < 255:
+            of = {value: i for i, value in enumerate(names)} | {None: 255}
+            codes = np.array([of[value] for value in values], dtype=np.uint8)
+            bands[column] = names, np.repeat(codes, lengths)
+    return TestText(texts, sizes, bands)
+
+
+def _kind(character: str) -> str:
+    if character.isspace():
+        return "line end" if character in "\n\r" else "space"
+    category = unicodedata.category(character)
+    return KINDS.get(category) or KINDS.get(category[0]) or OTHER
+
+
+def _word_bands(corpus: Corpus, texts: list[str]) -> tuple[list[str], np.ndarray]:
+    """Bands of words by how often training text has them; characters of no word are a band of their own."""
+    counts: Counter[str] = Counter()
+    chars = 0
+    for text in corpus.texts("train"):
+        counts.update(WORD.findall(text))
+        chars += len(text)
+        if chars >= COUNTED:
+            break
+    words = max(1, counts.total())
+    names = ["never seen", "below 1 in a million", *(f"{low:,} and more" for low in FREQUENCY[1:]), "no word"]
+    parts = []
+    for text in texts:
+        codes = np.full(len(text), len(names) - 1, dtype=np.uint8)
+        for found in WORD.finditer(text):
+            count = counts[found[0]]
+            band = np.searchsorted(FREQUENCY, count / words * 1e6, side="right") if count else 0
+            codes[found.start() : found.end()] = band
+        parts.append(codes)
+    return names, np.concatenate(parts)
+
+
+def character_bits(
+    text: TestText, split: Split, table: list[bytes], prefix: bytes, token_bits: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bits of each character, 1-d float64, and the number of the token that its first byte is of, 1-d int64.
+
+    A token's bits are spread evenly over its bytes. `token_bits` are those of every token and `eot`, as
+    `token_bits.npy` has them; tokens are numbered without `eot`. `table` has the bytes of each id; `prefix`
+    is what the tokens of a document have before its text, and is counted with its first character.
+    """
+    sequences = split.sequences()
+    tokens = np.concatenate([sequence[1:-1] for sequence in sequences])
+    is_text = np.ones(len(token_bits), dtype=bool)
+    is_text[np.cumsum([len(sequence) - 1 for sequence in sequences]) - 1] = False  # eot
+    sizes = np.array([len(content) for content in table])[tokens]
+    shares = np.repeat(token_bits[is_text].astype(np.float64) / sizes, sizes)
+    of_byte = np.repeat(np.arange(len(tokens)), sizes)
+    taken = text.sizes.astype(np.int64)
+    firsts = np.cumsum([0, *(len(t) for t in text.texts[:-1])])
+    taken[firsts] += len(prefix)
+    begins = np.cumsum(taken) - taken
+    inside = begins.copy()
+    inside[firsts] += len(prefix)
+    return np.add.reduceat(shares, begins), of_byte[inside]
+
+
+def context_seen(split: Split, token_chars: np.ndarray, block_size: int, stride: int) -> np.ndarray:
+    """Characters before each token that its window holds, 1-d int64.
+
+    `token_chars` are the characters that begin in each token, 1-d; tokens are counted without `eot`. The
+    windows are those of `model.scoring.windows`.
+    """
+    found, done = [], 0
+    for sequence in split.sequences():
+        length = len(sequence) - 2
+        before = np.concatenate([[0], np.cumsum(token_chars[done : done + length])])
+        position = np.arange(length)  # of a target; its own input is the token before it
+        further = np.maximum(0, -(-(position - block_size + 1) // stride))  # windows after the first
+        end = np.minimum(block_size + further * stride, length + 1)
+        start = np.where(further > 0, np.maximum(end - block_size, 1), 1)
+        found.append(before[position] - before[start - 1])
+        done += length
+    return np.concatenate(found)
+
+
+def break_down_bits(
+    text: TestText, split: Split, bits: np.ndarray, token: np.ndarray, block_size: int, stride: int
+) -> dict[str, dict[str, dict]]:
+    """For every question and answer its `chars`, `bits` and `bpc`.
+
+    Those of a question add up to the whole, but for documents without an answer, such as a language.
+    `bits` and `token` are what `character_bits` found.
+    """
+    token_chars = np.bincount(token, minlength=split.tokens)
+    seen = context_seen(split, token_chars, block_size, stride)[token]
+    names = [str(CONTEXT[0])]
+    names += [f"{low:,} to {high - 1:,}" for low, high in itertools.pairwise(CONTEXT[1:])]
+    names.append(f"{CONTEXT[-1]:,} and more")
+    context = (names, (np.searchsorted(CONTEXT, seen, side="right") - 1).astype(np.uint8))
+    return {
+        question: _sums(answers, codes, bits)
+        for question, (answers, codes) in {"context in characters": context, **text.bands}.items()
+    }
+
+
+def _sums(answers: list[str], codes: np.ndarray, bits: np.ndarray) -> dict[str, dict]:
+    chars = np.bincount(codes, minlength=len(answers))
+    total = np.bincount(codes, bits, minlength=len(answers))
+    return {
+        answer: {"chars": int(chars[i]), "bits": float(total[i]), "bpc": float(total[i] / chars[i])}
+        for i, answer in enumerate(answers)
+        if chars[i]
+    }

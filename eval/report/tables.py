@@ -1,0 +1,117 @@
+"""The rows of a report as tables: for a terminal, Markdown, CSV and LaTeX."""
+
+import csv
+import io
+from collections.abc import Callable
+
+from .markdown import code, table
+
+Row = dict
+
+COLUMNS: dict[str, Callable[[Row], str]] = {
+    "tokenizer": lambda r: r["tokenizer"],
+    "model": lambda r: r["model"],
+    "vocabulary": lambda r: f"{r['vocab_size']:,}",
+    "bits per character": lambda r: f"**{r['test_bpc']:.4f}**",
+    "95 % interval": lambda r: f"{r['test_bpc_low']:.3f} – {r['test_bpc_high']:.3f}",
+    "behind the best": lambda r: (
+        f"{r['behind_best']:.3f} ({r['behind_best_low']:.3f} – {r['behind_best_high']:.3f})"
+        if r["behind_best"]
+        else "–"
+    ),
+    "characters per token": lambda r: f"{r['chars_per_token']:.3f}",
+    "context, tokens (characters)": lambda r: f"{r['block_size']} ({r['context_chars']:.0f})",
+    "parameters, M (embedding)": lambda r: (
+        f"{r['params_total'] / 1e6:.2f} ({r['params_embedding'] / 1e6:.2f})"
+    ),
+    "characters seen, M": lambda r: f"{r['train_chars'] / 1e6:.2f}",
+    "bits per byte": lambda r: f"{r['test_bpb']:.4f}",
+}
+COSTS: dict[str, Callable[[Row], str]] = {
+    "tokenizer": lambda r: r["tokenizer"],
+    "model": lambda r: r["model"],
+    "MFLOPs per character": lambda r: f"{r['flops_per_char'] / 1e6:.2f}",
+    "of them output layer": lambda r: f"{r['flops_per_char_output'] / max(1, r['flops_per_char']):.0%}",
+    "training, TFLOPs": lambda r: f"{r['train_flops'] / 1e12:.3g}",
+    "training, s": lambda r: f"{r['train_seconds']:.0f}",
+    "training, characters/s": lambda r: f"{r['train_chars_per_second']:,.0f}",
+    "memory, GB": lambda r: f"{r['memory_gb']:.2f}",
+    "generation, characters/s": lambda r: f"{r['generation_chars_per_second']:,.0f}",
+    "cache, bytes per character": lambda r: f"{r['cache_bytes_per_char']:,.0f}",
+}
+WORDS = ("tokenizer", "model")
+LATEX = {character: "\\" + character for character in "%_&#${}"}
+LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
+
+
+def terminal(rows: list[Row]) -> str:
+    """The rows in at most 80 columns, best first."""
+    lines = [
+        f"{'tokenizer':14}{'model':14}{'vocab':>7}{'char/tok':>9}{'block':>6}{'bpc':>8}  "
+        f"{'95 % interval':15}{'sec':>5}"
+    ]
+    for row in rows:
+        span = f"{row['test_bpc_low']:.3f} - {row['test_bpc_high']:.3f}"
+        lines.append(
+            f"{_short(row['tokenizer']):14}{row['model'][:13]:14}{row['vocab_size']:>7}"
+            f"{row['chars_per_token']:>9.3f}{row['block_size']:>6}{row['test_bpc']:>8.4f}  {span:15}"
+            f"{row['train_seconds']:>5.0f}"
+        )
+    return "\n".join(lines)
+
+
+def _short(tokenizer: str) -> str:
+    """The end of a long spec, which tells more than its beginning."""
+    return tokenizer if len(tokenizer) < 14 else "…" + tokenizer[-12:]
+
+
+def columns_of(rows: list[Row]) -> dict[str, Callable[[Row], str]]:
+    """The columns that these rows have."""
+    columns = dict(COLUMNS)
+    if len(rows[0]["seeds"]) > 1:
+        columns["sd of seeds"] = lambda r: f"{r['test_bpc_seed_sd']:.4f}"
+    if "test_bpc_matched" in rows[0]:
+        columns["bits per character, equal context"] = lambda r: f"{r['test_bpc_matched']:.4f}"
+    if any(row["ambiguity_of"] for row in rows):
+        columns["ambiguity, bits/char (s.e.)"] = _ambiguity
+    return columns
+
+
+def _ambiguity(row: Row) -> str:
+    if row["ambiguity_of"] is None:
+        return "–"
+    error = row["ambiguity_bits_per_char_se"]
+    return f"{row['ambiguity_bits_per_char']:.4f} ({'–' if error is None else format(error, '.4f')})"
+
+
+def as_markdown(rows: list[Row], columns: dict[str, Callable[[Row], str]]) -> str:
+    """A Markdown table; its first two columns are tokenizer and model."""
+    cells = [
+        [code(row[name]) if name == "tokenizer" else show(row) for name, show in columns.items()]
+        for row in rows
+    ]
+    return table([*columns], cells, words=len(WORDS))
+
+
+def as_latex(rows: list[Row]) -> str:
+    """The main table in LaTeX, for the booktabs package."""
+    columns = columns_of(rows)
+    lines = [[*columns], *([show(row) for show in columns.values()] for row in rows)]
+    escaped = [" & ".join(_latex(cell) for cell in line) + r" \\" for line in lines]
+    align = "".join("l" if name in WORDS else "r" for name in columns)
+    body = [r"\toprule", escaped[0], r"\midrule", *escaped[1:], r"\bottomrule"]
+    return "\n".join([rf"\begin{{tabular}}{{{align}}}", *body, r"\end{tabular}"]) + "\n"
+
+
+def _latex(cell: str) -> str:
+    """Text as LaTeX shows it: no character of it is a command."""
+    return "".join(LATEX.get(character, character) for character in cell.replace("**", ""))
+
+
+def as_csv(rows: list[Row]) -> str:
+    """Every figure of every row."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,170 @@
+"""The page of a report, in Markdown."""
+
+import html
+
+from comparison import Comparison, protocol
+
+from . import tables
+from .answer import answer, distances
+from .figures import main_rows
+from .intrinsic_section import report_section
+from .markdown import code, escape, table
+
+
+def compared(rows: list[dict], comparison: Comparison, names: list[str]) -> str:
+    """Of which tokenizers, model and seed the passages are that can be compared."""
+    main = main_rows(rows)
+    some = f"the best {len(names)} of {len(main)}" if len(names) < len(main) else f"{len(names)}"
+    return (
+        f"To choose from are {some} tokenizers, under {main[0]['model']} with the first seed. "
+        f"{protocol.in_words(comparison)}"
+    )
+
+
+def breakdown_tables(where: dict[str, dict], about: str) -> str:
+    """Where the bits go by group of documents, as Markdown tables; the other parts are a figure.
+
+    `where` has what `break_down_bits` found by tokenizer; `about` ends "Bits per character by language, ".
+    """
+    questions = list(next(iter(where.values())))[3:]
+    found = []
+    for question in questions:
+        answers = list(next(iter(where.values()))[question])
+        rows = [
+            [code(name), *(f"{parts[question][answer]['bpc']:.3f}" for answer in answers)]
+            for name, parts in where.items()
+        ]
+        found.append(
+            f"Bits per character by {question}, {about}\n\n{table(['tokenizer', *map(code, answers)], rows)}"
+        )
+    return "\n\n".join(found)
+
+
+def _lossy(rows: list[dict]) -> str:
+    """The rows that are not ranked, with the reason."""
+    if not rows:
+        return ""
+    heading = ["tokenizer", "model", "documents that lose text", "bits per character of the whole text"]
+    cells = [
+        [code(row["tokenizer"]), row["model"], f"{row['lossy_documents']:,}", f"{row['test_bpc']:.4f}"]
+        for row in rows
+    ]
+    why = "Not ranked, because these tokenizers lose text, and less text takes fewer bits:"
+    return f"\n{why}\n\n{table(heading, cells, words=2)}\n"
+
+
+def page_text(results: dict, comparison: Comparison, captions: dict[str, str]) -> str:
+    rows, corpus = results["rows"], results["corpus"]
+    best = main_rows(rows)[0]
+    overlap = comparison.overlap
+    said, ambiguity = (_plain(lines) for lines in (answer(results), distances(rows)))
+    about = protocol.in_words(comparison)
+    figures = "\n\n".join(
+        f"![{name.replace('_', ' ')}](figures/{name}.svg)\n\n*{caption} {about}*"
+        for name, caption in captions.items()
+    )
+    return f"""# {results["comparison"]}: the trade-off between vocabulary size and sequence length
+
+{said}
+
+{tables.as_markdown(rows, tables.columns_of(rows))}
+
+{ambiguity}
+{_lossy(results["lossy_rows"])}{skipped_runs(results["runs"])}
+## Figures
+
+{figures}
+
+{breakdown_tables(results["where"], f"of {best['model']} with the first seed. {about}")}
+
+## What length costs
+
+Measured in training and, one text at a time with keys and values kept, in generation; beside whatever else
+the machine did. FLOPs and memory are those of training; the cache is what generation keeps.
+
+{tables.as_markdown(rows, tables.COSTS)}
+
+{report_section(results["intrinsic"])}
+
+## How it was measured
+
+- **Text.** Source `{comparison.corpus.source}`. Every row scored the same {corpus["test_chars"]:,}
+  characters of {corpus["test_documents"]} test documents (SHA-256 `{corpus["test_sha256"][:16]}…`).
+  Tokenizers and models saw the training split only; tokenizers that are trained, at most
+  {comparison.train_chars:,} characters of it, drawn by document.
+- **Bits per character**: the sum over documents of -log2 p(tokens), divided by the characters of the
+  source text. Every token is scored once; documents are scored alone; the end of a document is not
+  counted.
+- **Context**: windows of the block size move on by {1 - overlap:.0%} of it, so that all but the first tokens
+  of a document see at least {overlap:.0%} of a block before them. For
+  {code(best["tokenizer"])} that is a window of {best["block_size"]} tokens,
+  {best["context_chars"]:.0f} characters on average.
+- **Matched**: context {protocol.amount(comparison.context)}, batch
+  {protocol.amount(comparison.batch)} a step, budget {protocol.budgets(comparison)}.
+  {PARAMS[comparison.params]} Precision of training {best["precision"]}, of scoring fp32.
+- **Learning rates**: {_rates(comparison, rows)}
+- **Intervals**: 95 %, bootstrap over test documents, 10,000 resamples, the same for all rows; "behind the
+  best" is paired, against the best row of the same model. {_seeds(comparison)}
+- **The best size** of a family is the minimum of a parabola through bits per character over log V (Hoffmann
+  et al. 2022; Tao et al. 2024), its interval that of parabolas and cubics through the resamples; "or
+  less" and "or more" say that it reaches the end of the sizes tried.
+- **FLOPs** are those of training (forward and backward) per character, matrix multiplications only; a
+  query of causal attention counts the (T+1)/2 keys that it sees on average.
+- **Tokenizers**: the end of a document is neither token nor type. A part of a character is a token whose
+  bytes alone are no UTF-8. A word is a run of letters, digits, `_` and combining marks; it is of one token
+  if no token ends inside it, whatever else the token holds. In scripts that write no spaces a word is thus
+  a whole run of letters. Unigram bits are the entropy of the tokens, per character; Rényi efficiency is of
+  order 2.5, against an even use of the vocabulary (Zouhar et al. 2023).
+"""
+
+
+PARAMS = {
+    "same_body": "Models of one name have the same body; embeddings come on top.",
+    "same_total": "Models of one name have about as many parameters in all: a larger vocabulary has a "
+    "narrower body.",
+}
+
+
+def _plain(lines: list[str]) -> str:
+    """Paragraphs in which nothing is markup, such as the path of a tokenizer."""
+    return html.escape("\n\n".join(map(escape, lines)), quote=False)
+
+
+def skipped_runs(runs: list[dict]) -> str:
+    """The runs that passed over batches which the others saw."""
+    named = [
+        f"{code(run['tokenizer'])} {run['model']} seed {run['seed']} ({run['skipped_steps']:,})"
+        for run in runs
+        if run["skipped_steps"]
+    ]
+    if not named:
+        return ""
+    return (
+        "\n**Not on the same text:** loss or gradients were not finite in steps of these runs, which passed "
+        f"over their batches (how many): {', '.join(named)}.\n"
+    )
+
+
+def _rates(comparison: Comparison, rows: list[dict]) -> str:
+    """How learning rates were come by."""
+    found = []
+    for name, recipe in comparison.models.items():
+        if not recipe.lr:
+            found.append(f"{name} {recipe.optimizer.lr:g} for all")
+            continue
+        chosen = [f"{row['tokenizer']} {row['lr']:g}" for row in rows if row["model"] == name]
+        tried = ", ".join(f"{lr:g}" for lr in recipe.lr)
+        found.append(
+            f"{name} the best on validation text of {tried}, with the first seed: {', '.join(chosen)}"
+        )
+    return _plain(["; ".join(found) + "."])
+
+
+def _seeds(comparison: Comparison) -> str:
+    """What the intervals say of seeds."""
+    if (seeds := len(comparison.seeds)) == 1:
+        return "They cover the choice of test text, not that of the seed."
+    return (
+        f"Numbers are means of {seeds} seeds, and intervals cover seeds as a second level: what a mean is "
+        "off by is drawn from the deviations of the seeds of all rows of a model."
+    )

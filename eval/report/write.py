@@ -1,0 +1,103 @@
+"""The files of a report.
+
+    report/results.json  results.csv  table.tex  report.md  report.html  figures/*.svg  figures/*.png
+
+report.html is report.md rendered, with the figures inside and a section that compares two tokenizers: one
+file, readable without a network.
+"""
+
+import json
+import textwrap
+
+import numpy as np
+
+from common.files import new_folder
+from comparison import Comparison, RunSpec
+from comparison.runs import counted_runs
+from data_prep.arrays import TokenArrays
+from data_prep.corpus import Corpus
+from tokenizers import load_tokenizer
+from training.tracking import read_metrics
+
+from ..breakdown import break_down_bits, character_bits, read_test_text
+from ..intrinsic import measure_tokenizers
+from ..recommend import recommend
+from ..results import collect_results
+from . import tables
+from .answer import answer
+from .figures import draw_figures, main_rows
+from .page import make_page
+from .passages import choose_passages
+from .text import compared, page_text
+from .wandb_report import log_report
+
+COMPARED = 8  # tokenizers, the best ones, whose passages can be compared: each pair has its own
+
+
+def make_report(comparison: Comparison) -> dict:
+    """Write the comparison's `report` from the results of every run and return the content of results.json.
+
+    Raises:
+        ValueError: what `collect_results` and `measure_tokenizers` raise. An earlier report is then as it
+            was.
+    """
+    results, samples = collect_results(comparison)
+    rows = results["rows"]
+    results["recommendation"] = recommend(comparison, results, samples)
+    results["intrinsic"] = measure_tokenizers(comparison)
+    first = {
+        (run.tokenizer, run.model): run for run in counted_runs(comparison) if run.seed == comparison.seeds[0]
+    }
+    curves = []
+    for row in rows:
+        metrics = read_metrics(first[row["tokenizer"], row["model"]].folder / "metrics.jsonl")
+        curves.append((row, [line for line in metrics if "val_bpc" in line]))
+    results["where"], passages = _look_closer(comparison, main_rows(rows), first)
+    with new_folder(comparison.folder / "report") as report:
+        (report / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        (report / "results.csv").write_text(tables.as_csv(rows))
+        (report / "table.tex").write_text(tables.as_latex(rows))
+        captions = draw_figures(rows, curves, results["where"], report / "figures")
+        page = page_text(results, comparison, captions)
+        (report / "report.md").write_text(page)
+        about = compared(rows, comparison, passages["names"])
+        (report / "report.html").write_text(make_page(page, comparison.name, report, passages, about))
+    return results
+
+
+def _look_closer(
+    comparison: Comparison, rows: list[dict], first: dict[tuple[str, str], RunSpec]
+) -> tuple[dict[str, dict], dict]:
+    """Where the bits of each tokenizer go under one model, and the passages on which they differ most."""
+    text = read_test_text(Corpus(comparison.folder / "corpus"))
+    where: dict[str, dict] = {}
+    bits: dict[str, np.ndarray] = {}
+    for row in rows:
+        name, run = row["tokenizer"], first[row["tokenizer"], row["model"]]
+        split = TokenArrays(run.config.data).split("test")
+        tokenizer = load_tokenizer(run.config.data / "tokenizer")
+        token_bits = np.load(run.folder / "token_bits.npy")
+        of_char, token = character_bits(text, split, tokenizer.token_bytes(), tokenizer.prefix, token_bits)
+        where[name] = break_down_bits(text, split, of_char, token, row["block_size"], row["stride"])
+        if len(bits) < COMPARED:
+            bits[name] = of_char
+    return where, choose_passages(text.texts, bits)
+
+
+def publish_report(comparison: Comparison) -> list[str]:
+    """Write the report, log it where the comparison says, and return what a terminal shows of it."""
+    results = make_report(comparison)
+    log_report(comparison, results, comparison.tracking.wandb)
+    lossy = [
+        f"{row['tokenizer']} {row['model']}: loses text of {row['lossy_documents']:,} documents: not ranked"
+        for row in results["lossy_rows"]
+    ]
+    skipped = [
+        f"{run['tokenizer']} {run['model']} seed {run['seed']}: passed over {run['skipped_steps']:,} batches "
+        "that other runs saw"
+        for run in results["runs"]
+        if run["skipped_steps"]
+    ]
+    answers = [textwrap.fill(line, 80) for line in answer(results)]
+    page = comparison.folder / "report" / "report.html"
+    return [*lossy, *skipped, f"\n{tables.terminal(results['rows'])}\n", *answers, f"\n{page}"]

@@ -1,0 +1,73 @@
+"""Text from a trained model: `python -m eval.sample --help`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from common.cli import run_command
+from model.generate import generate
+from tokenizers import Tokenizer, load_tokenizer
+from training.ranks import pick_device
+from training.run import TrainedRun, open_run
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Generate text."""
+
+    run: Path
+    """folder of a run, such as out/shakespeare/runs/bpe-2048/gpt/seed0"""
+    prompt: str = ""
+    """text to continue; a single character is enough (default: the beginning of a document)"""
+    tokens: int = 200
+    """tokens to draw at most; the end of the document ends it earlier"""
+    temperature: float = 0.8
+    """below 1 the likely becomes more likely"""
+    top_k: int | None = None
+    """draw from so many likeliest tokens only (default: from all)"""
+    seed: int = 0
+    """decides the draws"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda where there is one"""
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise ValueError(f"temperature is {self.temperature}: it must be above 0")
+        if self.tokens < 1 or (self.top_k is not None and self.top_k < 1):
+            raise ValueError("tokens and top_k must be at least 1")
+
+
+def tokenizer_of(run: TrainedRun) -> Tokenizer:
+    """The tokenizer of a run.
+
+    Raises:
+        ValueError: the one that lies with its arrays is not the one it was trained with.
+    """
+    folder = run.config.data / "tokenizer"
+    tokenizer = load_tokenizer(folder)
+    if run.state["identity"]["tokenizer_fingerprint"] != tokenizer.fingerprint:
+        raise ValueError(f"{folder} is not the one {run.folder} was trained with")
+    return tokenizer
+
+
+def main(arguments: Arguments) -> None:
+    """Print the prompt and what the run's newest checkpoint makes of it."""
+    run, device = open_run(arguments.run), pick_device(arguments.device)
+    tokenizer = tokenizer_of(run)
+    ids = tokenizer.encode(arguments.prompt).tolist() or [tokenizer.eot]
+    torch.manual_seed(arguments.seed)
+    drawn = generate(
+        run.load_model(device),
+        torch.tensor([ids], device=device),
+        arguments.tokens,
+        arguments.temperature,
+        arguments.top_k,
+        stop=tokenizer.eot,
+    )
+    print(tokenizer.decode(drawn[0].tolist()))
+
+
+if __name__ == "__main__":
+    run_command(main, Arguments, "Generate text from a trained model.")

@@ -1,0 +1,61 @@
+"""The lists of runs that jobs take their tasks from: `python -m slurm.prepare FILE`.
+
+Makes corpus, tokenizers and arrays where they are missing, then config.yaml of every run that is known, and
+in the comparison's slurm folder a line each for the trials, the runs and their evaluations. After trials of
+learning rates it is called again, for the runs with the rates that were chosen.
+"""
+
+import shlex
+from dataclasses import dataclass
+
+from common.cli import Command, log, run_commands
+from common.files import write_file
+from common.revision import code_revision
+from comparison import Comparison
+from comparison.protocol import matched_context
+from comparison.runs import chosen_rates, trained_or_removed, trials
+from comparison.stages import make_data
+from eval.evaluate import evaluate_options
+from eval.intrinsic import measure_tokenizers
+
+
+@dataclass(frozen=True)
+class Options:
+    """What must be there already."""
+
+    rates: bool = False
+    """refuse unless all learning rates have been tried"""
+
+
+def prepare(comparison: Comparison, options: Options) -> None:
+    """Write the lists and config.yaml of every run that is known."""
+    make_data(comparison)
+    comparison.freeze(code_revision())
+    measure_tokenizers(comparison)
+    trying = trials(comparison)
+    _write_list(comparison, "trials", [str(run.folder) for run in trying])
+    missing = [run for run in trying if not trained_or_removed(run, trial=True)]
+    if missing and options.rates:
+        raise ValueError(f"{missing[0].title} has not ended: train it, or submit again")
+    runs = [] if missing else comparison.runs(chosen_rates(comparison))
+    for run in missing or runs:
+        trained_or_removed(run)
+        run.config.write()
+        log(str(run.folder / "config.yaml"))
+    matched = matched_context(comparison)
+    evaluations = [shlex.join(evaluate_options(comparison, run, matched)) for run in runs]
+    _write_list(comparison, "runs", [str(run.folder) for run in runs])
+    _write_list(comparison, "evaluations", evaluations)
+
+
+def _write_list(comparison: Comparison, name: str, lines: list[str]) -> None:
+    """Write a list for `sweep.sbatch` and `evaluate.sbatch`, which take a line of it."""
+    folder = comparison.folder / "slurm"
+    folder.mkdir(exist_ok=True)
+    write_file(folder / f"{name}.txt", "".join(f"{line}\n" for line in lines))
+
+
+if __name__ == "__main__":
+    run_commands(
+        {"prepare": Command(prepare, Options)}, Comparison, "Write the lists of a comparison's runs."
+    )

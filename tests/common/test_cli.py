@@ -1,0 +1,381 @@
+"""What every command does alike: options, YAML files, one-line errors, exit codes."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from common.cli import Command, as_yaml, parse, run_command, run_commands
+
+
+@dataclass(frozen=True)
+class Oven:
+    """How hot it is."""
+
+    degrees: float = 200.0
+    """temperature, in degrees"""
+    grill: bool = False
+    """heat from above"""
+
+    def __post_init__(self) -> None:
+        if self.degrees > 300:
+            raise ValueError("oven.degrees: no oven is hotter than 300")
+
+
+@dataclass(frozen=True)
+class Cake:
+    """A cake."""
+
+    name: str
+    """what it is called"""
+    layers: int = 2
+    """number of layers"""
+    fillings: list[str] = field(default_factory=list)
+    """what comes between them"""
+    box: Path | None = None
+    """where it is kept"""
+    oven: Oven = field(default_factory=Oven)
+    """where it is made"""
+
+
+def parsed(*arguments: object) -> Cake:
+    return parse(Cake, [str(argument) for argument in arguments], "Bake a cake.")
+
+
+def refusal(*arguments: object) -> str:
+    """The one line with which these arguments are refused."""
+    with pytest.raises(ValueError) as caught:
+        parsed(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("rest", [[], ["--layers", "3"], ["--name=lemon"]])
+def test_a_switch_alone_is_on(rest: list[str]) -> None:
+    assert parsed("--name=lemon", "--oven.grill", *rest).oven.grill
+    assert not parsed("--name=lemon", "--oven.grill", "false", *rest).oven.grill
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: lemon\nlayers: 3\noven:\n  degrees: 180\n")
+    return path
+
+
+# ---- options
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--dry-run=true", "--dry_run", "--dry_run=true"])
+def test_words_of_an_option_are_joined_either_way(option: str) -> None:
+    @dataclass(frozen=True)
+    class Submission:
+        """A submission."""
+
+        dry_run: bool = False
+        """only say it"""
+        some_text: str = ""
+        """a text"""
+
+    assert parse(Submission, [option, "--some-text=a-b"], "") == Submission(True, "a-b")
+
+
+def test_options_become_typed_fields() -> None:
+    made = parsed("--name", "lemon", "--layers", 3, "--fillings", "[jam, cream]", "--oven.degrees", 180)
+    assert made == Cake("lemon", 3, ["jam", "cream"], None, Oven(180.0))
+
+
+def test_fields_that_are_not_given_have_their_defaults() -> None:
+    assert parsed("--name", "plain") == Cake("plain")
+
+
+def test_a_path_becomes_a_path() -> None:
+    assert parsed("--name", "x", "--box", "a/b").box == Path("a/b")
+
+
+@pytest.mark.parametrize("text", ["7", "null", "1e3", "true", "a: b", "[x]", "#1", " "])
+def test_a_text_stays_a_text(text: str) -> None:
+    assert parsed("--name", text).name == text
+
+
+def test_a_yaml_file_may_be_given_by_itself_or_as_an_option(recipe: Path) -> None:
+    expected = Cake("lemon", 3, [], None, Oven(180.0))
+    assert parsed(recipe) == parsed("--config", recipe) == expected
+
+
+def test_an_option_wins_over_the_yaml_file(recipe: Path) -> None:
+    made = parsed(recipe, "--layers", 4, "--oven.grill", "true")
+    assert made == Cake("lemon", 4, [], None, Oven(180.0, True))
+
+
+# ---- what is not right
+
+
+@pytest.mark.parametrize(
+    ("option", "nearest"),
+    [
+        ("nmae", "name"),
+        ("layer", "layers"),
+        ("oven.degres", "oven.degrees"),
+        ("ofen.grill", "oven.grill"),
+        ("degrees", "oven.degrees"),  # not itself
+        ("gril", "oven.grill"),
+    ],
+)
+def test_an_unknown_option_names_the_nearest(option: str, nearest: str) -> None:
+    message = refusal("--name", "x", f"--{option}", 1)
+    assert option in message and f"did you mean '{nearest}'?" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [("layer: 3", "layers"), ("oven: {degres: 3}", "degrees"), ("fillngs: [a]", "fillings")],
+)
+def test_an_unknown_key_in_a_yaml_file_names_the_nearest(key: str, nearest: str, recipe: Path) -> None:
+    recipe.write_text(f"name: x\n{key}\n")
+    assert f"did you mean '{nearest}'?" in refusal(recipe).replace("oven.", "")
+
+
+def test_an_option_cut_short_is_unknown() -> None:
+    """Or a misspelt one might be taken for another."""
+    assert "did you mean 'layers'?" in refusal("--name", "x", "--lay", 1)
+
+
+def test_an_option_like_no_other_points_to_help() -> None:
+    assert "--help" in refusal("--name", "x", "--zzzzzz", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "name"),
+        (["--name", "x", "--layers", "many"], "layers"),
+        (["--name", "x", "--layers", "2.5"], "layers"),
+        (["--name", "x", "--layers"], "layers"),
+        (["--name", "x", "--oven.degrees", "hot"], "oven.degrees"),
+        (["--name", "x", "--oven.grill", "7"], "oven.grill"),
+        (["--name", "x", "--oven.degrees", "301"], "oven.degrees: no oven is hotter than 300"),
+    ],
+)
+def test_a_value_that_is_not_right_is_named(arguments: list[str], named: str) -> None:
+    assert named in refusal(*arguments)
+
+
+def test_a_yaml_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    assert str(tmp_path / "missing.yaml") in refusal(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize(
+    "content", [b"name: [", b"name: x\n  layers: 3\n", b"- name\n", b"text\n", b"\0", b"\xff"]
+)
+def test_a_broken_yaml_file_is_named(content: bytes, recipe: Path) -> None:
+    recipe.write_bytes(content)
+    assert str(recipe) in refusal(recipe)
+
+
+def test_a_value_in_a_yaml_file_that_is_not_right_is_named(recipe: Path) -> None:
+    recipe.write_text("name: x\nlayers: many\n")
+    assert "layers" in refusal(recipe)
+
+
+# ---- exit codes
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Callable:
+    """A function that runs a command in this process: its exit code, what it printed, and its errors."""
+
+    def run(main: Callable, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bake", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            run_command(main, Cake, "Bake a cake.")
+        return (caught.value.code or 0, *capfd.readouterr())
+
+    return run
+
+
+def raising(error: BaseException) -> Callable:
+    def main(_: Cake) -> None:
+        raise error
+
+    return main
+
+
+def test_a_command_that_succeeds_exits_with_0_and_says_only_its_own(run: Callable) -> None:
+    assert run(lambda cake: print(cake.name), "--name", "lemon") == (0, "lemon\n", "")
+
+
+def test_a_command_may_choose_its_exit_code(run: Callable) -> None:
+    assert run(lambda _: 3, "--name", "x")[0] == 3
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no\n  flour"), OSError("no\n  flour"), FileNotFoundError("no flour")]
+)
+def test_what_the_user_can_mend_is_one_line_and_exit_code_2(run: Callable, error: Exception) -> None:
+    assert run(raising(error), "--name", "x") == (2, "", "codebook: no flour\n")
+
+
+def test_bad_arguments_are_one_line_and_exit_code_2(run: Callable) -> None:
+    code, out, errors = run(lambda _: None, "--nmae", "x")
+    assert (code, out, errors.count("\n")) == (2, "", 1)
+    assert errors.startswith("codebook: ") and "did you mean 'name'?" in errors
+
+
+def test_a_failure_is_one_line_and_exit_code_1_and_tells_of_debug(run: Callable) -> None:
+    assert run(raising(KeyError("flour")), "--name", "x") == (
+        1,
+        "",
+        "codebook: KeyError: 'flour' (--debug shows where)\n",
+    )
+
+
+@pytest.mark.parametrize(("error", "code"), [(ValueError("no flour"), 2), (RuntimeError("no flour"), 1)])
+def test_debug_shows_a_traceback_before_the_line(run: Callable, error: Exception, code: int) -> None:
+    found, _, errors = run(raising(error), "--name", "x", "--debug")
+    assert found == code
+    assert errors.startswith("Traceback (most recent call last)")
+    assert errors.splitlines()[-1].startswith("codebook: ") and "no flour" in errors.splitlines()[-1]
+
+
+def test_an_interruption_is_one_line_and_exit_code_130() -> None:
+    script = """
+import signal, time
+from dataclasses import dataclass
+from common.cli import run_command
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+
+@dataclass(frozen=True)
+class Nothing:
+    pass
+
+def main(_):
+    print("baking", flush=True)
+    time.sleep(20)
+
+run_command(main, Nothing, "Bake a cake.")
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout.readline() == "baking\n"
+        process.send_signal(signal.SIGINT)
+        errors = process.stderr.read()
+    assert process.returncode == 130
+    assert errors.startswith("codebook: interrupted") and errors.count("\n") == 1
+
+
+# ---- help
+
+
+def test_help_says_what_the_command_does_and_explains_every_field(run: Callable) -> None:
+    code, out, _ = run(lambda _: None, "--help")
+    assert code == 0
+    text = " ".join(out.split())
+    for phrase in (
+        "Bake a cake.",
+        "--name NAME what it is called",
+        "--layers LAYERS number of layers",
+        "what comes between them",
+        "where it is kept",
+        "--oven.degrees DEGREES temperature, in degrees",
+        "heat from above",
+    ):
+        assert phrase in text
+
+
+# ---- programs of several commands
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How it comes to the table."""
+
+    guests: int = 1
+    """how many there are"""
+    by_bicycle: bool = False
+    """whether it is brought by bicycle"""
+
+
+def bake(cake: Cake, delivery: Delivery) -> None:
+    """Bake a cake for some guests."""
+    print(f"{cake.name} for {delivery.guests}{', by bicycle' * delivery.by_bicycle}")
+
+
+def eat(cake: Cake) -> int:
+    """Eat it."""
+    print(f"{cake.name} eaten")
+    return 3
+
+
+@pytest.fixture
+def kitchen(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Callable:
+    """A function that gives a command in this process: its exit code, what it printed, and its errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["kitchen.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            run_commands({"bake": Command(bake, Delivery), "eat": Command(eat)}, Cake, "Cakes.")
+        return (caught.value.code or 0, *capfd.readouterr())
+
+    return run
+
+
+def test_the_first_argument_is_the_command_and_without_one_it_is_the_first(
+    kitchen: Callable, recipe: Path
+) -> None:
+    assert kitchen("bake", recipe) == kitchen(recipe) == (0, "lemon for 1\n", "")
+    assert kitchen("eat", recipe, "--name", "x") == (3, "x eaten\n", "")
+    assert kitchen("--name=plain") == (0, "plain for 1\n", "")
+
+
+def test_a_command_has_options_of_its_own(kitchen: Callable, recipe: Path) -> None:
+    assert kitchen(recipe, "--guests", 4, "--by-bicycle")[1] == "lemon for 4, by bicycle\n"
+    code, _, errors = kitchen("eat", recipe, "--guests", 4)
+    assert code == 2 and "guests" in errors and errors.count("\n") == 1
+
+
+def test_an_option_of_a_command_does_not_belong_in_the_file(kitchen: Callable, recipe: Path) -> None:
+    recipe.write_text("name: lemon\nguests: 4\n")
+    says = f"codebook: {recipe}: 'guests' does not belong in the file: give it as --guests\n"
+    assert kitchen(recipe) == (2, "", says)
+
+
+def test_an_unknown_command_names_the_nearest(kitchen: Callable) -> None:
+    assert kitchen("bak", "x")[2] == "codebook: no command and no file 'bak' (did you mean 'bake'?)\n"
+    assert kitchen("missing.yaml")[2] == "codebook: missing.yaml is not a file\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_help_lists_the_commands_with_what_they_do(kitchen: Callable, arguments: list[str]) -> None:
+    code, out, _ = kitchen(*arguments)
+    assert code == 0
+    assert "  bake    Bake a cake for some guests.\n  eat     Eat it.\n" in out
+    assert "how many there are" in kitchen("bake", "--help")[1]
+    assert "how many there are" not in kitchen("eat", "--help")[1]
+
+
+# ---- written and read again
+
+
+def test_a_configuration_as_yaml_makes_the_same_one(tmp_path: Path) -> None:
+    cake = Cake("a: b", 3, ["jam", "1"], Path("a/b"), Oven(180.5, True))
+    (tmp_path / "cake.yaml").write_text(as_yaml(cake))
+    assert parsed(tmp_path / "cake.yaml") == cake
+
+
+def test_a_key_that_is_known_elsewhere_says_where(recipe: Path) -> None:
+    recipe.write_text("name: x\ngrill: true\n")
+    assert "did you mean 'oven.grill'?" in refusal(recipe)
+    recipe.write_text("name: x\noven: {layers: 3}\n")
+    assert "did you mean" not in refusal(recipe).replace("did you mean 'layers'", "")

@@ -1,0 +1,142 @@
+"""A comparison file as one typed object: what it asks for, and that it survives being written."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.cli import as_yaml, parse
+from comparison import Comparison, Recipe, load_comparison
+from model import ModelConfig
+from training.budget import Budget, TextAmount
+from training.config import CheckpointConfig, ExecutionConfig, TrackingConfig, TrainConfig, TrainingOptions
+from training.optimizer import OptimizerConfig
+
+AMOUNTS = {"context": TextAmount(chars=40), "batch": TextAmount(chars=700), "budget": Budget(steps=9)}
+
+
+def comparison(**options: object) -> Comparison:
+    plain = {"name": "tiny", "tokenizers": ["byte"], "models": {"gpt": Recipe()}, **AMOUNTS}
+    return Comparison(**plain | options)
+
+
+counts = st.integers(1, 10**6)
+amounts = st.builds(TextAmount, chars=counts) | st.builds(TextAmount, tokens=counts)
+budgets = st.builds(Budget, chars=st.integers(1, 10**9)) | st.builds(Budget, flops=st.floats(1, 1e21))
+models = st.builds(
+    ModelConfig,
+    kind=st.sampled_from(["gpt", "bigram", "bag-of-words"]),
+    n_embd=st.sampled_from([64, 128]),
+    preset=st.sampled_from(["gpt2", "modern"]),
+    norm=st.sampled_from([None, "rmsnorm"]),
+    tied=st.booleans(),
+)
+recipes = st.builds(
+    Recipe,
+    model=models,
+    optimizer=st.builds(OptimizerConfig, lr=st.floats(1e-9, 10)),
+    lr=st.none() | st.just([1e-3, 3e-3]),
+    budget=st.none() | budgets,
+)
+executions = st.builds(
+    ExecutionConfig,
+    precision=st.sampled_from(["auto", "bf16"]),
+    micro_batch=st.just("auto") | st.integers(1, 99),
+    compile=st.sampled_from(["auto", True, False]),
+    max_seconds=st.none() | st.floats(0.1, 1e5),
+    on_nonfinite=st.sampled_from(["stop", "skip"]),
+)
+comparisons = st.builds(
+    Comparison,
+    name=st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True),
+    tokenizers=st.just(["byte", "bpe-300:gpt2"]),
+    models=st.dictionaries(st.sampled_from(["gpt", "text-1x", "1e3"]), recipes, min_size=1),
+    context=amounts,
+    batch=amounts,
+    budget=budgets,
+    seeds=st.lists(st.integers(0, 2**40), min_size=1, max_size=3, unique=True),
+    execution=executions,
+    checkpoints=st.builds(CheckpointConfig, keep_best=st.booleans()),
+    tracking=st.builds(TrackingConfig, val_chars=st.integers(1, 10**6)),
+)
+
+
+@settings(max_examples=40)
+@given(made=comparisons)
+def test_what_is_frozen_is_a_comparison_file_of_the_same_comparison(made, tmp_path_factory):
+    made = replace(made, out=tmp_path_factory.mktemp("out"))
+    made.folder.mkdir()
+    made.freeze("0")
+    found = load_comparison(made.folder)
+    assert found == made.resolved()
+    assert found.content() == made.content()
+    for ours, theirs in zip(made.first_runs(), found.first_runs(), strict=True):
+        assert theirs.config.identity() == ours.config.identity()
+        assert (theirs.folder, theirs.title) == (ours.folder, ours.title)
+
+
+def test_how_it_is_run_is_not_part_of_what_is_compared():
+    names = {field.name for field in fields(Comparison)}
+    assert not names & {"jobs", "cluster", "dry_run", "launcher", "plan", "prepare", "status", "cancel"}
+
+
+def test_whatever_the_trainer_can_do_can_be_said_in_a_comparison_file(tmp_path):
+    """Every option of a training run comes from the file, but for those that tell its runs apart."""
+    options = {field.name for field in fields(TrainConfig)}
+    shared = {field.name for field in fields(TrainingOptions)}
+    assert options - shared == {
+        *("data", "out", "seed", "group", "model_name"),  # the comparison's own
+        *("model", "optimizer"),  # a recipe's
+        "params",
+    }
+    execution = ExecutionConfig(compile=False, bucket_mb=4, on_nonfinite="skip", profile=True, max_seconds=9)
+    said = comparison(execution=execution, checkpoints=CheckpointConfig(3, 1, True))
+    (tmp_path / "tiny.yaml").write_text(as_yaml(said))
+    (run,) = parse(Comparison, [str(tmp_path / "tiny.yaml")]).first_runs()
+    assert run.config.execution == execution
+    assert run.config.checkpoints == CheckpointConfig(3, 1, True)
+
+
+def test_a_switch_that_yaml_reads_as_a_truth_value_is_one(tmp_path):
+    content = yaml.safe_load(as_yaml(comparison()))
+    del content["execution"]["compile"]
+    text = yaml.safe_dump(content).replace("execution:\n", "execution:\n  compile: off\n")
+    (tmp_path / "tiny.yaml").write_text(text)
+    assert parse(Comparison, [str(tmp_path / "tiny.yaml")]).execution.compile is False
+
+
+def test_the_identity_of_a_run_is_flat_so_that_runs_of_earlier_versions_are_resumed():
+    (run,) = comparison().first_runs()
+    identity = run.config.identity()
+    assert list(sorted(identity)) == sorted(
+        "format model params context batch budget optimizer seed precision micro_batch "
+        "compress_gradients validations val_chars".split()
+    )
+    assert (identity["precision"], identity["validations"], identity["val_chars"]) == ("auto", 10, 20_000)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("models: {gpt: {params: 5}}", "'params' belongs at the top level"),
+        ("wandb: disabled", "did you mean 'tracking.wandb'?"),
+        ("precision: fp32", "did you mean 'execution.precision'?"),
+    ],
+)
+def test_a_file_of_an_earlier_version_is_refused_in_one_line(tmp_path, content, says):
+    made = comparison(out=tmp_path)
+    made.folder.mkdir()
+    made.freeze("0")
+    path = made.folder / "comparison.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | yaml.safe_load(content)))
+    with pytest.raises(ValueError, match=r"run compare\.py with its file again") as caught:
+        load_comparison(made.folder)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_folder_without_one_is_named():
+    with pytest.raises(ValueError, match="nowhere holds no comparison"):
+        load_comparison(Path("nowhere"))

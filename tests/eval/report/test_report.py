@@ -1,0 +1,185 @@
+"""The sentences and the tables of a report."""
+
+import pytest
+
+from comparison import Comparison, Recipe
+from comparison.protocol import in_words
+from eval.report.answer import answer, distances
+from eval.report.markdown import code
+from eval.report.tables import as_latex, as_markdown, columns_of, terminal
+from eval.report.text import breakdown_tables, compared, skipped_runs
+from training.budget import Budget, TextAmount
+
+
+def row(tokenizer: str, bpc: float, behind: tuple[float, float, float], **more: object) -> dict:
+    return {
+        "tokenizer": tokenizer,
+        "model": "gpt",
+        "kind": "gpt",
+        "seeds": [0],
+        "distinguishable": behind[1] > 0,
+        "vocab_size": 512,
+        "chars_per_token": 2.0,
+        "block_size": 64,
+        "train_seconds": 100.0,
+        "test_bpc": bpc,
+        "test_bpc_low": bpc - 0.1,
+        "test_bpc_high": bpc + 0.1,
+        "behind_best": behind[0],
+        "behind_best_low": behind[1],
+        "behind_best_high": behind[2],
+        "test_documents": 50,
+        "ambiguity_bits_per_char": None,
+        "ambiguity_bits_per_char_se": None,
+        "ambiguity_of": None,
+        **more,
+    }
+
+
+BEST = row("bpe-512", 2.0, (0, 0, 0))
+
+
+def said(*rows: dict) -> str:
+    best, *others = rows
+    entry = {
+        "model": best["model"],
+        "kind": best["kind"],
+        "best": best,
+        "undecided": [row["tokenizer"] for row in others if not row["distinguishable"]],
+        "tokenizers": len(rows),
+        "ladders": {},
+        "seeds": len(best["seeds"]),
+        "documents": best["test_documents"],
+    }
+    return "\n".join(answer({"recommendation": {"models": [entry], "growth": []}}))
+
+
+def test_the_answer_names_the_best_and_its_interval():
+    text = said(BEST, row("char", 2.2, (0.2, 0.15, 0.25)))
+    assert text.startswith("bpe-512 (vocabulary 512) needs the fewest bits: 2.000 per character")
+    assert "1.900 to 2.100" in text
+    assert "every other tokenizer is worse" in text
+
+
+def test_what_cannot_be_told_from_the_best_is_said():
+    text = said(BEST, row("char", 2.01, (0.01, -0.02, 0.04)), row("byte", 2.2, (0.2, 0.15, 0.25)))
+    assert "not distinguishable from the best: char." in text
+
+
+def test_a_few_test_documents_give_no_verdict():
+    few = [{**r, "test_documents": 2} for r in (BEST, row("char", 2.2, (0.2, 0.15, 0.25)))]
+    assert "2 documents, too few to trust an interval" in said(*few)
+    assert "every other" not in said(*few)
+
+
+def test_whether_the_intervals_cover_seeds_is_said():
+    assert "not the one seed" in said(BEST)
+    assert "text and 3 seeds" in said({**BEST, "seeds": [0, 1, 2]})
+
+
+def test_the_answer_is_about_the_gpt_also_where_a_baseline_needs_fewer_bits():
+    entries = [{"kind": "bigram", "model": "a"}, {"kind": "gpt", "model": "b"}]
+    common = {"best": BEST, "undecided": [], "tokenizers": 1, "ladders": {}, "seeds": 1, "documents": 50}
+    results = {"recommendation": {"models": [e | common for e in entries], "growth": []}}
+    assert len(answer(results)) == 1
+
+
+def test_the_terminal_table_fits_80_columns_whatever_the_names():
+    wide = row("tiktoken:a/very/long/name", 12.3456, (0, 0, 0), model="a-long-model-name", vocab_size=200_000)
+    assert max(map(len, terminal([wide]).splitlines())) <= 80
+
+
+def test_latex_says_what_latex_would_take_for_its_own():
+    figures = {"context_chars": 1, "params_total": 1, "params_embedding": 1, "train_chars": 1, "test_bpb": 1}
+    text = as_latex([row("sentencepiece:a_b%.model", 2.0, (0, 0, 0), **figures)])
+    assert r"sentencepiece:a\_b\%.model & gpt & 512 & 2.0000" in text
+    assert text.count(r"\\") == 2
+    text = as_latex([row(r"tiktoken:~/a^{b}\c$#&.json", 2.0, (0, 0, 0), **figures)])
+    escaped = r"tiktoken:\textasciitilde{}/a\textasciicircum{}\{b\}\textbackslash{}c\$\#\&.json & gpt"
+    assert escaped in text
+
+
+def ambiguous(row: dict, bits: float, error: float | None, of: str = "8 texts") -> dict:
+    found = {"ambiguity_bits_per_char": bits, "ambiguity_bits_per_char_se": error, "ambiguity_of": of}
+    return row | found
+
+
+def test_how_much_of_a_distance_is_ambiguity_is_said_with_its_error():
+    best = ambiguous(BEST, 0.017, 0.003)
+    other = ambiguous(row("bpe-4096", 2.063, (0.063, 0.05, 0.07)), 0.030, 0.004)
+    (line,) = distances([best, other])
+    assert line == (
+        "bpe-4096 (gpt) is 0.063 bits per character behind bpe-512; 0.013 of them, 21% (standard error 8%), "
+        "are ambiguity, estimated on 8 texts."
+    )
+    assert "standard error unknown" in distances([best, ambiguous(other, 0.030, None)])[0]
+    (line,) = distances([best, ambiguous(other, 0.010, 0.004)])
+    assert "; none are ambiguity, of which it has 0.007 less (standard error 0.005), estimated" in line
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        row("char", 2.2, (0.2, 0.15, 0.25)),
+        ambiguous(row("char", 2.2, (0.2, 0.15, 0.25)), 0.03, 0.004, "9 texts"),
+        ambiguous(row("char", 2.01, (0.01, -0.02, 0.04)), 0.03, 0.004),
+    ],
+    ids=["not estimated", "on other texts", "not distinguishable"],
+)
+def test_nothing_is_said_of_ambiguity_where_nothing_can_be(other):
+    assert distances([ambiguous(BEST, 0.017, 0.003), other]) == []
+
+
+def test_the_table_has_ambiguity_where_it_was_estimated():
+    estimated = ambiguous(row("char", 2.2, (0.2, 0.15, 0.25)), 0.03, 0.004)
+    assert "ambiguity, bits/char (s.e.)" not in columns_of([BEST])
+    show = columns_of([BEST, estimated])["ambiguity, bits/char (s.e.)"]
+    assert [show(BEST), show(estimated)] == ["–", "0.0300 (0.0040)"]
+
+
+def comparison(**more: object) -> Comparison:
+    """What a caption needs to know of a comparison."""
+    plain = {"context": TextAmount(chars=128), "seeds": [0, 1, 2], "models": {"gpt": Recipe()}}
+    plain |= {"batch": TextAmount(chars=1), "budget": Budget(chars=1_200_000)}
+    return Comparison(**{"name": "tiny", "tokenizers": ["byte"], **plain, **more})
+
+
+def test_a_caption_says_the_protocol():
+    said = "Context 128 characters, window overlap 50 %, 3 seeds, budget 1,200,000 characters."
+    assert in_words(comparison()) == said
+    models = {"a": Recipe(budget=Budget(chars=500)), "b": Recipe(budget=Budget(flops=4e11))}
+    context = TextAmount(tokens=32)
+    assert in_words(comparison(models=models, seeds=[0], overlap=0.75, context=context)) == (
+        "Context 32 tokens, window overlap 75 %, 1 seed, budget a: 500 characters; b: 4e+11 FLOPs."
+    )
+
+
+def test_passages_say_which_tokenizers_model_and_seed_they_are_of():
+    rows = [row(f"bpe-{size}", 2.0, (0, 0, 0)) for size in range(500, 510)]
+    names = [row["tokenizer"] for row in rows]
+    some, whole = (compared(rows, comparison(), names[:count]) for count in (8, 10))
+    of = "under gpt with the first seed. Context 128 characters, "
+    assert some.startswith(f"To choose from are the best 8 of 10 tokenizers, {of}")
+    assert whole.startswith(f"To choose from are 10 tokenizers, {of}")
+
+
+def test_no_name_breaks_a_table():
+    columns = {"tokenizer": lambda r: r["tokenizer"], "model": lambda r: r["model"]}
+    table = as_markdown([row("sentencepiece:a|b_`c`_<d>.model", 2.0, (0, 0, 0))], columns)
+    assert table.splitlines()[-1] == "| `sentencepiece:a¦b_'c'_<d>.model` | gpt |"
+    assert code("") == '""'
+
+
+def test_no_language_breaks_a_table():
+    groups = {"a|b`": {"bpc": 2.0}, "de": {"bpc": 3.0}}
+    where = {"byte": {"context": {}, "kind": {}, "frequency": {}, "language": groups}}
+    title, _, head, line, body = breakdown_tables(where, "of gpt. Context.").splitlines()
+    assert title == "Bits per character by language, of gpt. Context."
+    assert head == "| tokenizer | `a¦b'` | `de` |"
+    assert (line, body) == ("|---|---:|---:|", "| `byte` | 2.000 | 3.000 |")
+
+
+def test_runs_that_passed_over_batches_are_named():
+    runs = [{"tokenizer": "byte", "model": "gpt", "seed": seed, "skipped_steps": 3 * seed} for seed in (0, 1)]
+    assert "passed over their batches (how many): `byte` gpt seed 1 (3)." in skipped_runs(runs)
+    assert skipped_runs(runs[:1]) == ""

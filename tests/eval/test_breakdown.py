@@ -1,0 +1,113 @@
+"""Bits laid on characters, and summed in several ways."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_prep.arrays import TokenArrays
+from data_prep.corpus import Corpus
+from eval.breakdown import break_down_bits, character_bits, context_seen, read_test_text
+from eval.report.passages import choose_passages, cut
+from model.scoring import windows
+from tokenizers import load_tokenizer
+
+SPECS = ["byte", "char", "bpe-400", "unigram-400"]
+
+
+def laid(corpus: Corpus, folder: Path) -> tuple:
+    """The test text, its split under a tokenizer, made-up bits of the tokens, and the characters' bits."""
+    text, split = read_test_text(corpus), TokenArrays(folder).split("test")
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    token_bits = np.random.default_rng(0).random(split.tokens + split.documents).astype(np.float16)
+    found = character_bits(text, split, tokenizer.token_bytes(), tokenizer.prefix, token_bits)
+    return text, split, token_bits, *found
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_the_characters_of_each_document_have_the_bits_of_its_tokens(spec, tiny_corpus, tiny_arrays):
+    text, split, token_bits, bits, _ = laid(tiny_corpus, tiny_arrays(spec))
+    assert len(bits) == split.chars
+    at = done = 0
+    for document, sequence in zip(text.texts, split.sequences(), strict=True):
+        tokens = len(sequence) - 2
+        expected = token_bits[at : at + tokens].astype(float).sum()
+        assert bits[done : done + len(document)].sum() == pytest.approx(expected)
+        at, done = at + tokens + 1, done + len(document)
+
+
+def test_under_the_char_tokenizer_a_known_character_has_its_tokens_bits(tiny_corpus, tiny_arrays):
+    text, split, token_bits, bits, token = laid(tiny_corpus, tiny_arrays("char"))
+    plain = next(i for i, document in enumerate(text.texts) if document.isascii())
+    begin = sum(map(len, text.texts[:plain]))
+    at = sum(len(sequence) - 1 for sequence in split.sequences()[:plain])
+    length = len(text.texts[plain])
+    np.testing.assert_allclose(bits[begin : begin + length], token_bits[at : at + length])
+    assert np.array_equal(np.diff(token[begin : begin + length]), np.ones(length - 1))
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_the_answers_to_each_question_add_up_to_the_whole(spec, tiny_corpus, tiny_arrays):
+    text, split, _, bits, token = laid(tiny_corpus, tiny_arrays(spec))
+    found = break_down_bits(text, split, bits, token, 16, 8)
+    assert list(found) == ["context in characters", "kind of character", "frequency of the word"]
+    for answers in found.values():
+        assert sum(answer["chars"] for answer in answers.values()) == split.chars
+        assert sum(answer["bits"] for answer in answers.values()) == pytest.approx(bits.sum())
+
+
+def test_characters_and_words_are_told_apart_as_a_reader_would(tiny_corpus, tiny_arrays):
+    text = read_test_text(tiny_corpus)
+    joined = "".join(text.texts)
+    names, codes = text.bands["kind of character"]
+    expected = {"a": "lower case", "T": "upper case", " ": "space", "\n": "line end", ".": "punctuation"}
+    for character, kind in expected.items():
+        assert names[codes[joined.index(character)]] == kind
+    names, codes = text.bands["frequency of the word"]
+    assert names[codes[joined.index(" the ") + 1]] == "1,000 and more"
+    assert names[codes[joined.index("мир")]] == "never seen"
+    assert names[codes[joined.index(" ")]] == "no word"
+
+
+class OneDocument:
+    """A split of a document of as many tokens."""
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+
+    def sequences(self) -> list[np.ndarray]:
+        return [np.zeros(self.tokens + 2, dtype=np.uint16)]
+
+
+@given(st.integers(1, 70), st.integers(2, 9), st.data())
+def test_the_context_is_that_of_the_window_which_scored_the_token(tokens, block_size, data):
+    stride = data.draw(st.integers(1, block_size))
+    chars = np.array(data.draw(st.lists(st.integers(0, 4), min_size=tokens, max_size=tokens)))
+    expected = {}
+    for start, end, first in windows(tokens + 1, block_size, stride):
+        for target in range(first, end):  # target i is token i; input i is token i - 1, input 0 is eot
+            expected[target] = chars[max(0, start - 1) : target].sum()
+    seen = context_seen(OneDocument(tokens), chars, block_size, stride)
+    assert seen.tolist() == [expected[i] for i in range(tokens)]
+
+
+@given(st.lists(st.text(alphabet="ab \n", min_size=1, max_size=90), min_size=1, max_size=5))
+def test_passages_are_the_whole_text_and_no_passage_is_empty(texts):
+    begins = cut(texts, length=10)
+    assert begins[0] == 0 and begins[-1] == sum(map(len, texts))
+    assert (np.diff(begins) > 0).all()
+    documents = np.cumsum([0, *map(len, texts)])
+    assert set(documents) <= set(begins)  # none reaches over the end of a document
+
+
+def test_the_passages_are_those_with_the_largest_differences():
+    texts = ["word " * 3000]
+    a, b = np.ones(15_000), np.ones(15_000)
+    b[7_000:7_005] = 6.0  # 25 bits more
+    b[1_000:1_005] = 0.0  # 5 bits less
+    chosen = choose_passages(texts, {"a": a, "b": b})
+    differences = [passage["totals"][1] - passage["totals"][0] for passage in chosen["passages"]]
+    assert max(differences) == 25 and min(differences) == -5
+    assert all(len(passage["text"]) < 500 for passage in chosen["passages"])

@@ -1,0 +1,44 @@
+"""Send wandb the part of a run's record that is missing there, if need be all of it.
+
+python -m training.wandb_sync --run out/shakespeare/runs/bpe-2048/gpt/seed0
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from common.cli import run_command
+
+from .lock import lock_folder
+from .tracking import read_metrics, send
+from .wandb_runs import offline_segments, wandb_mode
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Send wandb what is missing of a run."""
+
+    run: Path
+    """folder of the run"""
+    wandb: Literal["auto", "offline", "online"] = "auto"
+    """auto: online where there is a login, else offline, as one segment that holds all that was not synced"""
+
+
+def main(arguments: Arguments) -> None:
+    """Send a run's metrics.jsonl, or what is missing of it, and say how much that was."""
+    folder = arguments.run
+    if not (folder / "plan.json").exists():
+        raise ValueError(f"{folder} holds no run: give the folder of one, with its metrics.jsonl")
+    mode = wandb_mode(arguments.wandb)
+    if mode == "offline":
+        with lock_folder(folder):  # not while it is being written
+            for segment in offline_segments(folder):
+                if not segment.with_name(segment.name + ".synced").exists():
+                    shutil.rmtree(segment.parent)
+    lines = read_metrics(folder / "metrics.jsonl")
+    print(f"{folder}: {send(folder, mode, lines)} of {len(lines)} lines sent, {mode}")
+
+
+if __name__ == "__main__":
+    run_command(main, Arguments, "Send wandb the part of a run's record that is missing there.")
