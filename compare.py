@@ -135,14 +135,7 @@ def train_and_evaluate(comparison: Comparison, at_once: int) -> None:
     run_jobs(jobs, at_once, comparison.processes)
 
 
-COMMANDS = {
-    "run": Command(run, LocalOptions),
-    "plan": Command(plan, LocalOptions),
-    "submit": Command(submit, SubmitOptions),
-    "status": Command(status, ClusterOptions),
-    "cancel": Command(cancel),
-    "report": Command(report),
-}
+COMMANDS: list[Command] = [run, plan, submit, status, cancel, report]
 
 if __name__ == "__main__":
-    run_commands(COMMANDS, Comparison, "Compare tokenizers: one comparison file in, one report out.")
+    run_commands(COMMANDS, "Compare tokenizers: one comparison file in, one report out.")

@@ -7,20 +7,19 @@ never installed. Their current versions are taken, so an update of Debian may ch
 """
 
 import gzip
-import hashlib
 import json
 import re
-import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 from common.cli import run_command
 from common.files import write_file
 from data_prep.corpus import Corpus, CorpusConfig, make_corpus
+
+from .process import output_of
 
 TRANSLATED = "de es fr it ja pl ru uk zh".split()
 DOMAINS = {"linux-doc-6.1": "kernel", "python3.11-doc": "python", "perl-doc": "perl"}
@@ -40,31 +39,8 @@ LANGUAGES = {code: code for code in TRANSLATED} | {"it_IT": "it", "ja_JP": "ja",
 MIN_CHARS = 100  # a shorter manual page only names another one
 
 
-class Document(TypedDict):
-    """A line of the corpus."""
-
-    id: str
-    text: str
-    language: str | None
-    domain: str
-
-
-def download(folder: Path) -> dict[str, Path]:
-    """Fetch all packages into `folder`: the name of each to its file.
-
-    Raises:
-        ValueError: apt-get could not; says why.
-    """
-    command = ["apt-get", "-o", f"Dir::Cache={folder}", "download", *DOMAINS]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        error = re.search(r"^E: (.*)", done.stderr, re.MULTILINE)
-        raise ValueError(f"apt-get download failed: {error[1] if error else done.stderr}")
-    return {file.name.partition("_")[0]: file for file in folder.glob("*.deb")}
-
-
-def documents(package: str, tree: Path) -> Iterator[Document]:
-    """The texts of a package that is unpacked in `tree`, by path; the language of code is None."""
+def documents(package: str, tree: Path) -> Iterator[dict]:
+    """The documents of a package that is unpacked in `tree`, by path; the language of code is None."""
     domain = DOMAINS[package]
     files = {p.relative_to(tree).as_posix(): p for p in tree.rglob("*") if p.is_file() and not p.is_symlink()}
     for path, file in sorted(files.items()):
@@ -97,25 +73,20 @@ def main(arguments: Arguments) -> None:
         print(f"{target} exists: nothing to do")
         return
     arguments.out.mkdir(parents=True, exist_ok=True)
-    lines: list[bytes] = []
-    seen: set[bytes] = set()
-    count, size = Counter[str](), Counter[str]()
+    by_text: dict[str, dict] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        for package, file in sorted(download(Path(temporary)).items()):
-            tree = Path(temporary, package)
-            subprocess.run(["dpkg-deb", "-x", file, tree], check=True)
+        output_of(["apt-get", "-o", f"Dir::Cache={temporary}", "download", *DOMAINS], cwd=temporary)
+        for package in sorted(DOMAINS):
+            (file,), tree = Path(temporary).glob(f"{package}_*.deb"), Path(temporary, package)
+            output_of(["dpkg-deb", "-x", str(file), str(tree)])
             for document in documents(package, tree):
-                text = document["text"].encode()
-                digest = hashlib.sha256(text).digest()
-                if digest not in seen:
-                    seen.add(digest)
-                    lines.append(json.dumps(document, ensure_ascii=False).encode() + b"\n")
-                    count[document["language"] or "code"] += 1
-                    size[document["language"] or "code"] += len(text)
-    write_file(target, b"".join(lines))
+                by_text.setdefault(document["text"], document)
+    write_file(target, "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in by_text.values()))
+    size = Counter[str]()
+    for text, document in by_text.items():
+        size[document["language"] or "code"] += len(text.encode())
     for language, total in [*size.most_common(), ("all", size.total())]:
-        texts = count[language] or count.total()
-        print(f"{language:4}{texts:>7,} documents{total / 1e6:>8.1f} MB")
+        print(f"{language:4}{total / 1e6:>8.1f} MB")
 
 
 def debian_corpus(folder: Path, name: str = "corpus", held_out: float = 0.05) -> Corpus:
@@ -126,6 +97,4 @@ def debian_corpus(folder: Path, name: str = "corpus", held_out: float = 0.05) ->
 
 
 if __name__ == "__main__":
-    run_command(
-        main, Arguments, "About 110 MB of real text in ten languages, and code, from Debian's packages."
-    )
+    run_command(main, Arguments, "About 110 MB of text in ten languages, and code, from Debian's packages.")

@@ -10,12 +10,11 @@ of 10, 100 and 1000 MB, and on one document of 100 MB.
 
 import itertools
 import json
-import os
+import math
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
 
 from .debian_corpus import debian_corpus
 from .process import output_and_peak
-from .table import Figures, header, in_turn, ratios, row, write_figures
+from .table import Figures, FolderOptions, in_turn, ratios, row, seconds, table
 
 SIZE = 32768
 # As tiktoken spells what we call `gpt4`: what a person has who uses tiktoken as it comes.
@@ -39,19 +38,6 @@ CL100K = (
     r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"""
     r"""|\s++$|\s*[\r\n]|\s+(?!\S)|\s"""
 )
-MEMORY_MB = (10, 100, 1000)
-
-
-@dataclass(frozen=True)
-class Arguments:
-    """The benchmark's options."""
-
-    folder: Path = Path("out/benchmarks")
-    """where the text, the corpora and the tokenizers are kept for the next time"""
-    rounds: int = 5
-    """turns of both sides"""
-    json: Path | None = None
-    """write the figures as one flat JSON object"""
 
 
 def libraries(tokenizer: Tokenizer) -> dict[str, Callable[[str], object]]:
@@ -70,36 +56,40 @@ def libraries(tokenizer: Tokenizer) -> dict[str, Callable[[str], object]]:
     return {"tiktoken": ours.encode_ordinary, "tiktoken with cl100k_base": published.encode_ordinary}
 
 
-def encode_all(encode: Callable[[str], object], texts: list[str]) -> tuple[float, float]:
-    """The seconds that a library takes, as for `clocked`."""
-    return clocked(lambda: [encode(text) for text in texts])
-
-
-def encode_ours(corpus: Corpus, tokenizer: Tokenizer, folder: Path, processes: int) -> tuple[float, float]:
-    """The seconds from Parquet to arrays, as if for the first time, as for `clocked`."""
-    shutil.rmtree(folder, ignore_errors=True)
-    return clocked(partial(make_arrays, corpus, tokenizer, folder, processes))
+def megabytes(corpus: Corpus) -> float:
+    """The size of all text."""
+    return sum(counts["bytes"] for counts in corpus.manifest["splits"].values()) / 1e6
 
 
 def clocked(action: Callable[[], object]) -> tuple[float, float]:
     """How long an action takes: of the clock on the wall, and of this process on its core."""
-    wall, core = time.perf_counter(), time.process_time()
-    action()
-    return time.perf_counter() - wall, time.process_time() - core
+    core = time.process_time()
+    return seconds(action), time.process_time() - core
+
+
+def encode_theirs(encode: Callable[[str], object], texts: list[str]) -> None:
+    """Texts in memory by a library's own function."""
+    for text in texts:
+        encode(text)
+
+
+def encode_ours(corpus: Corpus, tokenizer: Tokenizer, folder: Path, processes: int) -> None:
+    """Parquet to arrays, as if for the first time."""
+    shutil.rmtree(folder, ignore_errors=True)
+    make_arrays(corpus, tokenizer, folder, processes)
 
 
 def compare(figures: Figures, corpus: Corpus, spec: str, folder: Path, rounds: int) -> None:
     """Rows of a tokenizer's speed, and of the ratios to its library's."""
     tokenizer = make_tokenizer(corpus, spec, folder / "tokenizers" / spec.split("-")[0])
     texts = [text for split in SPLITS for text in corpus.texts(split)]
-    size = sum(counts["bytes"] for counts in corpus.manifest["splits"].values()) / 1e6
     theirs = libraries(tokenizer)
-    ways = {name: partial(encode_all, encode, texts) for name, encode in theirs.items()}
+    ways = {name: partial(encode_theirs, encode, texts) for name, encode in theirs.items()}
     for name, processes in (("one core", 1), ("two processes", 2)):
         ways[name] = partial(encode_ours, corpus, tokenizer, folder / "arrays", processes)
-    took = in_turn(ways, rounds)
-    wall = {name: [size / seconds for seconds, _ in runs] for name, runs in took.items()}  # MB/s
-    core = {name: [size / seconds for _, seconds in runs] for name, runs in took.items()}
+    took = in_turn({name: partial(clocked, way) for name, way in ways.items()}, rounds)
+    wall = {name: [megabytes(corpus) / seconds for seconds, _ in runs] for name, runs in took.items()}
+    core = {name: [megabytes(corpus) / seconds for _, seconds in runs] for name, runs in took.items()}
     for name in (*theirs, "one core"):
         row(figures, f"{spec}: {name}, MB/s", *core[name])
     row(figures, f"{spec}: two processes, MB/s", *wall["two processes"])
@@ -108,55 +98,47 @@ def compare(figures: Figures, corpus: Corpus, spec: str, folder: Path, rounds: i
         row(figures, f"{spec}: two processes to {name}, ratio", *ratios(wall["two processes"], wall[name]))
 
 
-def write_texts(path: Path, lines: Iterable[str], megabytes: int) -> None:
-    """Write so many megabytes of JSON lines, again from the first one where they are too few."""
+def write_lines(path: Path, lines: Iterable[str], size: float) -> None:
+    """Write lines until there are `size` megabytes of them."""
     written = 0
     with open(path, "w", encoding="utf-8") as file:
-        for line in itertools.cycle(lines):
+        for line in lines:
             written += file.write(line)
-            if written >= megabytes * 1_000_000:
+            if written >= size * 1e6:
                 break
-
-
-def write_one_text(path: Path, lines: Iterable[str]) -> None:
-    """Write all texts as one, and some of a few digits for the other splits."""
-    text = "".join(json.loads(line)["text"] for line in lines)
-    with open(path, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps({"text": each}) + "\n" for each in (text, *map(str, range(100))))
 
 
 def peaks(figures: Figures, folder: Path) -> None:
     """Rows of the peak memory that making a corpus and encoding it take."""
-    writers: dict[str, Callable[[Path, Iterable[str]], None]] = {
-        f"{size} MB of text": partial(write_texts, megabytes=size) for size in MEMORY_MB
-    }
-    writers["one document of 100 MB"] = write_one_text
+    with open(folder / "debian.jsonl", encoding="utf-8") as file:
+        lines = list(file)
+    whole = "".join(json.loads(line)["text"] for line in lines)
+    digits = map(str, range(100))  # for the other splits
+    one_document = [json.dumps({"text": text}) + "\n" for text in (whole, *digits)]
+    inputs = {f"{size} MB of text": (itertools.cycle(lines), size) for size in (10, 100, 1000)}
     texts, corpus, arrays = folder / "memory.jsonl", folder / "memory", folder / "memory-arrays"
     one = ["--processes=1", f"--tokenizer={folder / 'tokenizers' / 'bpe'}"]
     commands = {
         "corpus": ["data_prep.corpus", f"--corpus.source=jsonl:{texts}", f"--out={corpus}"],
         "encode": ["data_prep.encode", f"--corpus={corpus}", *one, f"--out={arrays}"],
     }
-    for name, write in writers.items():
-        with open(folder / "debian.jsonl", encoding="utf-8") as lines:
-            write(texts, lines)
+    for name, (source, size) in {**inputs, "one document of 100 MB": (one_document, math.inf)}.items():
+        write_lines(texts, source, size)
         for stage, command in commands.items():
             _, peak = output_and_peak([sys.executable, "-m", *command])
             row(figures, f"{stage}, {name}: peak memory, MB", peak)
         texts.unlink()
 
 
-def main(arguments: Arguments) -> None:
+def main(options: FolderOptions) -> None:
     """Measure in turn and print the tables."""
-    corpus = debian_corpus(arguments.folder)
-    figures: Figures = {}
-    header(f"{os.cpu_count()} cores")
-    row(figures, "text, MB", sum(counts["bytes"] for counts in corpus.manifest["splits"].values()) / 1e6)
-    for spec in (f"bpe-{SIZE}", f"unigram-{SIZE}", f"spbpe-{SIZE}", "char", "byte"):
-        compare(figures, corpus, spec, arguments.folder, arguments.rounds)
-    peaks(figures, arguments.folder)
-    write_figures(arguments.json, figures)
+    corpus = debian_corpus(options.folder)
+    with table(options.json) as figures:
+        row(figures, "text, MB", megabytes(corpus))
+        for spec in (f"bpe-{SIZE}", f"unigram-{SIZE}", f"spbpe-{SIZE}", "char", "byte"):
+            compare(figures, corpus, spec, options.folder, options.rounds)
+        peaks(figures, options.folder)
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "Encoding end to end against the tokenizer libraries alone.")
+    run_command(main, FolderOptions, "Encoding end to end against the tokenizer libraries alone.")

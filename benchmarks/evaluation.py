@@ -7,9 +7,7 @@ takes the bootstrap of 10,000 resamples.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +17,7 @@ from eval.statistics import bootstrap_bpc
 from model import ModelConfig, build_model
 from model.scoring import TOKENS, score, windows
 
-from .table import Figures, compare, header, in_turn, row, seconds, write_figures
+from .table import Options, compare, in_turn, row, seconds, table
 
 SHAPES = {  # vocabulary, block size, layers, width, tokens of test text
     "char, 4 layers 128 wide": (258, 128, 4, 128, 60_000),
@@ -28,16 +26,6 @@ SHAPES = {  # vocabulary, block size, layers, width, tokens of test text
     "V=50257, 4 layers 128 wide": (50_257, 256, 4, 128, 12_000),
     "char, 6 layers 384 wide": (258, 256, 6, 384, 12_000),
 }
-
-
-@dataclass(frozen=True)
-class Arguments:
-    """The benchmark's options."""
-
-    rounds: int = 3
-    """turns of each way"""
-    json: Path | None = None
-    """write the figures as one flat JSON object"""
 
 
 def ways(name: str) -> dict[str, Callable[[], float]]:
@@ -54,10 +42,10 @@ def ways(name: str) -> dict[str, Callable[[], float]]:
     idx = torch.randint(vocab_size, (max(1, TOKENS // block_size), block_size))
     passes = max(1, fed // idx.numel() // 2)
 
+    @torch.no_grad()
     def forward() -> None:
-        with torch.no_grad():
-            for _ in range(passes):
-                model(idx)
+        for _ in range(passes):
+            model(idx)
 
     return {
         "forward pass": lambda: passes * idx.numel() / seconds(forward),
@@ -65,19 +53,17 @@ def ways(name: str) -> dict[str, Callable[[], float]]:
     }
 
 
-def main(arguments: Arguments) -> None:
+def main(options: Options) -> None:
     """Measure and print."""
-    figures: Figures = {}
-    header()
-    for name in SHAPES:
-        compare(figures, name, "tokens/s", in_turn(ways(name), arguments.rounds))
-    draw = np.random.default_rng(0)
-    for documents in (2_000, 200_000):
-        bits, chars = draw.random((42, documents)) * 100, draw.integers(50, 500, documents)
-        took = seconds(partial(bootstrap_bpc, bits, chars))
-        row(figures, f"bootstrap of 42 rows, {documents} documents, seconds", took)
-    write_figures(arguments.json, figures)
+    with table(options.json) as figures:
+        for name in SHAPES:
+            compare(figures, name, "tokens/s", in_turn(ways(name), options.rounds))
+        draw = np.random.default_rng(0)
+        for documents in (2_000, 200_000):
+            bits, chars = draw.random((42, documents)) * 100, draw.integers(50, 500, documents)
+            took = seconds(partial(bootstrap_bpc, bits, chars))
+            row(figures, f"bootstrap of 42 rows, {documents} documents, seconds", took)
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "Speed of the exact evaluation against the forward pass.")
+    run_command(main, Options, "Speed of the exact evaluation against the forward pass.")

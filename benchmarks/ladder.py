@@ -16,7 +16,7 @@ from data_prep.corpus import Corpus
 from data_prep.tokenizer import make_tokenizer
 
 from .debian_corpus import debian_corpus
-from .table import Figures, row, seconds, write_figures
+from .table import row, seconds, table
 
 FAMILIES = ("bpe", "spbpe", "unigram")
 SIZES = [2**power for power in range(9, 17)]
@@ -41,11 +41,10 @@ def train(corpus: Corpus, family: str, size: int, folder: Path) -> None:
 def main(arguments: Arguments) -> None:
     """Train them all and print the seconds of each."""
     corpus = debian_corpus(arguments.folder)
-    figures: Figures = {}
-    for family, size in product(FAMILIES, SIZES):
-        folder = arguments.folder / "ladder" / f"{family}-{size}"
-        row(figures, f"{family}-{size}, seconds", seconds(partial(train, corpus, family, size, folder)))
-    write_figures(arguments.json, figures)
+    with table(arguments.json) as figures:
+        for family, size in product(FAMILIES, SIZES):
+            folder = arguments.folder / "ladder" / f"{family}-{size}"
+            row(figures, f"{family}-{size}, seconds", seconds(partial(train, corpus, family, size, folder)))
 
 
 if __name__ == "__main__":

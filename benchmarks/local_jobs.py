@@ -8,45 +8,28 @@ same moment. The model is a GPT of the demo's size under bpe-512.
 
 import os
 import time
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.sharedctypes import SynchronizedArray
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 
 import torch
 
 from common.cli import run_command
-from model import ModelConfig, build_model
-from training.optimizer import OptimizerConfig
+from model import ModelConfig
 from training.precision import best_precision
-from training.ranks import Ranks
-from training.step import make_learner, training_step
 
-from .table import Figures, compare, header, in_turn, write_figures
+from .step import our_step
+from .table import Options, compare, in_turn, table
 
 SECONDS = 6.0
 VOCABULARY, SEQUENCES, BLOCK_SIZE = 512, 8, 63
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """The benchmark's options."""
-
-    rounds: int = 5
-    """turns of each way"""
-    json: Path | None = None
-    """write the figures as one flat JSON object"""
-
-
 def train(number: int, ready: Barrier, speeds: "SynchronizedArray[float]") -> None:
     """Train for a while, once all processes are `ready`, and put tokens/s into `speeds[number]`."""
-    config, model = OptimizerConfig(), build_model(ModelConfig(), VOCABULARY, BLOCK_SIZE)
-    learner = make_learner(model, config, "cpu", best_precision("cpu"))
-    idx = torch.randint(VOCABULARY, (SEQUENCES, BLOCK_SIZE + 1))
-    batch = idx[:, :-1].contiguous(), idx[:, 1:].contiguous()
-    step = partial(training_step, learner, Ranks(0, 1, "cpu"), [batch], SEQUENCES, config.lr)
+    idx = torch.randint(VOCABULARY, (SEQUENCES, BLOCK_SIZE))
+    step = our_step(ModelConfig(), VOCABULARY, (idx, idx), "cpu", best_precision("cpu"))
     step()
     ready.wait()
     begin, steps = time.perf_counter(), 0
@@ -66,18 +49,16 @@ def tokens_per_second(runs: int, threads: int) -> float:
     return sum(speeds[:])
 
 
-def main(arguments: Arguments) -> None:
+def main(options: Options) -> None:
     """Measure in turn and print the table."""
     cores = os.cpu_count() or 1
     ways = {
         f"1 run, {cores} threads": partial(tokens_per_second, 1, cores),
         f"{cores} runs, 1 thread each": partial(tokens_per_second, cores, 1),
     }
-    figures: Figures = {}
-    header()
-    compare(figures, "all cores", "tokens/s", in_turn(ways, arguments.rounds))
-    write_figures(arguments.json, figures)
+    with table(options.json) as figures:
+        compare(figures, "all cores", "tokens/s", in_turn(ways, options.rounds))
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "One run with many threads against many runs with one.")
+    run_command(main, Options, "One run with many threads against many runs with one.")

@@ -10,14 +10,14 @@ both. A ratio of tokens per second above 1 means that ours is faster; one of bit
 more.
 """
 
-import hashlib
+import json
 import pickle
 import re
 import shutil
 import statistics
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,37 +26,38 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common.cli import run_command
-from common.files import write_json
-from data_prep.arrays import DOCUMENT, FORMAT, ArrayWriter, TokenArrays, describe_file
+from data_prep.arrays import TokenArrays
+from data_prep.corpus import CorpusConfig, make_corpus
+from data_prep.encode import make_arrays
 from model import LanguageModel, ModelConfig
 from model.scoring import document_bits, score
 from tokenizers import train_tokenizer
+from tokenizers.base import Tokenizer
 from training.tracking import read_metrics
 
 from .process import output_of
 from .step import nanogpt_model
-from .table import Figures, compare, header, in_turn, ratios, row, write_figures
+from .table import Figures, FolderOptions, compare, in_turn, ratios, row, table
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A model and a batch, the same for both trainers."""
+    """A model, its data and a batch, the same for both trainers; by the names of nanoGPT's options."""
 
-    name: str
-    data: str
+    dataset: str
     n_layer: int
     n_head: int
     n_embd: int
     block_size: int
-    batch: int
-    steps: int
+    batch_size: int
+    max_iters: int
 
 
-SHAPES = [
-    Shape("baby", "char", 6, 6, 384, 256, 12, 12),
-    Shape("small", "char", 4, 4, 128, 64, 12, 200),
-    Shape("small_8192", "bpe-8192", 4, 4, 128, 64, 32, 60),
-]
+SHAPES = {
+    "baby": Shape("char", 6, 6, 384, 256, 12, 12),
+    "small": Shape("char", 4, 4, 128, 64, 12, 200),
+    "small_8192": Shape("bpe-8192", 4, 4, 128, 64, 32, 60),
+}
 # What learns most in nanoGPT's time of all that was tried (docs/performance.md).
 RECIPE: dict[str, object] = {
     "model.preset": "modern",
@@ -72,121 +73,102 @@ RECIPE: dict[str, object] = {
 NANOGPT_STEPS = 2000  # of its recipe for a CPU
 
 
-@dataclass(frozen=True)
-class Arguments:
+@dataclass(frozen=True, kw_only=True)
+class Arguments(FolderOptions):
     """The benchmark's options."""
 
     nanogpt: Path
     """folder of nanoGPT"""
     text: Path
     """tiny Shakespeare: github.com/karpathy/char-rnn, data/tinyshakespeare/input.txt"""
-    folder: Path = Path("out/benchmarks/nanogpt")
-    """where arrays and runs go"""
-    rounds: int = 3
-    """turns of both trainers"""
-    quality: bool = True
-    """also train both to the end, nanoGPT by its recipe for a CPU (four minutes)"""
-    json: Path | None = None
-    """write the figures as one flat JSON object"""
 
 
-def write_data(folder: Path, nanogpt: Path, name: str, text: str, val_chars: int) -> None:
-    """The same ids for both: arrays in `folder/name`, and nanoGPT's train.bin, val.bin and meta.pkl.
+class Characters(Tokenizer):
+    """The characters of a text alone, as nanoGPT has them: `char` has every byte, too."""
+
+    def __init__(self, text: str) -> None:
+        self.spec, self.characters = "char", sorted(set(text))
+        self.eot, self.vocab_size = len(self.characters), len(self.characters) + 1
+
+    def _encode(self, text: str, utf8: bytes) -> np.ndarray:
+        return np.searchsorted(self.characters, list(text)).astype(np.uint32)
+
+    def token_bytes(self) -> list[bytes]:
+        """As `Tokenizer.token_bytes`."""
+        return [character.encode() for character in self.characters] + [b""]
+
+    def save(self, folder: Path) -> None:
+        """Nothing to write: no one asks for it again."""
+
+    @classmethod
+    def load(cls, spec: str, folder: Path) -> "Characters":
+        """Not asked for either."""
+        raise NotImplementedError
+
+
+def write_data(folder: Path, nanogpt: Path, text: str, val_chars: int) -> None:
+    """The same ids for both: arrays in `folder/NAME`, and nanoGPT's train.bin, val.bin and meta.pkl.
 
     The last tenth of the text is not for training; its first `val_chars` characters are for validation.
     """
-    cut = int(0.9 * len(text))
-    text = text[: cut + val_chars]
-    if name == "char":
-        characters = sorted(set(text))
-        id_of = {character: i for i, character in enumerate(characters)}
-        size = len(characters) + 1
-        encoded = [np.array([id_of[c] for c in part]) for part in (text[:cut], text[cut:])]
-    else:
-        tokenizer = train_tokenizer(name, [text[:cut]])
-        size = tokenizer.vocab_size
-        encoded = [tokenizer.encode(part) for part in (text[:cut], text[cut:])]
-    theirs = nanogpt / "data" / name
-    shutil.rmtree(folder / name, ignore_errors=True)
-    (folder / name).mkdir(parents=True)
-    theirs.mkdir(exist_ok=True)
-    (theirs / "meta.pkl").write_bytes(pickle.dumps({"vocab_size": size}))
-    eot, dtype, splits = size - 1, np.min_scalar_type(size - 1), {}
-    parts = {"train": (text[:cut], encoded[0]), "val": (text[cut:], encoded[1])}
-    for split, (part, ids) in [*parts.items(), ("test", parts["val"])]:
-        ids.astype(np.uint16).tofile(theirs / f"{split}.bin")
-        writer = ArrayWriter(folder / name / f"{split}-00000.tokens.npy", dtype)
-        writer.write(np.concatenate([[eot], ids, [eot]]))
-        writer.close()
-        table = np.array([(1, len(part), len(part.encode()))], dtype=DOCUMENT)
-        np.save(folder / name / f"{split}-00000.documents.npy", table)
-        digest = hashlib.sha256(part.encode()).hexdigest()
-        splits[split] = {
-            "documents": 1,
-            "chars": len(part),
-            "bytes": len(part.encode()),
-            "tokens": len(ids),
-            "lossy_documents": 0,
-            "text_sha256": digest,
-        }
-    manifest = {
-        "format": FORMAT,
-        "tokenizer": name,
-        "corpus_fingerprint": splits["train"]["text_sha256"],
-        "tokenizer_fingerprint": hashlib.sha256(name.encode()).hexdigest(),
-        "vocab_size": size,
-        "eot": eot,
-        "dtype": str(dtype),
-        "splits": splits,
-        "files": {path.name: describe_file(path) for path in sorted((folder / name).iterdir())},
-    }
-    write_json(folder / name / "manifest.json", manifest)
+    train, held_out = text[: int(0.9 * len(text))], text[int(0.9 * len(text)) :][:val_chars]
+    (folder / "text").mkdir(parents=True, exist_ok=True)
+    for split, part in {"train": train, "validation": held_out, "test": held_out}.items():
+        (folder / "text" / f"{split}.jsonl").write_text(json.dumps({"text": part}) + "\n")
+    corpus = make_corpus(CorpusConfig(f"hub:{folder / 'text'}"), folder / "corpus")
+    for tokenizer in (Characters(text), train_tokenizer("bpe-8192", [train])):
+        arrays = make_arrays(corpus, tokenizer, folder / tokenizer.spec, processes=1)
+        theirs = nanogpt / "data" / tokenizer.spec
+        theirs.mkdir(exist_ok=True)
+        (theirs / "meta.pkl").write_bytes(pickle.dumps({"vocab_size": tokenizer.vocab_size}))
+        for split in ("train", "val"):
+            (ids,) = arrays.split(split).sequences()
+            ids[1:-1].astype(np.uint16).tofile(theirs / f"{split}.bin")
 
 
-def run_nanogpt(nanogpt: Path, shape: Shape, *options: str) -> list[float]:
-    """Seconds of each step of nanoGPT's trainer, the first ones left out."""
+def run_nanogpt(nanogpt: Path, shape: Shape) -> list[float]:
+    """Seconds of each step of nanoGPT's trainer, the first ones left out; it saves what it has trained."""
     settings = {
+        **asdict(shape),
         "device": "cpu",
         "compile": False,
-        "dataset": shape.data,
+        "dropout": 0.0,
         "out_dir": "out",
         "log_interval": 1,
         "eval_iters": 1,
-        "eval_interval": 100_000,
-        "n_layer": shape.n_layer,
-        "n_head": shape.n_head,
-        "n_embd": shape.n_embd,
-        "block_size": shape.block_size,
-        "batch_size": shape.batch,
-        "max_iters": shape.steps,
-        "lr_decay_iters": shape.steps,
-        "dropout": 0.0,
+        "eval_interval": shape.max_iters,
+        "always_save_checkpoint": True,
+        "lr_decay_iters": shape.max_iters,
     }
     command = [sys.executable, "train.py", "config/train_shakespeare_char.py"]
-    command += [f"--{name}={value}" for name, value in settings.items()] + list(options)
-    lines = output_of(command, folder=nanogpt)
+    lines = output_of(command + [f"--{name}={value}" for name, value in settings.items()], cwd=nanogpt)
     return [float(found[1]) / 1000 for line in lines if (found := re.search(r"time ([\d.]+)ms", line))][3:]
 
 
-def run_ours(folder: Path, shape: Shape, steps: int, options: Mapping[str, object] = {}) -> list[dict]:
-    """The metrics of our trainer's run; `options` go before those of the shape."""
-    out = folder / "run"
-    shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "train_ddp.py", "--data", str(folder / shape.data), "--out", str(out)]
+def our_options(folder: Path, shape: Shape, options: Mapping[str, object] = {}) -> list[str]:
+    """The options of our trainer for a new run in `folder/run`; `options` go before those of the shape."""
+    shutil.rmtree(folder / "run", ignore_errors=True)
     settings: dict[str, object] = {
+        "data": folder / shape.dataset,
+        "out": folder / "run",
         "model.n_layer": shape.n_layer,
         "model.n_head": shape.n_head,
         "model.n_embd": shape.n_embd,
         "context.tokens": shape.block_size,
-        "batch.tokens": shape.batch * shape.block_size,
-        "budget.steps": steps,
+        "batch.tokens": shape.batch_size * shape.block_size,
+        "budget.steps": shape.max_iters,
         "tracking.validations": 1,
         "tracking.val_chars": 1_000_000,
         "tracking.wandb": "disabled",
         **options,
     }
-    output_of(command + [f"--{name}={value}" for name, value in settings.items()])
-    return read_metrics(out / "metrics.jsonl")
+    return [f"--{name}={value}" for name, value in settings.items()]
+
+
+def run_ours(folder: Path, shape: Shape, options: Mapping[str, object] = {}) -> list[dict]:
+    """The metrics of our trainer's run."""
+    output_of([sys.executable, "train_ddp.py", *our_options(folder, shape, options)])
+    return read_metrics(folder / "run" / "metrics.jsonl")
 
 
 class NanoGPT(LanguageModel):
@@ -209,12 +191,12 @@ class NanoGPT(LanguageModel):
 
 
 def step_seconds(
-    folder: Path, nanogpt: Path, shape: Shape, steps: int, options: Mapping[str, object] = {}
+    folder: Path, nanogpt: Path, shape: Shape, options: Mapping[str, object] = {}
 ) -> dict[str, Callable[[], float]]:
     """Both trainers, nanoGPT first: each returns the median seconds of a step of a short run."""
 
     def ours() -> float:
-        ended = [line["train_seconds"] for line in run_ours(folder, shape, steps, options)]
+        ended = [line["train_seconds"] for line in run_ours(folder, shape, options)]
         return float(np.median(np.diff(ended)[2:]))
 
     return {"nanoGPT": lambda: statistics.median(run_nanogpt(nanogpt, shape)), "ours": ours}
@@ -225,18 +207,16 @@ def quality(figures: Figures, folder: Path, nanogpt: Path, rounds: int) -> None:
 
     How many do is measured in turn before: within minutes, the speed of a shared machine drifts.
     """
-    shape = SHAPES[1]
-    took = in_turn(step_seconds(folder, nanogpt, shape, 100, RECIPE), rounds)
+    shape = SHAPES["small"]
+    took = in_turn(step_seconds(folder, nanogpt, shape, RECIPE), rounds)
     fit = [NANOGPT_STEPS * ratio for ratio in ratios(took["nanoGPT"], took["ours"])]
-    options = [f"--max_iters={NANOGPT_STEPS}", f"--lr_decay_iters={NANOGPT_STEPS}"]
-    options += [f"--eval_interval={NANOGPT_STEPS}", "--always_save_checkpoint=True"]
-    theirs = run_nanogpt(nanogpt, shape, *options)
-    chars = TokenArrays(folder / shape.data).manifest["splits"]["val"]["chars"]
-    ids = np.load(folder / shape.data / "val-00000.tokens.npy").astype(np.int64)
+    theirs = run_nanogpt(nanogpt, replace(shape, max_iters=NANOGPT_STEPS))
+    val = TokenArrays(folder / shape.dataset).split("val")
+    ids = val.sequences()[0].astype(np.int64)
     ids[[0, -1]] = 0  # nanoGPT knows no end of text: a line end, the first of the characters, is its context
     bits, _ = document_bits(score(NanoGPT(nanogpt), [ids], shape.block_size // 2), [ids])
-    nanogpt_bpc = float(bits[0]) / chars
-    last = run_ours(folder, shape, int(statistics.median(fit)), RECIPE)[-1]
+    nanogpt_bpc = float(bits[0]) / val.chars
+    last = run_ours(folder, replace(shape, max_iters=int(statistics.median(fit))), RECIPE)[-1]
     row(figures, "learnt by nanoGPT: training, seconds", statistics.mean(theirs) * NANOGPT_STEPS)
     row(figures, "learnt by nanoGPT: validation, bpc", nanogpt_bpc)
     row(figures, "learnt by ours: that many fit, steps", *fit)
@@ -246,23 +226,19 @@ def quality(figures: Figures, folder: Path, nanogpt: Path, rounds: int) -> None:
 
 
 def main(arguments: Arguments) -> None:
-    """Measure in turn and print the tables."""
-    folder, text = arguments.folder, arguments.text.read_text()
+    """Measure in turn and print the tables; the second part takes four minutes."""
+    folder, text = arguments.folder / "nanogpt", arguments.text.read_text()
     nanogpt = folder.resolve() / "nanoGPT"
     shutil.copytree(arguments.nanogpt, nanogpt, dirs_exist_ok=True)
-    for name in {shape.data for shape in SHAPES}:
-        write_data(folder, nanogpt, name, text, 5000)  # speed does not want a long validation
-    figures: Figures = {}
-    header()
-    for shape in SHAPES:
-        took = in_turn(step_seconds(folder, nanogpt, shape, shape.steps), arguments.rounds)
-        tokens = shape.batch * shape.block_size
-        speeds = {name: [tokens / seconds for seconds in runs] for name, runs in took.items()}
-        compare(figures, shape.name, "tokens/s", speeds)
-    if arguments.quality:
-        write_data(folder, nanogpt, SHAPES[1].data, text, len(text))
+    write_data(folder, nanogpt, text, 5000)  # speed does not want a long validation
+    with table(arguments.json) as figures:
+        for name, shape in SHAPES.items():
+            took = in_turn(step_seconds(folder, nanogpt, shape), arguments.rounds)
+            tokens = shape.batch_size * shape.block_size
+            speeds = {who: [tokens / seconds for seconds in runs] for who, runs in took.items()}
+            compare(figures, name, "tokens/s", speeds)
+        write_data(folder, nanogpt, text, len(text))
         quality(figures, folder, nanogpt, arguments.rounds)
-    write_figures(arguments.json, figures)
 
 
 if __name__ == "__main__":

@@ -2,23 +2,21 @@
 
     python -m benchmarks.parts --json figures.json
 
-All ways of a part take turns. A ratio is the time of the other way, divided by that of the chosen one. A
-whole step, with freed memory kept and returned, is measured in processes of its own.
+All ways of a part take turns, three times as many as `--rounds`. A ratio is the time of the other way,
+divided by that of the chosen one. A whole step, with freed memory kept and returned, is measured in processes
+of its own.
 """
 
 import os
 import statistics
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from common.cli import run_command
 from model import GPT, ModelConfig
@@ -26,24 +24,11 @@ from model.gpt import CausalSelfAttention
 from model.loss import cross_entropy, linear_cross_entropy
 from training.hardware import keep_freed_memory
 from training.optimizer import OptimizerConfig, make_optimizers
-from training.ranks import Ranks
-from training.step import make_learner, training_step
 
-from .table import Figures, compare, header, in_turn, seconds, write_figures
+from .step import our_step
+from .table import Options, compare, in_turn, seconds, table
 
 Ways = dict[str, Callable[[], object]]  # the chosen way first
-
-
-@dataclass(frozen=True)
-class Arguments:
-    """The benchmark's options."""
-
-    rounds: int = 15
-    """turns of each way of a part"""
-    step_rounds: int = 5
-    """turns of each way of a whole step"""
-    json: Path | None = None
-    """write the figures as one flat JSON object"""
 
 
 def attention(sequences: int, n_head: int, block_size: int, n_embd: int) -> Ways:
@@ -65,13 +50,10 @@ def output_layer(tokens: int, n_embd: int, vocab_size: int) -> Ways:
     weight = torch.nn.Parameter(0.05 * torch.randn(vocab_size, n_embd))
     targets = torch.randint(vocab_size, (1, tokens))
 
-    def torchs() -> Tensor:
-        return F.linear_cross_entropy(x[0].bfloat16(), weight.bfloat16(), targets[0])
-
     return {
         "in chunks": lambda: linear_cross_entropy(x, weight, targets, vocab_size).backward(),
         "at once": lambda: cross_entropy(F.linear(x, weight), targets).backward(),
-        "by torch": lambda: torchs().backward(),
+        "by torch": lambda: F.linear_cross_entropy(x[0].bfloat16(), weight.bfloat16(), targets[0]).backward(),
     }
 
 
@@ -100,10 +82,8 @@ def step_seconds(keep: bool) -> float:
     """Median time of a training step at V=8192 in this process, which may `keep` freed memory from now on."""
     if keep:
         keep_freed_memory()
-    config = OptimizerConfig()
-    learner = make_learner(GPT(ModelConfig(), 8192, 64), config, "cpu", "bf16")
     idx = torch.randint(8192, (32, 64))
-    step = partial(training_step, learner, Ranks(0, 1, "cpu"), [(idx, idx)], len(idx), config.lr)
+    step = our_step(ModelConfig(), 8192, (idx, idx), "cpu", "bf16")
     return statistics.median([seconds(step) for _ in range(20)][5:])
 
 
@@ -113,22 +93,21 @@ def in_a_process(keep: bool) -> float:
         return process.submit(step_seconds, keep).result()
 
 
-def main(arguments: Arguments) -> None:
+def main(options: Options) -> None:
     """Measure all parts and print the table."""
-    figures: Figures = {}
-    header()
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # as in train_ddp.py, for the processes below
-    ways = {"kept": partial(in_a_process, True), "returned": partial(in_a_process, False)}
-    steps = in_turn(ways, arguments.step_rounds)
-    compare(figures, "step at V=8192, freed memory", "ms", steps, scale=1000)
-    keep_freed_memory()
-    for part, make in PARTS.items():
-        torch.manual_seed(0)
-        with torch.autocast("cpu", torch.bfloat16):
-            timed = {name: partial(seconds, way) for name, way in make().items()}
-            compare(figures, part, "ms", in_turn(timed, arguments.rounds, warm_up=2), scale=1000)
-    write_figures(arguments.json, figures)
+    with table(options.json) as figures:
+        whole = {"kept": partial(in_a_process, True), "returned": partial(in_a_process, False)}
+        took = in_turn(whole, options.rounds)
+        compare(figures, "step at V=8192, freed memory", "ms", took, scale=1000)
+        keep_freed_memory()
+        for part, make in PARTS.items():
+            torch.manual_seed(0)
+            with torch.autocast("cpu", torch.bfloat16):
+                timed = {name: partial(seconds, way) for name, way in make().items()}
+                took = in_turn(timed, 3 * options.rounds, warm_up=2)
+            compare(figures, part, "ms", took, scale=1000)
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "Parts of a training step, as chosen and as they could have been.")
+    run_command(main, Options, "Parts of a training step, as chosen and as they could have been.")

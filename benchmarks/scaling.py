@@ -15,37 +15,42 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Literal
 
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from common.cli import run_command
+from common.files import write_json
 from eval.report import markdown
 from model import GPT, ModelConfig
 from training.hardware import PEAKS
 from training.precision import autocast, best_precision
 
-from .table import Figures, figure_name, in_turn, number, seconds, write_figures
+from .table import Figures, figure_name, in_turn, number, seconds
 
 GPUS = [2**power for power in range(3, 11)]
-Shape = tuple[int, int, int, int]  # n_layer, n_head, n_embd, block_size
-Preset = Literal["gpt2", "modern"]
-SHAPES = {"124M": (12, 12, 768, 1024), "1.3B": (24, 16, 2048, 1024)}
-PRESETS: tuple[Preset, ...] = ("gpt2", "modern")
+MODELS = {
+    "124M gpt2": ModelConfig(n_layer=12, n_head=12, n_embd=768, preset="gpt2"),
+    "124M modern": ModelConfig(n_layer=12, n_head=12, n_embd=768, preset="modern"),
+    "1.3B gpt2": ModelConfig(n_layer=24, n_head=16, n_embd=2048, preset="gpt2"),
+    "1.3B modern": ModelConfig(n_layer=24, n_head=16, n_embd=2048, preset="modern"),
+}
+BLOCK_SIZE = 1024
+Tables = dict[str, dict[str, dict[str, float | None]]]  # by title, row and column
 VOCABULARIES = (258, 8192, 50257)
 # Tokens/s of each GPU, by their number: MPT 125m, V=50,368, 26 sequences of 2,048 tokens per GPU, 8 A100s and
 # 1600 Gb/s per node (github.com/mosaicml/llm-foundry, scripts/train/benchmarking/README.md)
 PUBLISHED = {16: 130_535, 32: 127_122, 64: 125_234, 128: 123_936}
-SMALL = (6, 6, 384, 128)  # what two processes train, two sequences each
+SMALL, SMALL_BLOCK = ModelConfig(n_layer=6, n_head=6, n_embd=384), 128  # what two processes train
 SLEEPER = 0.4e9  # bytes/s of a network that takes time and no core
 CASES = list(product(("gloo", "sleeper"), (258, 8192), (4.0, 25.0)))  # network, vocabulary, bucket_mb
 
@@ -88,10 +93,6 @@ class Arguments:
     json: Path | None = None
     """write the figures as one flat JSON object"""
 
-    def __post_init__(self) -> None:
-        if self.batch < GPUS[0]:
-            raise ValueError(f"batch is {self.batch}: it must be at least {GPUS[0]}, a sequence for each GPU")
-
 
 @dataclass(frozen=True)
 class Work:
@@ -105,25 +106,18 @@ class Work:
     """of a sequence, forward and backward"""
 
 
-def gpt(shape: Shape, preset: Preset, vocab_size: int) -> GPT:
-    """A fresh model."""
-    n_layer, n_head, n_embd, block_size = shape
-    config = ModelConfig(n_layer=n_layer, n_head=n_head, n_embd=n_embd, preset=preset)
-    return GPT(config, vocab_size, block_size)
-
-
-def work_of(shape: Shape, preset: Preset, vocab_size: int, bucket_mb: float) -> Work:
+def work_of(config: ModelConfig, block_size: int, vocab_size: int, bucket_mb: float) -> Work:
     """That of a real model: gradients in fp32, in buckets as DDP forms them.
 
     A parameter is in one bucket whole. The token embedding is the first layer, so that its gradient is
     complete last, at the end of the backward pass, although it is that of the output layer, too.
     """
     with torch.device("meta"):
-        model = gpt(shape, preset, vocab_size)
+        model = GPT(config, vocab_size, block_size)
     parameters = list[torch.Tensor](model.parameters())[::-1]
     groups, _ = dist._compute_bucket_assignment_by_size(parameters, [int(bucket_mb * 2**20)])
     buckets = [float(sum(parameters[index].nbytes for index in group)) for group in groups]
-    flops = model.block_size * sum(model.flops_per_token().values())
+    flops = block_size * sum(model.flops_per_token().values())
     return Work(sum(p.numel() for p in parameters), buckets, flops)
 
 
@@ -180,72 +174,72 @@ def limits(work: Work, cluster: Arguments) -> dict[str, int | None]:
     }
 
 
-def show(figures: Figures, title: str, rows: Mapping[str, Mapping[str, float | None]]) -> None:
-    """Print a table, whose columns end in their unit, and keep its figures."""
-    columns = next(iter(rows.values()))
-    cells = [[name, *map(number, row.values())] for name, row in rows.items()]
-    print(f"\n{title}\n\n{markdown.table(['', *columns], cells)}", flush=True)
-    for name, row in rows.items():
-        figures |= {figure_name(f"{title} {name} {column}"): value for column, value in row.items()}
+def new_tables() -> Tables:
+    """Tables, whose rows are there as soon as they are named."""
+    return defaultdict(lambda: defaultdict(dict))
 
 
-def on_paper(arguments: Arguments, figures: Figures) -> None:
+def show(tables: Tables) -> Figures:
+    """Print tables, whose columns end in their unit; returns their figures."""
+    figures: Figures = {}
+    for title, rows in tables.items():
+        columns = next(iter(rows.values()))
+        cells = [[name, *map(number, row.values())] for name, row in rows.items()]
+        print(f"\n{title}\n\n{markdown.table(['', *columns], cells)}", flush=True)
+        for name, row in rows.items():
+            figures |= {figure_name(f"{title} {name} {column}"): value for column, value in row.items()}
+    return figures
+
+
+def on_paper(arguments: Arguments) -> Tables:
     """What the formulas say."""
-    models = product(SHAPES, PRESETS, VOCABULARIES)
-    works = {(s, p, V): work_of(SHAPES[s], p, V, arguments.bucket_mb) for s, p, V in models}
+    models = list(product(MODELS, VOCABULARIES))
+    works = {(m, V): work_of(MODELS[m], BLOCK_SIZE, V, arguments.bucket_mb) for m, V in models}
     networks = {"fast network": arguments, "slow network": replace(arguments, network=arguments.slow_network)}
-    table: dict[str, dict[str, float | None]] = {}
-    for (shape, preset, V), work in works.items():
-        table[f"{shape} {preset}, V={V}"] = {
+    tables = new_tables()
+    for (model, V), work in works.items():
+        tables["Models"][f"{model}, V={V}"] = {
             "parameters, millions": work.parameters / 1e6,
             "gradients in fp32, MB": sum(work.buckets) / 1e6,
             "in bf16, MB": sum(work.buckets) / 2e6,
             "last bucket in fp32, MB": work.buckets[-1] / 1e6,
-            "compute per token, GFLOP": work.flops / SHAPES[shape][-1] / 1e9,
+            "compute per token, GFLOP": work.flops / BLOCK_SIZE / 1e9,
         }
-    show(figures, "Models", table)
-    for shape, preset, (network, cluster) in product(SHAPES, PRESETS, networks.items()):
-        table = {f"{n} GPUs": {} for n in GPUS if n <= cluster.batch}
-        for n, V in product(GPUS[: len(table)], VOCABULARIES):
-            work = works[shape, preset, V]
-            seconds, exposed = step_seconds(work, cluster.batch, n, cluster)
-            table[f"{n} GPUs"] |= {
+    batch, micro_batch = arguments.batch, arguments.micro_batch
+    for (network, cluster), n, ((model, V), work) in product(networks.items(), GPUS, works.items()):
+        if n <= batch:
+            seconds, exposed = step_seconds(work, batch, n, cluster)
+            tables[f"{model}, {batch} sequences in all, {network}"][f"{n} GPUs"] |= {
                 f"V={V}: step, ms": 1e3 * seconds,
                 f"V={V}: exposed, ms": 1e3 * exposed,
-                f"V={V}: efficiency, ratio": efficiency(work, cluster.batch, n, cluster),
+                f"V={V}: efficiency, ratio": efficiency(work, batch, n, cluster),
             }
-        show(figures, f"{shape} {preset}, {cluster.batch} sequences in all, {network}", table)
-    for network, cluster in networks.items():
-        weak, first = {}, {}
-        for (shape, preset, V), work in works.items():
-            name = f"{shape} {preset}, V={V}"
-            share = {n: efficiency(work, n * cluster.micro_batch, n, cluster, weak=True) for n in GPUS}
-            weak[name] = {f"{n} GPUs, ratio": value for n, value in share.items()}
-            half = limits(replace(work, buckets=[size / 2 for size in work.buckets]), cluster)
-            first[name] = limits(work, cluster) | {f"bf16: {limit}": n for limit, n in half.items()}
-        show(figures, f"Efficiency with {cluster.micro_batch} sequences per GPU, {network}", weak)
-        show(figures, f"Limits with {cluster.batch} sequences in all, {network}", first)
-    table = {}
+    for (network, cluster), ((model, V), work) in product(networks.items(), works.items()):
+        name = f"{model}, V={V}"
+        weak = {f"{n} GPUs, ratio": efficiency(work, n * micro_batch, n, cluster, weak=True) for n in GPUS}
+        tables[f"Efficiency with {micro_batch} sequences per GPU, {network}"][name] = dict(weak)
+        half = limits(replace(work, buckets=[size / 2 for size in work.buckets]), cluster)
+        first = limits(work, cluster) | {f"bf16: {limit}": n for limit, n in half.items()}
+        tables[f"Limits with {batch} sequences in all, {network}"][name] = dict(first)
+    shared = tables[f"A step of each of {arguments.runs} runs, by GPUs per run, of {arguments.gpus}"]
     for n in [2**power for power in range(arguments.gpus.bit_length())]:
         at_once = arguments.gpus // n
-        row = table[f"{n} per run"] = {"runs at once, number": at_once}
+        shared[f"{n} per run"] = {"runs at once, number": at_once}
         for network, cluster in networks.items():
-            seconds = step_seconds(works["124M", "gpt2", 50257], cluster.batch, n, cluster)[0]
-            row[f"{network}, ms"] = 1e3 * seconds * math.ceil(arguments.runs / at_once)
-    show(figures, f"A step of each of {arguments.runs} runs, by GPUs per run, of {arguments.gpus}", table)
-    table = {}
+            seconds = step_seconds(works["124M gpt2", 50257], batch, n, cluster)[0]
+            shared[f"{n} per run"][f"{network}, ms"] = 1e3 * seconds * math.ceil(arguments.runs / at_once)
     for network, cluster in networks.items():
         tokens = 2 * cluster.peak * cluster.mfu / min(cluster.nvlink, cluster.network)
-        table[network] = {"in fp32, tokens": tokens, "in bf16, tokens": tokens / 2}
-    show(figures, "Tokens per GPU whose backward pass takes as long as sending the gradients", table)
+        title = "Tokens per GPU whose backward pass takes as long as sending the gradients"
+        tables[title][network] = {"in fp32, tokens": tokens, "in bf16, tokens": tokens / 2}
     # NVLink as measured in github.com/NVIDIA/nccl/issues/1048, and 94 % of 1600 Gb/s, as of the fast network
     a100 = Arguments(peak=PEAKS["A100"], memory=1.555e12, nvlink=233e9, network=188e9, micro_batch=26)
-    mpt = work_of((12, 12, 768, 2048), "gpt2", 50368, 25.0)
+    mpt = work_of(MODELS["124M gpt2"], 2048, 50368, 25.0)
     ours = {n: efficiency(mpt, 26 * n, n, a100, weak=True) for n in PUBLISHED}
-    table = {}
     for n, speed in PUBLISHED.items():
-        table[f"{n} GPUs"] = {"published, ratio": speed / PUBLISHED[16], "here, ratio": ours[n] / ours[16]}
-    show(figures, "Tokens/s of each GPU, to those with 16", table)
+        compared = {"published, ratio": speed / PUBLISHED[16], "here, ratio": ours[n] / ours[16]}
+        tables["Tokens/s of each GPU, to those with 16"][f"{n} GPUs"] |= compared
+    return tables
 
 
 def take_part(rank: int, folder: str) -> None:
@@ -277,11 +271,11 @@ def take_part(rank: int, folder: str) -> None:
     for mb in (0.001, 1, 8, 32):
         ways[f"{mb} MB"] = partial(dist.all_reduce, torch.zeros(int(mb * 250_000)))
     for kind, vocab_size, bucket_mb in CASES:
-        model = gpt(SMALL, "gpt2", vocab_size)
+        model = GPT(SMALL, vocab_size, SMALL_BLOCK)
         parallel = DistributedDataParallel(model, bucket_cap_mb=bucket_mb, gradient_as_bucket_view=True)
         if kind == "sleeper":
             parallel.register_comm_hook(None, sleep)
-        idx = torch.randint(vocab_size, (2, model.block_size))
+        idx = torch.randint(vocab_size, (2, SMALL_BLOCK))
         for alone in (False, True):
             ways[f"{kind} {vocab_size} {bucket_mb} {alone}"] = partial(step, parallel, idx, alone)
     # With barriers, so that it takes what the slower process does
@@ -292,7 +286,7 @@ def take_part(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
-def on_two_processes(figures: Figures) -> None:
+def on_two_processes() -> Tables:
     """What two processes of this machine take, and what the formulas say of it."""
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(take_part, (folder,), nprocs=2)
@@ -302,17 +296,17 @@ def on_two_processes(figures: Figures) -> None:
     hop = median["0.001 MB"] / 2
     gloo = Arguments(gpus_per_node=2, node_hop=hop, nvlink=8e6 / (median["8 MB"] - 2 * hop))
     clusters = {"gloo": gloo, "sleeper": replace(gloo, node_hop=0.0, nvlink=SLEEPER)}
-    table: dict[str, dict[str, float | None]] = {}
+    tables = new_tables()
     for mb in (1, 8, 32):
-        formula = all_reduce_seconds(mb * 1e6, 2, gloo)
-        table[f"{mb} MB"] = {"measured, ms": 1e3 * median[f"{mb} MB"], "by the formula, ms": 1e3 * formula}
-    show(figures, "All-reduce by two processes", table)
-    table = {}
+        tables["All-reduce by two processes"][f"{mb} MB"] = {
+            "measured, ms": 1e3 * median[f"{mb} MB"],
+            "by the formula, ms": 1e3 * all_reduce_seconds(mb * 1e6, 2, gloo),
+        }
     for kind, V, bucket_mb in CASES:
-        buckets = work_of(SMALL, "gpt2", V, bucket_mb).buckets
+        buckets = work_of(SMALL, SMALL_BLOCK, V, bucket_mb).buckets
         together, alone = (f"{kind} {V} {bucket_mb} {alone}" for alone in (False, True))
         waits = sorted(both - one for both, one in zip(took[together], took[alone], strict=True))
-        table[f"{kind}, V={V}, buckets of {bucket_mb:.0f} MB"] = {
+        tables["A step of two processes"][f"{kind}, V={V}, buckets of {bucket_mb:.0f} MB"] = {
             "compute, ms": 1e3 * median[alone],
             "all-reduce, ms": 1e3 * sum(all_reduce_seconds(size, 2, clusters[kind]) for size in buckets),
             "exposed, ms": 1e3 * statistics.median(waits),
@@ -320,16 +314,16 @@ def on_two_processes(figures: Figures) -> None:
             "highest, ms": 1e3 * waits[-1],
             "by the formula, ms": 1e3 * exposed_seconds(buckets, 2 / 3 * median[alone], 2, clusters[kind]),
         }
-    show(figures, "A step of two processes", table)
+    return tables
 
 
 def main(arguments: Arguments) -> None:
     """Print the tables."""
-    figures: Figures = {}
-    on_paper(arguments, figures)
+    figures = show(on_paper(arguments))
     if arguments.measure:
-        on_two_processes(figures)
-    write_figures(arguments.json, figures)
+        figures |= show(on_two_processes())
+    if arguments.json:
+        write_json(arguments.json, figures)
 
 
 if __name__ == "__main__":

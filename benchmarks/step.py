@@ -12,6 +12,7 @@ import argparse
 import json
 import statistics
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from importlib.machinery import SourceFileLoader
@@ -32,13 +33,13 @@ from training.ranks import Ranks
 from training.step import Batch, make_learner, training_step
 
 from .process import output_of
-from .table import Figures, header, in_turn, ratios, row, seconds, write_figures
+from .table import in_turn, ratios, row, table
 
-# n_layer, n_head, n_embd, block_size, sequences; vocabularies: of tiny Shakespeare's characters, bpe-8192 and
-# tiktoken:gpt2; of bytes, bpe-8192, tiktoken:gpt2 and about that of tiktoken:o200k_base
+# Model, block size, sequences and vocabularies: of tiny Shakespeare's characters, bpe-8192 and tiktoken:gpt2;
+# of bytes, bpe-8192, tiktoken:gpt2 and about that of tiktoken:o200k_base
 SHAPES = {
-    "cuda": (12, 12, 768, 1024, 16, [66, 8192, 50257]),
-    "cpu": (4, 4, 128, 64, 32, [257, 8192, 50257, 200_019]),
+    "cuda": (ModelConfig(n_layer=12, n_head=12, n_embd=768, preset="gpt2"), 1024, 16, [66, 8192, 50257]),
+    "cpu": (ModelConfig(n_layer=4, n_head=4, n_embd=128, preset="gpt2"), 64, 32, [257, 8192, 50257, 200_019]),
 }
 WARM_UP, BLOCK_SECONDS = 5, 1.0
 
@@ -54,7 +55,6 @@ def our_step(
     config: ModelConfig, vocab_size: int, batch: Batch, device: str, precision: str
 ) -> Callable[[], object]:
     """A step of our trainer."""
-    keep_freed_memory()
     model = GPT(config, vocab_size, batch[0].shape[1]).to(device)
     forward = compile_model(model) if device == "cuda" else model
     optimizer = OptimizerConfig()
@@ -80,37 +80,35 @@ def nanogpt_step(model: Any, batch: Batch, device: str, precision: str) -> Calla
 
 def block_seconds(action: Callable[[], object], calls: int, device: str) -> float:
     """Seconds of an action, on average over some calls, until the device has done its work."""
-
-    def block() -> None:
-        for _ in range(calls):
-            action()
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    return seconds(block) / calls
+    begin = time.perf_counter()
+    for _ in range(calls):
+        action()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return (time.perf_counter() - begin) / calls
 
 
 def measure(who: str, device: str, vocab_size: int, blocks: int, nanogpt: str) -> dict[str, list[float]]:
     """Figures of our step or nanoGPT's, by name and unit: a value per block, or one for all."""
-    n_layer, n_head, n_embd, block_size, sequences, _ = SHAPES[device]
+    config, block_size, sequences, _ = SHAPES[device]
     precision = "fp32" if who == "nanoGPT" and device == "cpu" else best_precision(device)
     torch.manual_seed(0)
     torch.set_float32_matmul_precision("high")
     idx = torch.randint(vocab_size, (sequences, block_size + 1), device=device)
     batch = idx[:, :-1].contiguous(), idx[:, 1:].contiguous()
-    config = ModelConfig(n_layer=n_layer, n_head=n_head, n_embd=n_embd, preset="gpt2")
     if who == "nanoGPT":
-        shape = {"n_layer": n_layer, "n_head": n_head, "n_embd": n_embd, "block_size": block_size}
+        shape = {name: getattr(config, name) for name in ("n_layer", "n_head", "n_embd")}
         padded = -(-vocab_size // 64) * 64  # as 50,257 becomes 50,304 in its trainer
-        model = nanogpt_model(Path(nanogpt), vocab_size=padded, dropout=0.0, **shape).to(device)
-        ways = {"step": nanogpt_step(model, batch, device, precision)}
+        model = nanogpt_model(Path(nanogpt), vocab_size=padded, block_size=block_size, dropout=0.0, **shape)
+        ways = {"step": nanogpt_step(model.to(device), batch, device, precision)}
     else:
+        keep_freed_memory()
         ways = {"step": our_step(config, vocab_size, batch, device, precision)}
     block_seconds(ways["step"], WARM_UP, device)
     memory = peak_memory(device)
 
-    x = torch.randn(sequences, block_size, n_embd, device=device, requires_grad=True)
-    weight = nn.Parameter(torch.randn(vocab_size, n_embd, device=device))
+    x = torch.randn(sequences, block_size, config.n_embd, device=device, requires_grad=True)
+    weight = nn.Parameter(torch.randn(vocab_size, config.n_embd, device=device))
     loss_of = torch.compile(linear_cross_entropy, dynamic=False) if device == "cuda" else linear_cross_entropy
 
     def output_layer() -> None:
@@ -138,16 +136,6 @@ def measure(who: str, device: str, vocab_size: int, blocks: int, nanogpt: str) -
     return found
 
 
-def in_a_process(**arguments: str | int) -> dict[str, list[float]]:
-    """What `measure` finds in a process of its own.
-
-    Raises:
-        Failed: it could not; says why.
-    """
-    command = [sys.executable, "-m", "benchmarks.step", "--one", json.dumps(arguments)]
-    return json.loads(output_of(command, timeout=240)[-1])
-
-
 def main() -> None:
     """Measure all and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -158,7 +146,7 @@ def main() -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(measure(**json.loads(arguments.one))))
+        print(json.dumps(measure(*json.loads(arguments.one))))
         return
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -167,25 +155,23 @@ def main() -> None:
         print("not measured: a GPU's figures, there is none here")
     if not arguments.nanogpt:
         print("not measured: nanoGPT, its folder is not given")
-    options = {"device": device, "blocks": arguments.blocks, "nanogpt": str(arguments.nanogpt)}
-    figures: Figures = {}
-    header()
-    for vocab_size in arguments.vocabularies or SHAPES[device][-1]:
-        speeds = {}
-        for who in ["nanoGPT", "ours"] if arguments.nanogpt else ["ours"]:
-            try:
-                found = in_a_process(who=who, vocab_size=vocab_size, **options)
-            except Failed as error:
-                print(f"{who}, V={vocab_size}: not measured: {error}", flush=True)
-                continue
-            speeds[who] = statistics.median(found["tokens/s"])
-            for what, values in found.items():
-                row(figures, f"{who}, V={vocab_size}: {what}", *values)
-        if len(speeds) == 2:
-            row(figures, f"ours to nanoGPT, V={vocab_size}: ratio", speeds["ours"] / speeds["nanoGPT"])
-    write_figures(arguments.json, figures)
-    if not figures:
-        sys.exit(1)
+    one = [sys.executable, "-m", "benchmarks.step", "--one"]  # a process for each
+    with table(arguments.json) as figures:
+        for vocab_size in arguments.vocabularies or SHAPES[device][-1]:
+            speeds = {}
+            for who in ["nanoGPT", "ours"] if arguments.nanogpt else ["ours"]:
+                order = [who, device, vocab_size, arguments.blocks, str(arguments.nanogpt)]
+                try:
+                    found = json.loads(output_of([*one, json.dumps(order)], timeout=240)[-1])
+                except Failed as error:
+                    print(f"{who}, V={vocab_size}: not measured: {error}", flush=True)
+                    continue
+                speeds[who] = statistics.median(found["tokens/s"])
+                for what, values in found.items():
+                    row(figures, f"{who}, V={vocab_size}: {what}", *values)
+            if len(speeds) == 2:
+                row(figures, f"ours to nanoGPT, V={vocab_size}: ratio", speeds["ours"] / speeds["nanoGPT"])
+    sys.exit(not figures)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ A row's name ends in its unit, and so does its figure's name in JSON: "small, ch
 import re
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +19,34 @@ Figures = dict[str, float | None]
 Result = TypeVar("Result")
 
 WIDTH = 66  # characters of a row's name
+
+
+@dataclass(frozen=True)
+class Options:
+    """What most benchmarks can be asked."""
+
+    rounds: int = 5
+    """turns of each way"""
+    json: Path | None = None
+    """write the figures as one flat JSON object"""
+
+
+@dataclass(frozen=True)
+class FolderOptions(Options):
+    """With a place for what takes long to make."""
+
+    folder: Path = Path("out/benchmarks")
+    """where texts, corpora, tokenizers and runs are kept for the next time"""
+
+
+@contextmanager
+def table(json: Path | None) -> Iterator[Figures]:
+    """Print the first line of a table, give the figures that `row` fills, and write them to `json`."""
+    print(f"{'':{WIDTH}}{'median':>10}{'lowest':>10}{'highest':>10}", flush=True)
+    figures: Figures = {}
+    yield figures
+    if json:
+        write_json(json, figures)
 
 
 def in_turn(
@@ -56,11 +86,6 @@ def figure_name(name: str) -> str:
     return re.sub(r"\W+", "_", re.sub(r"/s\b", " per s", name).lower()).strip("_")
 
 
-def header(title: str = "") -> None:
-    """Print the first line of a table."""
-    print(f"{title:{WIDTH}}{'median':>10}{'lowest':>10}{'highest':>10}", flush=True)
-
-
 def row(figures: Figures, name: str, *values: float) -> None:
     """Print a row and keep its median; a single value has no spread."""
     median = statistics.median(values)
@@ -78,9 +103,3 @@ def compare(
     reference, *others = measured.items()
     for name, values in others:
         row(figures, f"{subject}: {name}, ratio", *ratios(values, reference[1]))
-
-
-def write_figures(path: Path | None, figures: Figures) -> None:
-    """Write the figures to `path`, if there is one."""
-    if path:
-        write_json(path, figures)

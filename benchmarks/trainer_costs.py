@@ -1,6 +1,6 @@
 """Train a run, and print as JSON the seconds that its checkpoints and its metrics took from training.
 
-    python -m benchmarks.trainer_costs FOLDER    where a config.yaml is
+    python -m benchmarks.trainer_costs OPTIONS    as for train_ddp.py
 
 1) checkpoints: all time of the training's own thread in `Checkpoints.save`, and the processor time of the
    thread that writes them, which takes a core from training but does not stop it
@@ -10,13 +10,13 @@
 import json
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import train_ddp
+from common.cli import parse
 from training.checkpoint import Checkpoints
-from training.config import read_config
+from training.config import TrainConfig
 from training.tracking import Tracker
 
 from .table import seconds
@@ -48,5 +48,5 @@ class TimedTracker(Tracker):
 
 if __name__ == "__main__":
     with patch.multiple(train_ddp, Checkpoints=TimedCheckpoints, Tracker=TimedTracker):
-        train_ddp.main(read_config(Path(sys.argv[1])))
+        train_ddp.main(parse(TrainConfig, sys.argv[1:]))
     print(json.dumps(took))

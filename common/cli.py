@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import difflib
 import inspect
-import os
 import re
 import sys
 import traceback
@@ -30,22 +29,7 @@ from .errors import Failed
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 Config = TypeVar("Config")
-
-
-@dataclasses.dataclass(frozen=True)
-class Command:
-    """A subcommand of a program."""
-
-    main: Callable[..., int | None]
-    """called with the configuration and, where there is one, the command's own options; the first line of
-    its docstring is what --help says of it"""
-    options: type | None = None
-    """dataclass of options that only this command has, and that no file may hold"""
-
-    @property
-    def summary(self) -> str:
-        """The first line of its docstring."""
-        return (inspect.getdoc(self.main) or "").partition("\n")[0]
+Command = Callable[..., int | None]
 
 
 def run_command(
@@ -61,36 +45,46 @@ def run_command(
     end(_exit_code(lambda: main(parse(config_type, sys.argv[1:], about))))
 
 
-def run_commands(commands: dict[str, Command], config_type: type, about: str) -> NoReturn:
-    """As `run_command`, for a program whose first argument is one of `commands`; without one, the first."""
+def run_commands(commands: list[Command], about: str) -> NoReturn:
+    """As `run_command`, for a program whose first argument is the name of a command; without one, the first.
+
+    A command is a function: its parameters' types are its configuration and, if it has a second one, its own
+    options, which no file may hold; the first line of its docstring is what --help says of it.
+    """
 
     def main() -> int | None:
-        name, arguments = pick_command(commands, sys.argv[1:], about)
-        command = commands[name]
-        types = [config_type] + ([command.options] if command.options else [])
-        return command.main(*parse_all(types, arguments, f"{name}: {command.summary}"))
+        command, arguments = pick_command(commands, sys.argv[1:], about)
+        return command(*parse_all(types_of(command), arguments, f"{command.__name__}: {_summary(command)}"))
 
     sys.exit(_exit_code(main))
 
 
-def pick_command(commands: dict[str, Command], arguments: list[str], about: str) -> tuple[str, list[str]]:
-    """The name of the command that is asked for, and its arguments."""
+def types_of(command: Command) -> list[type]:
+    """The types of a command's parameters."""
+    hints = typing.get_type_hints(command)
+    return [hints[name] for name in inspect.signature(command).parameters]
+
+
+def pick_command(commands: list[Command], arguments: list[str], about: str) -> tuple[Command, list[str]]:
+    """The command that is asked for, and its arguments."""
+    named = {command.__name__: command for command in commands}
     first = arguments[0] if arguments else "--help"
     if first in ("-h", "--help"):
-        program = os.path.basename(sys.argv[0])
-        print(f"usage: {program} [{'|'.join(commands)}] FILE [--option value ...]\n\n{about}\n")
-        for name, command in commands.items():
-            print(f"  {name:8}{command.summary}")
-        first_command = next(iter(commands))
-        print(f"\n{program} COMMAND --help lists the options; without a command it does {first_command}")
+        print(f"usage: {Path(sys.argv[0]).name} [{'|'.join(named)}] FILE [--option value ...]\n\n{about}\n")
+        print("\n".join(f"  {name:8}{_summary(command)}" for name, command in named.items()))
+        print(f"\nCOMMAND --help lists the options; without a command it does {next(iter(named))}.")
         sys.exit(0)
-    if first in commands:
-        return first, arguments[1:]
+    if first in named:
+        return named[first], arguments[1:]
     if first.startswith("-") or Path(first).suffix or Path(first).exists():
-        return next(iter(commands)), arguments
-    near = difflib.get_close_matches(first, commands, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(commands)}"
+        return commands[0], arguments
+    near = difflib.get_close_matches(first, named, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(named)}"
     raise ValueError(f"no command and no file '{first}' ({hint})")
+
+
+def _summary(command: Command) -> str:
+    return (inspect.getdoc(command) or "").partition("\n")[0]
 
 
 def _exit_code(action: Callable[[], int | None]) -> int:
@@ -173,27 +167,22 @@ def _refuse_in_file(path: str | None, names: list[str]) -> None:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes texts such as 1e3, which jsonargparse reads as numbers and YAML 1.1 does not."""
+    """Writes paths as texts, and quotes texts such as 1e3, which jsonargparse reads as numbers."""
 
 
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*)?\.?\d+([eE][-+]?\d+)?")
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+.0123456789"))
+_Dumper.add_multi_representer(Path, lambda dumper, path: dumper.represent_str(str(path)))
 
 
-def as_yaml(config: object) -> str:
+def as_yaml(config: Any) -> str:
     """A configuration as the YAML text from which `parse` makes the same one."""
-    return yaml.dump(plain(config), Dumper=_Dumper, sort_keys=False)
+    return yaml.dump(dataclasses.asdict(config), Dumper=_Dumper, sort_keys=False)
 
 
-def plain(value: Any) -> Any:
+def plain(config: Any) -> dict[str, Any]:
     """A configuration as dicts, lists, texts and numbers."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    return str(value) if isinstance(value, Path) else value
+    return yaml.safe_load(as_yaml(config))
 
 
 def _underscored(word: str, names: dict[str, str]) -> str:

@@ -148,7 +148,7 @@ class TokenArrays:
             if self._state(name) != opened:
                 raise OSError(
                     f"{self.folder / name} changed or went away while it was in use: put it back; "
-                    "the same command goes on from the last checkpoint"
+                    "the same command resumes from the last checkpoint"
                 )
 
     def _state(self, name: str) -> tuple[int, int, int] | None:

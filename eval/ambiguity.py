@@ -6,6 +6,7 @@ makes the count too high, by what is estimated here. The estimate is kept as the
 where the report has it.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,6 @@ import numpy as np
 
 from common.cli import run_command
 from common.files import read_json, write_json
-from data_prep.arrays import TokenArrays
 from data_prep.corpus import Corpus
 from model import LanguageModel
 from model.scoring import document_bits, score
@@ -31,58 +31,41 @@ class Lattice:
     """All ways to spell a text with the tokens of a vocabulary, and a proposal over them.
 
     A path's weight is the product of its edges': the frequency of the token, times e^CANONICAL where the
-    tokenizer's own segmentation has it there. On a small GPT with `bpe-512` draws by frequency found most
-    of what others give, at 128 draws 0.020 bits per character; a cost per token alone, 0.005 to 0.016.
+    tokenizer's own segmentation, `own`, has it there. On a small GPT with `bpe-512` draws by frequency found
+    most of what others give, at 128 draws 0.020 bits per character; a cost per token alone, 0.005 to 0.016.
+
+    `table` has the bytes of each token, `known` the token of bytes and the logarithm of its frequency.
     """
 
     def __init__(
-        self,
-        text: bytes,
-        by_bytes: dict[bytes, int],
-        own: list[int],
-        table: list[bytes],
-        frequency: np.ndarray,
+        self, text: bytes, own: list[int], table: list[bytes], known: dict[bytes, tuple[int, float]]
     ) -> None:
-        longest = max(map(len, by_bytes))
-        at, ours = 0, set()
-        for token in own:
-            ours.add((at, token))
-            at += len(table[token])
-        self.edges: list[list[tuple[int, int, float]]] = []  # by begin: end, token, log weight
-        for begin in range(len(text)):
-            found = []
-            for end in range(begin + 1, min(len(text), begin + longest) + 1):
-                if (content := text[begin:end]) in by_bytes:
-                    token = by_bytes[content]
-                    preferred = CANONICAL * ((begin, token) in ours)
-                    found.append((end, token, math.log(frequency[token]) + preferred))
-            self.edges.append(found)
+        longest = max(map(len, known))
+        begins = itertools.accumulate((len(table[token]) for token in own), initial=0)
+        ours = set(zip(begins, own, strict=False))
+        self.edges: list[dict[int, tuple[int, float]]] = [{} for _ in text]  # by begin, token: end, weight
         self.rest = np.full(len(text) + 1, -np.inf)  # log weight of all paths from here to the end
         self.rest[-1] = 0
-        for begin in range(len(text) - 1, -1, -1):
-            ahead = [weight + self.rest[end] for end, _, weight in self.edges[begin]]
-            self.rest[begin] = np.logaddexp.reduce(ahead) if ahead else -np.inf
+        for begin in reversed(range(len(text))):
+            for end in range(begin + 1, min(len(text), begin + longest) + 1):
+                if (content := text[begin:end]) in known:
+                    token, weight = known[content]
+                    self.edges[begin][token] = end, weight + CANONICAL * ((begin, token) in ours)
+            ahead = [weight + self.rest[end] for end, weight in self.edges[begin].values()]
+            self.rest[begin] = np.logaddexp.reduce(ahead)  # of none: -inf
         self.own = tuple(own)
 
-    def log_q(self, path: tuple[int, ...], table: list[bytes]) -> float:
-        """log probability of a path under the proposal."""
-        at, total = 0, -self.rest[0]
-        for token in path:
-            end = at + len(table[token])
-            total += next(weight for e, t, weight in self.edges[at] if (e, t) == (end, token))
-            at = end
-        return float(total)
-
-    def draw(self, generator: np.random.Generator) -> tuple[int, ...]:
-        """A path, drawn from the proposal."""
-        at, path = 0, []
+    def draw(self, generator: np.random.Generator) -> tuple[tuple[int, ...], float]:
+        """A path, drawn from the proposal, and its log probability under it."""
+        at, path, log_q = 0, [], -self.rest[0]
         while at < len(self.edges):
             edges = self.edges[at]
-            chances = np.exp([weight + self.rest[end] - self.rest[at] for end, _, weight in edges])
-            end, token, _ = edges[generator.choice(len(edges), p=chances / chances.sum())]
+            chances = np.exp([weight + self.rest[end] - self.rest[at] for end, weight in edges.values()])
+            token = [*edges][generator.choice(len(edges), p=chances / chances.sum())]
+            at, weight = edges[token]
             path.append(token)
-            at = end
-        return tuple(path)
+            log_q += weight
+        return tuple(path), float(log_q)
 
 
 def estimate_ambiguity(
@@ -97,32 +80,28 @@ def estimate_ambiguity(
     """By how many bits per character the tokenizer's own segmentation overstates the texts'.
 
     `counts` says how often the training text has each token, 1-d (V). Each text's own segmentation counts
-    exactly; the others are estimated by importance sampling from a
-    `Lattice` without it, which is unbiased for the probability. Returns `bits_per_char` (at least 0), its
-    standard error over texts `bits_per_char_se` (None: of one text there is none), `texts`, `chars`, and
-    `other_share`, the mean share of draws that were another segmentation. The logarithm of an estimate is
-    low on average: so is the gain.
+    exactly; the others are estimated by importance sampling from a `Lattice` without it, which is unbiased
+    for the probability. Returns `bits_per_char` (at least 0), its standard error over texts
+    `bits_per_char_se` (None: of one text there is none), `texts`, `chars`, and `other_share`, the mean share
+    of draws that were another segmentation. The logarithm of an estimate is low on average: so is the gain.
     """
     table = tokenizer.token_bytes()
-    by_bytes = {content: token for token, content in enumerate(table) if content}
     frequency = (counts + 0.5) / (counts + 0.5).sum()
+    known = {content: (token, math.log(frequency[token])) for token, content in enumerate(table) if content}
     generator = np.random.default_rng(seed)
     gains, others = [], []
     for text in texts:
         own = [int(token) for token in tokenizer.encode(text)]
-        lattice = Lattice(tokenizer.prefix + text.encode(), by_bytes, own, table, frequency)
+        lattice = Lattice(tokenizer.prefix + text.encode(), own, table, known)
         drawn = [lattice.draw(generator) for _ in range(samples)]
-        paths = [lattice.own, *dict.fromkeys(path for path in drawn if path != lattice.own)]
+        different = [(path, log_q) for path, log_q in drawn if path != lattice.own]
+        paths = [lattice.own, *dict.fromkeys(path for path, _ in different)]
         sequences = [np.array([tokenizer.eot, *path, tokenizer.eot]) for path in paths]
         stride = max(1, model.block_size // 2)
         bits = document_bits(score(model, sequences, stride, device), sequences)[0]
         log_p = dict(zip(paths, -bits * math.log(2), strict=True))
-        log_weights = [
-            log_p[path] - lattice.log_q(path, table) - log_p[lattice.own]
-            for path in drawn
-            if path != lattice.own
-        ]
-        other = math.exp(np.logaddexp.reduce(log_weights)) / samples if log_weights else 0.0
+        log_weights = [log_p[path] - log_q - log_p[lattice.own] for path, log_q in different]
+        other = math.exp(np.logaddexp.reduce(log_weights)) / samples  # of none: 0
         gains.append(math.log2(1 + other))
         others.append(len(log_weights) / samples)
     chars = np.array([len(text) for text in texts])
@@ -140,35 +119,21 @@ def estimate_ambiguity(
     }
 
 
-def token_counts(arrays: TokenArrays) -> np.ndarray:
-    """How often the training split has each token, 1-d (V)."""
-    shards = arrays.split("train").shards
-    return np.sum([np.bincount(shard, minlength=arrays.vocab_size) for shard in shards], axis=0)
-
-
-def excerpts(corpus: Corpus, number: int, length: int) -> list[str]:
-    """The beginnings of `number` test documents, evenly spread, of at most `length` characters."""
-    texts = list(corpus.texts("test"))
-    chosen = np.linspace(0, len(texts) - 1, min(number, len(texts))).astype(int)
-    return [texts[i][:length] for i in chosen]
-
-
 def read_ambiguity(runs: list[tuple[Path, dict]]) -> dict:
     """Of the first of a row's runs, folder and checkpoint's files, that was estimated as it is now.
 
     Returns `ambiguity_bits_per_char`, its standard error `ambiguity_bits_per_char_se`, and how it was
     estimated, `ambiguity_of`; all None where no run was.
     """
+    bits, error, of = None, None, None
     for folder, checkpoint in runs:
         found = read_json(folder / FILE)
         if found and found["made_from"]["checkpoint"] == checkpoint:
-            of = f"{found['chars']:,} characters of {found['texts']} texts"
-            return {
-                "ambiguity_bits_per_char": found["bits_per_char"],
-                "ambiguity_bits_per_char_se": found["bits_per_char_se"],
-                "ambiguity_of": f"{of}, {found['made_from']['samples']} draws each",
-            }
-    return dict.fromkeys(("ambiguity_bits_per_char", "ambiguity_bits_per_char_se", "ambiguity_of"))
+            bits, error = found["bits_per_char"], found["bits_per_char_se"]
+            of = f"{found['chars']:,} characters of {found['texts']} texts, "
+            of += f"{found['made_from']['samples']} draws each"
+            break
+    return {"ambiguity_bits_per_char": bits, "ambiguity_bits_per_char_se": error, "ambiguity_of": of}
 
 
 @dataclass(frozen=True)
@@ -202,8 +167,11 @@ def estimate(arguments: Arguments) -> dict:
     if corpus.fingerprint != run.state["identity"]["corpus_fingerprint"]:
         raise ValueError(f"{arguments.corpus} is not the corpus that {run.folder} was trained on")
     tokenizer = tokenizer_of(run)
-    texts = excerpts(corpus, arguments.texts, arguments.chars)
-    counts = token_counts(run.arrays)
+    documents = list(corpus.texts("test"))
+    chosen = np.linspace(0, len(documents) - 1, min(arguments.texts, len(documents))).astype(int)
+    texts = [documents[i][: arguments.chars] for i in chosen]
+    shards = run.arrays.split("train").shards
+    counts = np.sum([np.bincount(shard, minlength=run.arrays.vocab_size) for shard in shards], axis=0)
     gain = estimate_ambiguity(run.load_model(), tokenizer, counts, texts, arguments.samples)
     asked = {key: getattr(arguments, key) for key in ("texts", "chars", "samples")}
     result = {"made_from": {"checkpoint": run.state["files"], **asked}, "tokenizer": tokenizer.spec, **gain}

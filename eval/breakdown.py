@@ -11,6 +11,8 @@ import numpy as np
 from data_prep.arrays import Split
 from data_prep.corpus import Corpus
 
+from .intrinsic import code_values
+
 CONTEXT = [0, 1, 4, 16, 64, 256, 1024, 4096]  # characters before a token that it sees: where bands begin
 FREQUENCY = [0, 1, 10, 100, 1000]  # of a word, per million words of training text: where bands begin
 COUNTED = 50_000_000  # characters of training text at most in which words are counted
@@ -42,11 +44,9 @@ def read_test_text(corpus: Corpus) -> TestText:
     bands = {"kind of character": (names, kinds), "frequency of the word": _word_bands(corpus, texts)}
     lengths = [len(text) for text in texts]
     for column, values in corpus.groups("test").items():
-        names = sorted({value for value in values if value is not None})
+        names, codes = code_values(values)
         if len(names) < 255:
-            of = {value: i for i, value in enumerate(names)} | {None: 255}
-            codes = np.array([of[value] for value in values], dtype=np.uint8)
-            bands[column] = names, np.repeat(codes, lengths)
+            bands[column] = names, np.repeat(codes.astype(np.uint8), lengths)  # -1 becomes 255
     return TestText(texts, sizes, bands)
 
 
@@ -98,10 +98,8 @@ def character_bits(
     taken = text.sizes.astype(np.int64)
     firsts = np.cumsum([0, *(len(t) for t in text.texts[:-1])])
     taken[firsts] += len(prefix)
-    begins = np.cumsum(taken) - taken
-    inside = begins.copy()
-    inside[firsts] += len(prefix)
-    return np.add.reduceat(shares, begins), of_byte[inside]
+    ends = np.cumsum(taken)
+    return np.add.reduceat(shares, ends - taken), of_byte[ends - text.sizes]
 
 
 def context_seen(split: Split, token_chars: np.ndarray, block_size: int, stride: int) -> np.ndarray:
@@ -133,21 +131,15 @@ def break_down_bits(
     """
     token_chars = np.bincount(token, minlength=split.tokens)
     seen = context_seen(split, token_chars, block_size, stride)[token]
-    names = [str(CONTEXT[0])]
-    names += [f"{low:,} to {high - 1:,}" for low, high in itertools.pairwise(CONTEXT[1:])]
-    names.append(f"{CONTEXT[-1]:,} and more")
+    between = [f"{low:,} to {high - 1:,}" for low, high in itertools.pairwise(CONTEXT[1:])]
+    names = [str(CONTEXT[0]), *between, f"{CONTEXT[-1]:,} and more"]
     context = (names, (np.searchsorted(CONTEXT, seen, side="right") - 1).astype(np.uint8))
-    return {
-        question: _sums(answers, codes, bits)
-        for question, (answers, codes) in {"context in characters": context, **text.bands}.items()
-    }
-
-
-def _sums(answers: list[str], codes: np.ndarray, bits: np.ndarray) -> dict[str, dict]:
-    chars = np.bincount(codes, minlength=len(answers))
-    total = np.bincount(codes, bits, minlength=len(answers))
-    return {
-        answer: {"chars": int(chars[i]), "bits": float(total[i]), "bpc": float(total[i] / chars[i])}
-        for i, answer in enumerate(answers)
-        if chars[i]
-    }
+    found = {}
+    for question, (answers, codes) in {"context in characters": context, **text.bands}.items():
+        chars, total = (np.bincount(codes, of, minlength=len(answers)) for of in (None, bits))
+        found[question] = {
+            answer: {"chars": int(chars[i]), "bits": float(total[i]), "bpc": float(total[i] / chars[i])}
+            for i, answer in enumerate(answers)
+            if chars[i]
+        }
+    return found

@@ -104,7 +104,7 @@ def evaluate_run(
         matched["matched_context_chars"] = block_size * test.chars_per_token
 
     flops = plan["flops_per_token"]
-    tokens_per_step = plan["sequences_per_step"] * plan["block_size"]
+    train_tokens = state["step"] * plan["sequences_per_step"] * plan["block_size"]
     per_char = 1 / plan["chars_per_token"]  # of the stream it was trained on
     generation = measure_inference_cost(model, ranks.device)
     train_chars = state["step"] * plan["chars_per_step"]
@@ -126,13 +126,11 @@ def evaluate_run(
         "params_total": plan["params_total"],
         "params_embedding": plan["params_embedding"],
         "flops_per_char": sum(flops.values()) * per_char,
-        "flops_per_char_body": flops["body"] * per_char,
-        "flops_per_char_attention": flops["attention"] * per_char,
-        "flops_per_char_output": flops["output"] * per_char,
+        **{f"flops_per_char_{part}": flops[part] * per_char for part in ("body", "attention", "output")},
         "steps": state["step"],
         "batch_chars": plan["chars_per_step"],
         "train_chars": round(train_chars),
-        "train_flops": state["step"] * tokens_per_step * sum(flops.values()),
+        "train_flops": train_tokens * sum(flops.values()),
         "train_seconds": state["train_seconds"],
         "train_chars_per_second": train_chars / state["train_seconds"],
         "memory_gb": read_metrics(folder / "metrics.jsonl")[-1]["memory_gb"],
@@ -153,10 +151,9 @@ def evaluate_run(
             "bits": bits,
             "eot_bits": eot_bits,
         }
-        documents = pyarrow.BufferOutputStream()
+        documents, compact = io.BytesIO(), io.BytesIO()
         pyarrow.parquet.write_table(pyarrow.table(table), documents)
-        write_file(folder / "documents.parquet", documents.getvalue().to_pybytes())
-        compact = io.BytesIO()
+        write_file(folder / "documents.parquet", documents.getvalue())
         np.save(compact, token_bits.astype(np.float16))
         write_file(folder / "token_bits.npy", compact.getvalue())
         write_json(folder / "result.json", result)

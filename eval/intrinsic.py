@@ -4,7 +4,7 @@ Each number is defined in docs/metric.md. They are kept in `intrinsic/<tokenizer
 """
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -70,7 +70,8 @@ def measure_split(corpus: Corpus, arrays: TokenArrays, tokenizer: Tokenizer, nam
     columns, left_out = _group_columns(corpus, name)
     sizes = np.array([len(content) for content in tokenizer.table])
     sizes[tokenizer.eot] = 1  # it stands for the line end that `count_words` puts before a document
-    partial = np.array([_is_partial(content) for content in tokenizer.table])
+    # Part of a character: its bytes alone are not UTF-8
+    partial = np.array([content.decode(errors="ignore").encode() != content for content in tokenizer.table])
     words = None if split.lossy_documents else np.zeros((2, split.documents), dtype=np.int64)
     counts: dict[Group, np.ndarray] = {}
     progress = tqdm(
@@ -100,13 +101,12 @@ def measure_split(corpus: Corpus, arrays: TokenArrays, tokenizer: Tokenizer, nam
         }
         for group, member in _groups(columns, 0, split.documents)
     }
-    result = metrics.pop(None)
+    result = metrics[None]
     if columns:
-        result["groups"] = {column: {} for column in columns}
-        for group, of_group in metrics.items():
-            if group:
-                column, value = group
-                result["groups"][column][value] = of_group
+        result["groups"] = {
+            column: {value: metrics[column, value] for value in values}
+            for column, (values, _) in columns.items()
+        }
         result["parity"] = {column: _parity(values) for column, values in result["groups"].items()}
     if left_out:
         result["groups_left_out"] = left_out
@@ -123,18 +123,22 @@ def _groups(columns: Columns, begin: int, end: int) -> Iterator[tuple[Group, np.
 
 def _group_columns(corpus: Corpus, name: str) -> tuple[Columns, dict[str, int]]:
     """The columns that tell a split's documents apart; and those of too many values, with their number."""
-    different: dict[str, set[str | None]] = {}
-    for split in SPLITS:
-        for column, found in corpus.groups(split).items():
-            different.setdefault(column, set()).update(found)
-    left_out = {column: n for column, found in different.items() if (n := len(found - {None})) > MANY_GROUPS}
-    columns = {}
-    for column, found in corpus.groups(name).items():
-        if column not in left_out:
-            values = sorted({value for value in found if value is not None})
-            number = {value: i for i, value in enumerate(values)} | {None: -1}
-            columns[column] = values, np.array([number[value] for value in found])
+    groups = {split: corpus.groups(split) for split in SPLITS}
+    columns, left_out = {}, {}
+    for column, found in groups[name].items():
+        different = set().union(*(of_split[column] for of_split in groups.values())) - {None}
+        if len(different) > MANY_GROUPS:
+            left_out[column] = len(different)
+        else:
+            columns[column] = code_values(found)
     return columns, left_out
+
+
+def code_values(found: list[str | None]) -> tuple[list[str], np.ndarray]:
+    """The different values in order, and the number of each one that was found, 1-d int64; -1: None."""
+    values = sorted({value for value in found if value is not None})
+    number: dict[str | None, int] = {value: i for i, value in enumerate(values)} | {None: -1}
+    return values, np.array([number[value] for value in found])
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -148,15 +152,6 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
             batch, chars = [], 0
     if batch:
         yield batch
-
-
-def _is_partial(content: bytes) -> bool:
-    """Whether the bytes of a token are only a part of a character."""
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return True
-    return False
 
 
 @cache
@@ -180,9 +175,8 @@ def count_words(
     points = np.frombuffer(joined.encode("utf-32-le"), dtype=np.uint32)
     turns = np.diff(_word_characters()[points].view(np.int8))
     starts, ends = np.flatnonzero(turns == 1) + 1, np.flatnonzero(turns == -1) + 1
-    offsets = np.cumsum(
-        1 + (points >= 0x80) + (points >= 0x800) + (points >= 0x10000)
-    )  # behind each, in bytes
+    # Behind each character, in bytes of UTF-8
+    offsets = np.cumsum(1 + (points >= 0x80) + (points >= 0x800) + (points >= 0x10000))
     first, behind = offsets[starts - 1], offsets[ends - 1]
     boundary = np.zeros(int(offsets[-1]) + 1, dtype=bool)
     boundary[np.cumsum(sizes[np.concatenate([sequence[:-1] for sequence in sequences])])] = True
@@ -248,9 +242,9 @@ def _ratio(part: float, whole: float) -> float | None:
     return float(part / whole) if whole else None
 
 
-def number(form: str) -> Callable[[float | None], str]:
-    """A function that shows a number in this format, and a dash where there is none."""
-    return lambda value: "–" if value is None else format(value, form)
+def shown(value: float | None, form: str) -> str:
+    """A number in this format, and a dash where there is none."""
+    return "–" if value is None else format(value, form)
 
 
 def terminal_table(intrinsic: Intrinsic, split: str) -> str:
@@ -264,17 +258,19 @@ def terminal_table(intrinsic: Intrinsic, split: str) -> str:
         "rank_95": ("types", "for 95%", 9, ",d"),
         "words_one_token": ("1-token", "words", 8, ".1%"),
     }
-    lines = [
-        " " * 27 + "".join(f"{top:>{width}}" for top, _, width, _ in columns.values()),
-        f"{'tokenizer':19}{'vocab':>8}"
-        + "".join(f"{bottom:>{width}}" for _, bottom, width, _ in columns.values()),
-    ]
+    line = "".join(["{:19}{:>8}", *(f"{{:>{width}}}" for _, _, width, _ in columns.values())]).format
+    tops, bottoms, _, forms = zip(*columns.values(), strict=True)
+    lines = [line("", "", *tops), line("tokenizer", "vocab", *bottoms)]
     for spec, splits in intrinsic.items():
         found = splits[split]
-        cells = [f"{number(form)(found[key]):>{width}}" for key, (_, _, width, form) in columns.items()]
-        name = spec if len(spec) < 19 else "…" + spec[-17:]  # the end of a path tells more
-        lines.append(f"{name:19}{found['vocab_size']:>8}" + "".join(cells))
+        cells = [shown(found[key], form) for key, form in zip(columns, forms, strict=True)]
+        lines.append(line(shorten(spec, 18), found["vocab_size"], *cells))
     return "\n".join([*lines, *groups_left_out(intrinsic, split)])
+
+
+def shorten(name: str, width: int) -> str:
+    """The end of a long name, which tells more than its beginning."""
+    return name if len(name) <= width else "…" + name[1 - width :]
 
 
 def groups_left_out(intrinsic: Intrinsic, split: str) -> list[str]:

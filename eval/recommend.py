@@ -11,7 +11,7 @@ from common.cli import run_command
 from comparison import Comparison, load_comparison
 
 from .ladder import at_ends, family, find_minimum, minima, open_end
-from .results import collect_results
+from .results import collect_results, grouped
 from .statistics import interval
 
 FEW_DOCUMENTS = 10  # below this a bootstrap over documents says little
@@ -32,10 +32,7 @@ def recommend(comparison: Comparison, results: dict, samples: np.ndarray) -> dic
         if not of_model:
             continue
         best = of_model[0]
-        ladders = {
-            name: asdict(find_minimum(*_ladder(rows, samples, index)))
-            for name, index in _ladders(rows, model).items()
-        }
+        ladders = _ladders(rows, samples, model)
         found.append(
             {
                 "model": model,
@@ -43,7 +40,7 @@ def recommend(comparison: Comparison, results: dict, samples: np.ndarray) -> dic
                 "best": {key: best[key] for key in BEST},
                 "undecided": [row["tokenizer"] for row in of_model[1:] if not row["distinguishable"]],
                 "tokenizers": len(of_model),
-                "ladders": ladders,
+                "ladders": {name: asdict(find_minimum(*ladder)) for name, ladder in ladders.items()},
                 "seeds": len(best["seeds"]),
                 "documents": best["test_documents"],
             }
@@ -55,19 +52,16 @@ Ladder = tuple[np.ndarray, np.ndarray, np.ndarray]  # sizes, bits per character,
 BEST = ("tokenizer", "vocab_size", "test_bpc", "test_bpc_low", "test_bpc_high")
 
 
-def _ladders(rows: list[dict], model: str) -> dict[str, list[int]]:
-    """The rows of a model by family, in rising order of sizes; families of three sizes or more."""
-    families: dict[str, list[int]] = {}
-    for i in sorted(range(len(rows)), key=lambda i: rows[i]["vocab_size"]):
-        if rows[i]["model"] == model:
-            families.setdefault(family(rows[i]["tokenizer"]), []).append(i)
-    return {name: index for name, index in sorted(families.items()) if len(index) >= 3}
-
-
-def _ladder(rows: list[dict], samples: np.ndarray, index: list[int]) -> Ladder:
-    """Sizes, bits per character and their samples."""
-    sizes, bpc = (np.array([rows[i][key] for i in index]) for key in ("vocab_size", "test_bpc"))
-    return sizes, bpc, samples[:, index]
+def _ladders(rows: list[dict], samples: np.ndarray, model: str) -> dict[str, Ladder]:
+    """The ladders of a model by family, sizes in rising order; of families of three sizes or more."""
+    of_model = [i for i, row in enumerate(rows) if row["model"] == model]
+    of_model.sort(key=lambda i: rows[i]["vocab_size"])
+    found = {}
+    for name, index in sorted(grouped(of_model, lambda i: family(rows[i]["tokenizer"])).items()):
+        if len(index) >= 3:
+            sizes, bpc = (np.array([rows[i][key] for i in index]) for key in ("vocab_size", "test_bpc"))
+            found[name] = sizes, bpc, samples[:, index]
+    return found
 
 
 def _growth(comparison: Comparison, rows: list[dict], samples: np.ndarray) -> list[dict]:
@@ -81,16 +75,11 @@ def _growth(comparison: Comparison, rows: list[dict], samples: np.ndarray) -> li
         unit = next(unit for unit, amount in budgets[0].items() if amount)
         if not (budgets[1][unit] or 0) > budgets[0][unit]:
             continue
-        here, there = _ladders(rows, small), _ladders(rows, large)
+        factor = budgets[1][unit] / budgets[0][unit]
+        here, there = (_ladders(rows, samples, model) for model in (small, large))
         for name in here.keys() & there.keys():
-            first, second = (_ladder(rows, samples, index) for index in (here[name], there[name]))
-            growth = {
-                "family": name,
-                "from": small,
-                "to": large,
-                "budget_factor": budgets[1][unit] / budgets[0][unit],
-            }
-            found.append(growth | _size_factor(first, second, (small, large)))
+            growth = {"family": name, "from": small, "to": large, "budget_factor": factor}
+            found.append(growth | _size_factor(here[name], there[name], (small, large)))
     return sorted(found, key=lambda entry: (entry["from"], entry["to"], entry["family"]))
 
 
@@ -99,11 +88,8 @@ def _size_factor(here: Ladder, there: Ladder, models: tuple[str, str]) -> dict:
 
     A minimum at an end of its ladder may lie beyond it, and the factor beyond the one that is computed.
     """
-    outside = [
-        model
-        for model, ladder in zip(models, (here, there), strict=True)
-        if find_minimum(*ladder).where != "inside"
-    ]
+    named = zip(models, (here, there), strict=True)
+    outside = [model for model, ladder in named if find_minimum(*ladder).where != "inside"]
     if outside:
         keys = ("size_factor", "size_factor_low", "size_factor_high", "open_low", "open_high")
         return {"outside": outside, **dict.fromkeys(keys)}

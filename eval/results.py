@@ -1,9 +1,10 @@
 """The rows of a comparison: what every tokenizer and model scored on the same text, with intervals."""
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from numbers import Number
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow.parquet
@@ -16,6 +17,19 @@ from training.tracking import read_metrics
 
 from .ambiguity import read_ambiguity
 from .statistics import bootstrap_bpc, interval, seed_errors
+
+OF_RUN = ("seed", "lr", "steps", "train_seconds", "test_bpc", "test_bpb")  # kept of every run's result
+
+Item = TypeVar("Item")
+Key = TypeVar("Key")
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """The items by what `key` says of them; groups and their items in the order in which they come."""
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,17 @@ def check_same_text(runs: list[EvaluatedRun]) -> None:
                 )
 
 
+def first_runs(comparison: Comparison) -> dict[tuple[str, str], RunSpec]:
+    """The run with the first seed of every tokenizer and model."""
+    runs = counted_runs(comparison)
+    return {(run.tokenizer, run.model): run for run in runs if run.seed == comparison.seeds[0]}
+
+
+def validations(run: RunSpec) -> list[dict]:
+    """The lines of a run's metrics.jsonl that hold a validation."""
+    return [line for line in read_metrics(run.folder / "metrics.jsonl") if "val_bpc" in line]
+
+
 def make_row(runs: list[EvaluatedRun]) -> dict:
     """The row of a tokenizer and a model: the mean of every number over its seeds; and its ambiguity."""
     results = [run.result for run in runs]
@@ -101,9 +126,8 @@ def _ranked(groups: list[list[EvaluatedRun]]) -> list[list[EvaluatedRun]]:
     def bpc_and_name(group: list[EvaluatedRun]) -> tuple[float, str]:
         return float(np.mean([run.result["test_bpc"] for run in group])), group[0].spec.tokenizer
 
-    by_model: dict[str, list[list[EvaluatedRun]]] = {}
-    for group in sorted(groups, key=bpc_and_name):
-        by_model.setdefault(group[0].spec.model, []).append(group)  # a model comes in where its best one does
+    # A model comes in where its best tokenizer does
+    by_model = grouped(sorted(groups, key=bpc_and_name), lambda group: group[0].spec.model)
     return [group for of_model in by_model.values() for group in of_model]
 
 
@@ -122,22 +146,17 @@ def collect_results(comparison: Comparison) -> tuple[dict, np.ndarray]:
     context_chars = matched_context(comparison)
     runs = [read_run(comparison, run, context_chars) for run in counted_runs(comparison)]
     check_same_text(runs)
-    by_row: dict[tuple[str, str], list[EvaluatedRun]] = {}
-    for run in runs:
-        by_row.setdefault((run.spec.tokenizer, run.spec.model), []).append(run)
-    groups = list(by_row.values())
+    groups = list(grouped(runs, lambda run: (run.spec.tokenizer, run.spec.model)).values())
     lossy_rows = [make_row(group) for group in groups if group[0].result["lossy_documents"]]
-    groups = [group for group in groups if not group[0].result["lossy_documents"]]
+    groups = _ranked([group for group in groups if not group[0].result["lossy_documents"]])
     if not groups:
         raise ValueError(
             f"{comparison.folder}: every tokenizer loses text, so there is nothing to rank: "
             "add one that does not"
         )
-    groups = _ranked(groups)
     rows = [make_row(group) for group in groups]
-    samples = bootstrap_bpc(
-        np.array([np.mean([run.bits for run in g], axis=0) for g in groups]), runs[0].chars
-    )
+    bits = np.array([np.mean([run.bits for run in group], axis=0) for group in groups])
+    samples = bootstrap_bpc(bits, runs[0].chars)
     for number, model in enumerate(comparison.models):
         of_model = [i for i, row in enumerate(rows) if row["model"] == model]
         if of_model:
@@ -151,10 +170,7 @@ def collect_results(comparison: Comparison) -> tuple[dict, np.ndarray]:
         "lossy_rows": lossy_rows,
         "runs": [
             {"tokenizer": run.spec.tokenizer, "model": run.spec.model, "skipped_steps": run.skipped_steps}
-            | {
-                key: run.result[key]
-                for key in ("seed", "lr", "steps", "train_seconds", "test_bpc", "test_bpb")
-            }
+            | {key: run.result[key] for key in OF_RUN}
             for run in runs
         ],
     }, samples

@@ -8,7 +8,7 @@ learning rates it is called again, for the runs with the rates that were chosen.
 import shlex
 from dataclasses import dataclass
 
-from common.cli import Command, log, run_commands
+from common.cli import log, run_commands
 from common.files import write_file
 from common.revision import code_revision
 from comparison import Comparison
@@ -56,6 +56,4 @@ def _write_list(comparison: Comparison, name: str, lines: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_commands(
-        {"prepare": Command(prepare, Options)}, Comparison, "Write the lists of a comparison's runs."
-    )
+    run_commands([prepare], "Write the lists of a comparison's runs.")

@@ -19,10 +19,9 @@ def parse_only(main, config_type, about, end=None):
     cli.parse(config_type, sys.argv[1:], about)
     raise SystemExit(0)
 
-def parse_command_only(commands, config_type, about):
-    name, arguments = cli.pick_command(commands, sys.argv[1:], about)
-    options = commands[name].options
-    cli.parse_all([config_type, *([options] if options else [])], arguments, about)
+def parse_command_only(commands, about):
+    command, arguments = cli.pick_command(commands, sys.argv[1:], about)
+    cli.parse_all(cli.types_of(command), arguments, about)
     raise SystemExit(0)
 
 cli.run_command, cli.run_commands = parse_only, parse_command_only

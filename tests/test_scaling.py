@@ -10,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.scaling import (
     GPUS,
+    MODELS,
     Arguments,
     Work,
     all_reduce_seconds,
@@ -30,7 +31,7 @@ WORK = Work(parameters=1_000_000, buckets=[4e6, 4e6, 2e6], flops=1.5e10)
 
 @pytest.fixture(scope="module")
 def gpt2():
-    return work_of((12, 12, 768, 1024), "gpt2", 50257, 25.0)
+    return work_of(MODELS["124M gpt2"], 1024, 50257, 25.0)
 
 
 def test_one_gpu_sends_nothing(gpt2):
@@ -89,7 +90,7 @@ def test_limits_are_the_first_numbers_that_pay_badly(gpt2):
 
 
 def test_buckets_are_those_of_ddp_and_the_token_embedding_is_in_the_last(tmp_path):
-    shape, vocab_size, sent = (4, 4, 128, 64), 5000, []
+    config, vocab_size, sent = ModelConfig(n_layer=4, n_head=4, n_embd=128), 5000, []
 
     def send(_, bucket):
         sent.append(bucket.buffer().nbytes)
@@ -99,18 +100,18 @@ def test_buckets_are_those_of_ddp_and_the_token_embedding_is_in_the_last(tmp_pat
 
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
     try:
-        model = build_model(ModelConfig("gpt", *shape[:3]), vocab_size, shape[3])
+        model = build_model(config, vocab_size, 64)
         parallel = DistributedDataParallel(model, bucket_cap_mb=1.0)
         parallel.register_comm_hook(None, send)
-        idx = torch.zeros(1, shape[3], dtype=torch.int64)
+        idx = torch.zeros(1, 64, dtype=torch.int64)
         parallel(idx, idx).backward()  # the next step has buckets in the order that this one finds
         sent.clear()
         parallel(idx, idx).backward()
     finally:
         dist.destroy_process_group()
-    work = work_of(shape, "gpt2", vocab_size, 1.0)
+    work = work_of(config, 64, vocab_size, 1.0)
     assert work.buckets == sent
-    assert work.buckets[-1] >= 4 * vocab_size * shape[2]
+    assert work.buckets[-1] >= 4 * vocab_size * config.n_embd
     assert sum(work.buckets) == 4 * work.parameters
 
 

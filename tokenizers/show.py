@@ -48,15 +48,15 @@ def find_tokenizer(spec: str) -> Tokenizer:
 
 def visible(token: bytes) -> str:
     """A token as text of which every character can be seen, but for spaces."""
+    signs = {"\n": "⏎\n", "\t": "→"}
     try:
-        text = token.decode()
+        return "".join(signs.get(c) or (c if c.isprintable() else _hex(c.encode())) for c in token.decode())
     except UnicodeDecodeError:
-        return "".join(f"<{byte:02x}>" for byte in token)
-    return "".join(
-        {"\n": "⏎\n", "\t": "→"}.get(c)
-        or (c if c == " " or c.isprintable() else "".join(f"<{byte:02x}>" for byte in c.encode()))
-        for c in text
-    )
+        return _hex(token)
+
+
+def _hex(content: bytes) -> str:
+    return "".join(f"<{byte:02x}>" for byte in content)
 
 
 def pieces(tokenizer: Tokenizer, ids: list[int], colour: bool) -> str:
@@ -77,13 +77,11 @@ def read_stdin() -> str:
     Raises:
         ValueError: it is not UTF-8; says where.
     """
-    content = sys.stdin.buffer.read()
     try:
-        return content.decode()
+        return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"standard input is not UTF-8: byte 0x{content[error.start]:02x} at {error.start}"
-        ) from None
+        byte = error.object[error.start]
+        raise ValueError(f"standard input is not UTF-8: byte 0x{byte:02x} at {error.start}") from None
 
 
 def main(arguments: list[str]) -> None:

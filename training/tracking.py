@@ -60,26 +60,25 @@ class Tracker:
         self.waiting.put(None)
         self.thread.join(PATIENCE)
         if self.thread.is_alive():
-            print("codebook: wandb does not answer: metrics.jsonl has what is missing there", file=sys.stderr)
+            self._warn("wandb does not answer")
+
+    @staticmethod
+    def _warn(problem: str) -> None:
+        print(f"codebook: {problem}: metrics.jsonl has what is missing there", file=sys.stderr)
 
     def _feed_wandb(self, folder: Path, wandb: str) -> None:
         try:
             # What an interrupted run has recorded may not have been sent; what is in both is sent once
             send(folder, wandb, chain(read_metrics(self.path), iter(self.waiting.get, None)))
         except Exception as error:  # whatever it is, it is no reason to lose a run
-            print(
-                f"codebook: wandb failed ({error}): metrics.jsonl has what is missing there", file=sys.stderr
-            )
+            self._warn(f"wandb failed ({error})")
 
 
 def send(folder: Path, wandb: str, lines: Iterable[dict]) -> int:
     """Send the lines that are missing in the run's wandb run, until there are no more; returns how many."""
-    started = (
-        start_wandb(wandb, folder, **wandb_settings(folder)) if wandb_mode(wandb) != "disabled" else None
-    )
-    if not started:
+    if wandb_mode(wandb) == "disabled":
         return 0
-    run, first = started
+    run, first = start_wandb(wandb, folder, **wandb_settings(folder))
     for axis in AXES:
         run.define_metric(axis)
     for name in ("train_bpc", "val_bpc"):

@@ -9,6 +9,7 @@ import json
 import netrc
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,17 +44,12 @@ def _logged_in() -> bool:
         return False
 
 
-def start_wandb(wanted: str, folder: Path, **settings: Any) -> "tuple[Run, int] | None":
-    """A wandb run that writes below `folder/wandb`, and the first step that it has not got; None: disabled.
+def start_wandb(wanted: str, folder: Path, **settings: Any) -> "tuple[Run, int]":
+    """A wandb run, online or offline, that writes below `folder/wandb`, and the first step it lacks.
 
     `settings` are those of `wandb.init`. A server that does not answer makes the run an offline one.
     """
-    mode = wandb_mode(wanted)
-    if mode == "disabled":
-        return None
-    os.environ.setdefault(
-        "WANDB_ERROR_REPORTING", "false"
-    )  # it is sent to the same server, which may be silent
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # goes to the same server, which may be silent
     for variable in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):  # by default in the home folder
         os.environ.setdefault(variable, str(folder / "wandb"))
     import wandb
@@ -76,16 +72,15 @@ def start_wandb(wanted: str, folder: Path, **settings: Any) -> "tuple[Run, int] 
         )
 
     segments = offline_segments(folder)
-    if mode == "online":
+    if wandb_mode(wanted) == "online":
         try:
             run = start("online")
             for segment in segments:  # metrics.jsonl has it all; sent as well it would be later steps
                 segment.with_name(segment.name + ".synced").touch()
             return run, run.starting_step
         except wandb.Error as error:
-            offline = "this run is recorded offline"
-            problem = " ".join(str(error).split())
-            print(f"codebook: wandb is not reached ({problem}): {offline}", file=sys.stderr)
+            problem = f"wandb is not reached ({' '.join(str(error).split())})"
+            print(f"codebook: {problem}: this run is recorded offline", file=sys.stderr)
             wandb.teardown()  # the run that failed would hold its id
     first = 1 + max(map(last_step, segments), default=-1)
     return start("offline"), first
@@ -104,6 +99,14 @@ def offline_segments(folder: Path) -> list[Path]:
     """What was recorded offline of a folder's run, oldest first."""
     base = Path(os.environ.get("WANDB_DIR", folder))
     return sorted(base.glob(f"wandb/offline-run-*/run-{run_id(folder)}.wandb"))
+
+
+def remove_unsent(folder: Path) -> None:
+    """Remove what was recorded offline of a folder's run and never sent, also where that was nothing."""
+    base = Path(os.environ.get("WANDB_DIR", folder))
+    for recorded in base.glob(f"wandb/offline-run-*-{run_id(folder)}"):
+        if not any(recorded.glob("*.synced")):
+            shutil.rmtree(recorded)
 
 
 def last_step(segment: Path) -> int:

@@ -3,7 +3,6 @@
 python -m training.wandb_sync --run out/shakespeare/runs/bpe-2048/gpt/seed0
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +11,7 @@ from common.cli import run_command
 
 from .lock import lock_folder
 from .tracking import read_metrics, send
-from .wandb_runs import offline_segments, wandb_mode
+from .wandb_runs import remove_unsent, wandb_mode
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,7 @@ def main(arguments: Arguments) -> None:
     mode = wandb_mode(arguments.wandb)
     if mode == "offline":
         with lock_folder(folder):  # not while it is being written
-            for segment in offline_segments(folder):
-                if not segment.with_name(segment.name + ".synced").exists():
-                    shutil.rmtree(segment.parent)
+            remove_unsent(folder)
     lines = read_metrics(folder / "metrics.jsonl")
     print(f"{folder}: {send(folder, mode, lines)} of {len(lines)} lines sent, {mode}")
 

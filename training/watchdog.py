@@ -23,7 +23,7 @@ from . import stop
 
 LOOK = 0.5  # seconds between two looks
 ANSWER = 2.0  # seconds in which a rank that is there has answered
-AGAIN = "the same command goes on from the last checkpoint"
+AGAIN = "the same command resumes from the last checkpoint"
 GRACE = 10.0  # seconds, and twice the last step's: a step that was asked to be the last one takes no longer
 
 

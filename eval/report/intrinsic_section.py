@@ -1,6 +1,6 @@
 """The section of the report on tokenizers by themselves: their intrinsic metrics as tables."""
 
-from ..intrinsic import Intrinsic, groups_left_out, number
+from ..intrinsic import Intrinsic, groups_left_out, shown
 from .markdown import code, table
 
 LENGTH = {
@@ -27,7 +27,7 @@ def report_section(intrinsic: Intrinsic) -> str:
     parts = ["## Tokenizers", "On the test split, without any model."]
     for columns in (LENGTH, USE):
         rows = [
-            [code(spec), *(number(form)(found[key]) for key, form in columns.values())]
+            [code(spec), *(shown(found[key], form) for key, form in columns.values())]
             for spec, found in test.items()
         ]
         parts.append(table(["tokenizer", *columns], rows))
@@ -47,11 +47,11 @@ def _group_tables(test: dict[str, dict], column: str) -> list[str]:
     def rows(key: str, form: str) -> list[list[str]]:
         return [
             [code(value), f"{first[value]['chars']:,}"]
-            + [number(form)(found[value][key]) for found in by_spec.values()]
+            + [shown(found[value][key], form) for found in by_spec.values()]
             for value in groups
         ]
 
-    parity = ["lowest / highest", "", *(number(".3f")(found["parity"][column]) for found in test.values())]
+    parity = ["lowest / highest", "", *(shown(found["parity"][column], ".3f") for found in test.values())]
     return [
         f"### By {column}",
         "Characters per token. The groups are not translations of each other: part of what sets them apart "

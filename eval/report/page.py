@@ -35,14 +35,9 @@ def make_page(page: str, title: str, report: Path, passages: dict, about: str) -
     body = re.sub(r'<p><img alt="([^"]*)" src="(figures/[^"]+)" /></p>', inline, body)
     # As no tag at all: "<!--" and "<script" in a passage would hide the end of ours from the parser
     data = json.dumps(passages).replace("<", "\\u003c")
-    css, script = ((FOLDER / name).read_text().rstrip() for name in ("page.css", "page.js"))
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string((FOLDER / "page.html").read_text()).render(
-        title=title,
-        css=Markup(css),
-        body=Markup(body),
-        several=len(passages["names"]) > 1,
-        about=about,
-        data=Markup(data),
-        script=Markup(script),
+    loader, undefined = jinja2.FileSystemLoader(FOLDER), jinja2.StrictUndefined
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=undefined, trim_blocks=True)
+    several = len(passages["names"]) > 1
+    return environment.get_template("page.html").render(
+        title=title, body=Markup(body), several=several, about=about, data=Markup(data)
     )

@@ -23,8 +23,6 @@ def cut(texts: list[str], length: int = LENGTH) -> np.ndarray:
             begins.append(done + at)
             space = re.compile(r"\s").search(text, at + length, at + 2 * length)
             at = space.end() if space else at + length
-            if at >= len(text):
-                break
         done += len(text)
     return np.array([*begins, done])
 

@@ -4,13 +4,16 @@ import csv
 import io
 from collections.abc import Callable
 
+from ..intrinsic import shorten, shown
 from .markdown import code, table
 
 Row = dict
 
-COLUMNS: dict[str, Callable[[Row], str]] = {
-    "tokenizer": lambda r: r["tokenizer"],
-    "model": lambda r: r["model"],
+Columns = dict[str, Callable[[Row], str]]
+
+NAMES: Columns = {"tokenizer": lambda r: r["tokenizer"], "model": lambda r: r["model"]}
+COLUMNS: Columns = {
+    **NAMES,
     "vocabulary": lambda r: f"{r['vocab_size']:,}",
     "bits per character": lambda r: f"**{r['test_bpc']:.4f}**",
     "95 % interval": lambda r: f"{r['test_bpc_low']:.3f} – {r['test_bpc_high']:.3f}",
@@ -27,9 +30,8 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "characters seen, M": lambda r: f"{r['train_chars'] / 1e6:.2f}",
     "bits per byte": lambda r: f"{r['test_bpb']:.4f}",
 }
-COSTS: dict[str, Callable[[Row], str]] = {
-    "tokenizer": lambda r: r["tokenizer"],
-    "model": lambda r: r["model"],
+COSTS: Columns = {
+    **NAMES,
     "MFLOPs per character": lambda r: f"{r['flops_per_char'] / 1e6:.2f}",
     "of them output layer": lambda r: f"{r['flops_per_char_output'] / max(1, r['flops_per_char']):.0%}",
     "training, TFLOPs": lambda r: f"{r['train_flops'] / 1e12:.3g}",
@@ -39,33 +41,32 @@ COSTS: dict[str, Callable[[Row], str]] = {
     "generation, characters/s": lambda r: f"{r['generation_chars_per_second']:,.0f}",
     "cache, bytes per character": lambda r: f"{r['cache_bytes_per_char']:,.0f}",
 }
-WORDS = ("tokenizer", "model")
-LATEX = {character: "\\" + character for character in "%_&#${}"}
-LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
+LOSSY: Columns = {
+    **NAMES,
+    "documents that lose text": lambda r: f"{r['lossy_documents']:,}",
+    "bits per character of the whole text": lambda r: f"{r['test_bpc']:.4f}",
+}
+LATEX = str.maketrans(  # text as LaTeX shows it: no character of it is a command
+    {character: "\\" + character for character in "%_&#${}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
+)
 
 
 def terminal(rows: list[Row]) -> str:
     """The rows in at most 80 columns, best first."""
-    lines = [
-        f"{'tokenizer':14}{'model':14}{'vocab':>7}{'char/tok':>9}{'block':>6}{'bpc':>8}  "
-        f"{'95 % interval':15}{'sec':>5}"
-    ]
+    heading = ["tokenizer", "model", "vocab", "char/tok", "block", "bpc", "95 % interval", "sec"]
+    lines = ["{:14}{:14}{:>7}{:>9}{:>6}{:>8}  {:15}{:>5}".format(*heading)]
     for row in rows:
         span = f"{row['test_bpc_low']:.3f} - {row['test_bpc_high']:.3f}"
         lines.append(
-            f"{_short(row['tokenizer']):14}{row['model'][:13]:14}{row['vocab_size']:>7}"
+            f"{shorten(row['tokenizer'], 13):14}{row['model'][:13]:14}{row['vocab_size']:>7}"
             f"{row['chars_per_token']:>9.3f}{row['block_size']:>6}{row['test_bpc']:>8.4f}  {span:15}"
             f"{row['train_seconds']:>5.0f}"
         )
     return "\n".join(lines)
 
 
-def _short(tokenizer: str) -> str:
-    """The end of a long spec, which tells more than its beginning."""
-    return tokenizer if len(tokenizer) < 14 else "…" + tokenizer[-12:]
-
-
-def columns_of(rows: list[Row]) -> dict[str, Callable[[Row], str]]:
+def columns_of(rows: list[Row]) -> Columns:
     """The columns that these rows have."""
     columns = dict(COLUMNS)
     if len(rows[0]["seeds"]) > 1:
@@ -80,32 +81,25 @@ def columns_of(rows: list[Row]) -> dict[str, Callable[[Row], str]]:
 def _ambiguity(row: Row) -> str:
     if row["ambiguity_of"] is None:
         return "–"
-    error = row["ambiguity_bits_per_char_se"]
-    return f"{row['ambiguity_bits_per_char']:.4f} ({'–' if error is None else format(error, '.4f')})"
+    return f"{row['ambiguity_bits_per_char']:.4f} ({shown(row['ambiguity_bits_per_char_se'], '.4f')})"
 
 
-def as_markdown(rows: list[Row], columns: dict[str, Callable[[Row], str]]) -> str:
+def as_markdown(rows: list[Row], columns: Columns) -> str:
     """A Markdown table; its first two columns are tokenizer and model."""
-    cells = [
-        [code(row[name]) if name == "tokenizer" else show(row) for name, show in columns.items()]
-        for row in rows
-    ]
-    return table([*columns], cells, words=len(WORDS))
+    columns = columns | {"tokenizer": lambda r: code(r["tokenizer"])}
+    return table([*columns], [[show(row) for show in columns.values()] for row in rows], words=len(NAMES))
 
 
 def as_latex(rows: list[Row]) -> str:
     """The main table in LaTeX, for the booktabs package."""
     columns = columns_of(rows)
     lines = [[*columns], *([show(row) for show in columns.values()] for row in rows)]
-    escaped = [" & ".join(_latex(cell) for cell in line) + r" \\" for line in lines]
-    align = "".join("l" if name in WORDS else "r" for name in columns)
+    escaped = [
+        " & ".join(cell.replace("**", "").translate(LATEX) for cell in line) + r" \\" for line in lines
+    ]
+    align = "".join("l" if name in NAMES else "r" for name in columns)
     body = [r"\toprule", escaped[0], r"\midrule", *escaped[1:], r"\bottomrule"]
     return "\n".join([rf"\begin{{tabular}}{{{align}}}", *body, r"\end{tabular}"]) + "\n"
-
-
-def _latex(cell: str) -> str:
-    """Text as LaTeX shows it: no character of it is a command."""
-    return "".join(LATEX.get(character, character) for character in cell.replace("**", ""))
 
 
 def as_csv(rows: list[Row]) -> str:

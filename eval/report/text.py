@@ -15,10 +15,8 @@ def compared(rows: list[dict], comparison: Comparison, names: list[str]) -> str:
     """Of which tokenizers, model and seed the passages are that can be compared."""
     main = main_rows(rows)
     some = f"the best {len(names)} of {len(main)}" if len(names) < len(main) else f"{len(names)}"
-    return (
-        f"To choose from are {some} tokenizers, under {main[0]['model']} with the first seed. "
-        f"{protocol.in_words(comparison)}"
-    )
+    under = f"under {main[0]['model']} with the first seed. {protocol.in_words(comparison)}"
+    return f"To choose from are {some} tokenizers, {under}"
 
 
 def breakdown_tables(where: dict[str, dict], about: str) -> str:
@@ -26,17 +24,14 @@ def breakdown_tables(where: dict[str, dict], about: str) -> str:
 
     `where` has what `break_down_bits` found by tokenizer; `about` ends "Bits per character by language, ".
     """
-    questions = list(next(iter(where.values())))[3:]
     found = []
-    for question in questions:
-        answers = list(next(iter(where.values()))[question])
+    for question, answers in list(next(iter(where.values())).items())[3:]:
         rows = [
             [code(name), *(f"{parts[question][answer]['bpc']:.3f}" for answer in answers)]
             for name, parts in where.items()
         ]
-        found.append(
-            f"Bits per character by {question}, {about}\n\n{table(['tokenizer', *map(code, answers)], rows)}"
-        )
+        heading = ["tokenizer", *map(code, answers)]
+        found += [f"Bits per character by {question}, {about}", table(heading, rows)]
     return "\n\n".join(found)
 
 
@@ -44,13 +39,8 @@ def _lossy(rows: list[dict]) -> str:
     """The rows that are not ranked, with the reason."""
     if not rows:
         return ""
-    heading = ["tokenizer", "model", "documents that lose text", "bits per character of the whole text"]
-    cells = [
-        [code(row["tokenizer"]), row["model"], f"{row['lossy_documents']:,}", f"{row['test_bpc']:.4f}"]
-        for row in rows
-    ]
     why = "Not ranked, because these tokenizers lose text, and less text takes fewer bits:"
-    return f"\n{why}\n\n{table(heading, cells, words=2)}\n"
+    return f"\n{why}\n\n{tables.as_markdown(rows, tables.LOSSY)}\n"
 
 
 def page_text(results: dict, comparison: Comparison, captions: dict[str, str]) -> str:
@@ -152,11 +142,9 @@ def _rates(comparison: Comparison, rows: list[dict]) -> str:
         if not recipe.lr:
             found.append(f"{name} {recipe.optimizer.lr:g} for all")
             continue
-        chosen = [f"{row['tokenizer']} {row['lr']:g}" for row in rows if row["model"] == name]
+        chosen = ", ".join(f"{row['tokenizer']} {row['lr']:g}" for row in rows if row["model"] == name)
         tried = ", ".join(f"{lr:g}" for lr in recipe.lr)
-        found.append(
-            f"{name} the best on validation text of {tried}, with the first seed: {', '.join(chosen)}"
-        )
+        found.append(f"{name} the best on validation text of {tried}, with the first seed: {chosen}")
     return _plain(["; ".join(found) + "."])
 
 

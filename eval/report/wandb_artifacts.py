@@ -13,7 +13,6 @@ uses what can only be declared to a server; offline, without it, the eval run ma
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -26,7 +25,7 @@ from comparison.runs import counted_runs
 from tokenizers import folder_name
 from training.checkpoint import list_checkpoints
 from training.tracking import read_metrics, send
-from training.wandb_runs import offline_segments, start_wandb
+from training.wandb_runs import remove_unsent, start_wandb
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -94,13 +93,10 @@ class WandbLog:
     @contextmanager
     def start(self, job: str, folder: Path) -> Iterator["Run"]:
         """The run of a job, which is logged whole: what was recorded offline and never sent is replaced."""
-        for segment in offline_segments(folder):
-            if not segment.with_name(segment.name + ".synced").exists():
-                shutil.rmtree(segment.parent)
+        remove_unsent(folder)
         name = self.comparison.name
-        started = start_wandb(self.mode, folder, job_type=job, group=name, name=f"{name} {job}")
-        assert started is not None  # the mode is not disabled
-        with ending(started[0]) as run:
+        started, _ = start_wandb(self.mode, folder, job_type=job, group=name, name=f"{name} {job}")
+        with ending(started) as run:
             self.mode = "offline" if run.offline else "online"
             yield run
 
@@ -133,18 +129,17 @@ class WandbLog:
     def data(self) -> None:
         """Log corpus, tokenizers and arrays."""
         corpus = self.folder / "corpus" / "manifest.json"
-        data = {name: self.folder / "data" / name for name in self.tokenizers}
+        data = {name: self.folder / "data" / name / "manifest.json" for name in self.tokenizers}
 
         def log() -> None:
             with self.start("prep", self.folder / "wandb" / "prep") as run:
                 self.make(run, "corpus", "", corpus)
                 self.use(run, "corpus", "")
-                for name, arrays in data.items():
-                    self.make(run, "tokenizer", name, arrays / "tokenizer")
-                    self.make(run, "arrays", name, arrays / "manifest.json")
+                for name, manifest in data.items():
+                    self.make(run, "tokenizer", name, manifest.with_name("tokenizer"))
+                    self.make(run, "arrays", name, manifest)
 
-        manifests = [corpus, *(arrays / "manifest.json" for arrays in data.values())]
-        self.once("prep", [read_json(manifest) for manifest in manifests], log)
+        self.once("prep", [read_json(manifest) for manifest in (corpus, *data.values())], log)
 
     def checkpoints(self) -> None:
         """Log the checkpoint, and what it scored on the test split, with every training run."""
@@ -172,9 +167,8 @@ class WandbLog:
         """Log the checkpoint that was evaluated, without its weights."""
         folder = spec.folder
         files = result["made_from"]["checkpoint"]
-        found = (path for path, state in list_checkpoints(folder / "checkpoints") if state["files"] == files)
-        paths = [path / "state.json" for path in found][:1]
-        paths += [folder / "plan.json", folder / "config.yaml"]
+        found = [path for path, state in list_checkpoints(folder / "checkpoints") if state["files"] == files]
+        paths = [*(path / "state.json" for path in found[:1]), folder / "plan.json", folder / "config.yaml"]
         weights = files["model.safetensors"]
         self.make(run, "checkpoint", self.run_name(spec), *paths, weights_sha256=weights)
 
@@ -190,8 +184,7 @@ class WandbLog:
                 if run.offline:
                     for spec in self.runs:
                         self.make_checkpoint(run, spec, _result(spec))
-                table = wandb.Table(list(rows[0]), [list(row.values()) for row in rows])
-                run.log({"results": table})
+                run.log({"results": wandb.Table(list(rows[0]), [list(row.values()) for row in rows])})
 
         self.once("eval", rows, log)
 

@@ -1,12 +1,12 @@
 """What the document in wandb says of a comparison."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from comparison import Comparison, protocol
+from comparison import Comparison, RunSpec, protocol
 from comparison.runs import counted_runs
 from training.wandb_runs import run_id
 
+from ..results import grouped
 from . import tables
 from .answer import answer
 from .markdown import escape
@@ -25,9 +25,7 @@ def make_document(comparison: Comparison, results: dict, entity: str) -> "Report
 
     rows = results["rows"]
     said = "\n\n".join(map(escape, answer(results)))
-    runs: dict[str, list[Path]] = {}
-    for run in counted_runs(comparison):
-        runs.setdefault(run.model, []).append(run.folder)
+    runs = grouped(counted_runs(comparison), lambda run: run.model)
     blocks: list[BlockTypes] = [
         wr.MarkdownBlock(said),
         wr.MarkdownBlock(tables.as_markdown(rows, tables.columns_of(rows))),
@@ -39,7 +37,7 @@ def make_document(comparison: Comparison, results: dict, entity: str) -> "Report
     return wr.Report(project=PROJECT, entity=entity, title=title[:TITLE], blocks=blocks)
 
 
-def _panels(model: str, runs: list[Path], entity: str) -> "PanelGrid":
+def _panels(model: str, runs: list[RunSpec], entity: str) -> "PanelGrid":
     """Charts of the runs of one model, grouped by tokenizer: runs of other budgets would blur the means."""
     import wandb_workspaces.reports.v2 as wr
 
@@ -47,7 +45,7 @@ def _panels(model: str, runs: list[Path], entity: str) -> "PanelGrid":
         entity=entity,
         project=PROJECT,
         name=model,
-        filters=f"Metric('ID') in {[run_id(run) for run in runs]}",
+        filters=f"Metric('ID') in {[run_id(run.folder) for run in runs]}",
         groupby=["config.tokenizer"],
     )
     val, test = "bits per character, validation", "bits per character, test"

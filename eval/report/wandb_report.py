@@ -13,9 +13,9 @@ from common.cli import run_command
 from common.errors import Failed
 from common.files import read_json, write_file, write_json
 from comparison import Comparison, load_comparison
-from training.tracking import read_metrics
 from training.wandb_runs import wandb_mode
 
+from ..results import first_runs, validations
 from .figures import main_rows
 from .wandb_artifacts import WandbLog, bounded_wandb
 from .wandb_document import PROJECT, make_document
@@ -54,13 +54,12 @@ def _log_run(log: WandbLog, results: dict) -> None:
         log.use(run, "tokenizer", *log.tokenizers)
         log.use(run, "checkpoint", *map(log.run_name, log.runs))
         log.make(run, "results", "", folder / "results.json")
-        figures = {path.stem: wandb.Image(str(path)) for path in sorted(folder.glob("figures/*.png"))}
         run.log(
             {
                 "trade-off": wandb.Table(columns, [[row[column] for column in columns] for row in rows]),
                 "report": wandb.Html(str(folder / "report.html"), inject=False),
                 **_charts(log, main_rows(rows)),
-                **figures,
+                **{path.stem: wandb.Image(str(path)) for path in sorted(folder.glob("figures/*.png"))},
             }
         )
         run.summary.update({"best_tokenizer": rows[0]["tokenizer"], "best_test_bpc": rows[0]["test_bpc"]})
@@ -72,21 +71,17 @@ def _charts(log: WandbLog, rows: list[dict]) -> dict:
 
     columns: list[str | int] = ["vocab_size", "test_bpc", "tokenizer"]  # wandb's type
     points = wandb.Table(columns, [[row[column] for column in columns] for row in rows])
-    title = f"{rows[0]['model']}: bits per character"
-    found = {
-        "bpc_against_vocabulary": wandb.plot.scatter(
-            points, "vocab_size", "test_bpc", f"{title} of the test text", split_table=True
-        )
-    }
-    first = {(run.tokenizer, run.model): run.folder for run in reversed(log.runs)}
+    title = f"{rows[0]['model']}: bits per character of the"
+    scatter = wandb.plot.scatter(points, "vocab_size", "test_bpc", f"{title} test text", split_table=True)
+    found = {"bpc_against_vocabulary": scatter}
+    first = first_runs(log.comparison)
     names = [row["tokenizer"] for row in rows]
-    metrics = [read_metrics(first[row["tokenizer"], row["model"]] / "metrics.jsonl") for row in rows]
-    lines = [[line for line in of_run if "val_bpc" in line] for of_run in metrics]
+    lines = [validations(first[row["tokenizer"], row["model"]]) for row in rows]
     bpc = [[line["val_bpc"] for line in of_run] for of_run in lines]
     for axis, what in (("chars", "characters of text seen"), ("flops", "FLOPs of training")):
         xs = [[line[axis] for line in of_run] for of_run in lines]
         found[f"bpc_against_{axis}"] = wandb.plot.line_series(
-            xs, bpc, names, f"{title} of the validation text", what, split_table=True
+            xs, bpc, names, f"{title} validation text", what, split_table=True
         )
     return found
 

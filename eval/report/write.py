@@ -13,16 +13,14 @@ import numpy as np
 
 from common.files import new_folder
 from comparison import Comparison, RunSpec
-from comparison.runs import counted_runs
 from data_prep.arrays import TokenArrays
 from data_prep.corpus import Corpus
 from tokenizers import load_tokenizer
-from training.tracking import read_metrics
 
 from ..breakdown import break_down_bits, character_bits, read_test_text
 from ..intrinsic import measure_tokenizers
 from ..recommend import recommend
-from ..results import collect_results
+from ..results import collect_results, first_runs, validations
 from . import tables
 from .answer import answer
 from .figures import draw_figures, main_rows
@@ -45,13 +43,8 @@ def make_report(comparison: Comparison) -> dict:
     rows = results["rows"]
     results["recommendation"] = recommend(comparison, results, samples)
     results["intrinsic"] = measure_tokenizers(comparison)
-    first = {
-        (run.tokenizer, run.model): run for run in counted_runs(comparison) if run.seed == comparison.seeds[0]
-    }
-    curves = []
-    for row in rows:
-        metrics = read_metrics(first[row["tokenizer"], row["model"]].folder / "metrics.jsonl")
-        curves.append((row, [line for line in metrics if "val_bpc" in line]))
+    first = first_runs(comparison)
+    curves = [(row, validations(first[row["tokenizer"], row["model"]])) for row in rows]
     results["where"], passages = _look_closer(comparison, main_rows(rows), first)
     with new_folder(comparison.folder / "report") as report:
         (report / "results.json").write_text(json.dumps(results, indent=1) + "\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.cli import Command, as_yaml, parse, run_command, run_commands
+from common.cli import as_yaml, parse, run_command, run_commands
 
 
 @dataclass(frozen=True)
@@ -325,7 +325,7 @@ def kitchen(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Ca
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["kitchen.py", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
-            run_commands({"bake": Command(bake, Delivery), "eat": Command(eat)}, Cake, "Cakes.")
+            run_commands([bake, eat], "Cakes.")
         return (caught.value.code or 0, *capfd.readouterr())
 
     return run

@@ -18,7 +18,7 @@ from ..program import Program
 from .server import KEY, WandbServer, environment, nobody
 
 ROOT = Path(__file__).parents[2]
-SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 700 --budget.steps 200
+SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 700 --budget.steps 400
   --tracking.validations 3 --tracking.val_chars 500
   --execution.precision fp32 --checkpoints.seconds 0.2 --group a-comparison""".split()
 NOT_SENT = {"_step", "_runtime", "_timestamp"}
@@ -55,9 +55,11 @@ class Training:
         return output
 
     def kill(self, *options, step):
-        """Start, and kill when that step is on record."""
-        process = self.start(*options)
-        while not any(line["step"] >= step for line in self.metrics()):
+        """Start, and kill when that step is on record, offline also in wandb's own record."""
+        process, offline = self.start(*options), "--tracking.wandb=offline" in options
+        while not any(line["step"] >= step for line in self.metrics()) or (
+            offline and not list(self.folder.glob("wandb/offline-run-*/run-*.wandb"))
+        ):
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
