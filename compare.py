@@ -111,11 +111,11 @@ def train_sweeps(comparison: Comparison, at_once: int) -> None:
         trial.config.write()
         jobs.append(TrialJob(trial, train_command(trial.folder / "config.yaml", comparison.processes)))
     run_jobs(jobs, at_once, comparison.processes)
-    for (spec, name), lr in chosen_rates(comparison).items():
+    for (tokenizer, name), lr in chosen_rates(comparison).items():
         rates = comparison.models[name].lr or []
         at_end = len(rates) > 1 and lr in (min(rates), max(rates))
         hint = ", the last of those tried on this side: try more" if at_end else ""
-        log(f"{spec} {name}: learning rate {lr:g}, the best on validation text{hint}")
+        log(f"{tokenizer} {name}: learning rate {lr:g}, the best on validation text{hint}")
 
 
 def train_and_evaluate(comparison: Comparison, at_once: int) -> None:

@@ -42,7 +42,7 @@ from common.revision import code_revision
 from data_prep.arrays import Split, TokenArrays
 from model import LanguageModel, build_model, compile_model
 from model.scoring import document_bits, score
-from training.batches import crop_starts, make_batch, prefetch, rank_slice
+from training.batches import Batch, crop_starts, make_batch, prefetch, rank_slice
 from training.budget import Plan
 from training.checkpoint import Checkpoints, newest_checkpoint, restore_checkpoint
 from training.config import TrainConfig
@@ -55,7 +55,7 @@ from training.profile import Profile
 from training.ranks import Ranks, end, join, leave
 from training.replay import keep_for_replay
 from training.state import TrainState
-from training.step import Batch, make_learner, training_step
+from training.step import make_learner, training_step
 from training.tracking import Tracker
 
 COMPARE_RANKS = 100  # steps between two comparisons of the ranks' weights
@@ -81,7 +81,7 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
     arrays = TokenArrays(config.data)
     train_split, val_split = arrays.split("train"), arrays.split("val")
     plan = config.plan(arrays, ranks.world_size)
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.seed if config.init_seed is None else config.init_seed)
     model = build_model(plan.model, arrays.vocab_size, plan.block_size).to(ranks.device)
 
     # The state of the run: fresh, or where it was interrupted
@@ -108,18 +108,16 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
         if not state.finished and described["compiled"]:
             tqdm.write("codebook: compiling the model, which takes up to a minute, before the first step")
 
-    # This rank's part of each global batch
-    mine = rank_slice(plan.sequences, ranks.rank, ranks.world_size)
-    positions = train_split.crop_starts(plan.block_size + 1)
     val_sequences, val_chars = validation_subset(val_split, tracking.val_chars)
 
     def micro_batches(step: int) -> list[Batch]:
         """This rank's part of the global batch after so many steps, ready to be copied to the device."""
-        starts = crop_starts(config.seed, step, plan.sequences, positions)[mine]
+        mine = rank_slice(plan.sequences_in(step), ranks.rank, ranks.world_size)
+        starts = crop_starts(train_split, plan, config.seed, step)[mine]
         size = int(execution.micro_batch)  # resolved
         parts = [starts[at : at + size] for at in range(0, len(starts), size)]
-        made = [make_batch(train_split, part, plan.block_size) for part in parts]
-        return [(x.pin_memory(), y.pin_memory()) for x, y in made] if ranks.device != "cpu" else made
+        made = [make_batch(train_split, part, plan) for part in parts]
+        return [batch.pin_memory() for batch in made] if ranks.device != "cpu" else made
 
     profile = Profile(config.out / "profile.json", enabled=execution.profile and ranks.main)
     batches = prefetch(micro_batches, itertools.count(state.step))
@@ -127,6 +125,7 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
     while not (state.finished or stopped):
         before, done = state, state.step + 1
         ranks.beat(f"in step {done}")
+        sequences = plan.sequences_in(before.step)
         begun = time.perf_counter()
         with ranks.alone("reading its batch"):
             batch = next(batches)
@@ -134,11 +133,11 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
         lr = learning_rate(plan.progress(done - 0.5, state.train_seconds), config.optimizer)  # half a step on
         with profile.step():
             step = training_step(
-                learner, ranks, batch, plan.sequences, lr, begun=begun, max_seconds=execution.max_seconds
+                learner, ranks, batch, sequences, lr, begun=begun, max_seconds=execution.max_seconds
             )
         nonfinite = 0 if step.finite else nonfinite + 1
         if not step.finite:  # the weights are as they were
-            problem = keep_for_replay(config, ranks, learner, state, plan.sequences, step)
+            problem = keep_for_replay(config, ranks, learner, state, sequences, step)
             if execution.on_nonfinite == "stop" or nonfinite > MAX_NONFINITE:
                 raise Failed(problem)
             if ranks.main:
@@ -206,7 +205,7 @@ def resolve(config: TrainConfig, plan: Plan, model: LanguageModel, ranks: Ranks,
 
 def per_rank(plan: Plan, ranks: Ranks) -> int:
     """The most sequences of a step that a rank has."""
-    return math.ceil(plan.sequences / ranks.world_size)
+    return math.ceil(plan.most_sequences / ranks.world_size)
 
 
 def parallelise(
@@ -264,7 +263,7 @@ def banner(config: TrainConfig, arrays: TokenArrays, plan: Plan, ranks: Ranks) -
     """The line with which a run begins."""
     execution = config.execution
     devices = f"{ranks.world_size} x {ranks.device.split(':')[0]}"
-    batch = f"{plan.sequences} x {plan.block_size} tokens a step, {execution.micro_batch} at a time"
+    batch = f"{plan.sequences:.4g} x {plan.block_size} tokens a step, {execution.micro_batch} at a time"
     return f"{arrays.spec}: {config.model.kind}, {execution.precision} on {devices}, {batch}"
 
 
@@ -277,7 +276,8 @@ def measure(
     described: dict, plan: Plan, logged: TrainState, state: TrainState, waited: float, memory: float
 ) -> dict:
     """How far a run is and how fast it was since it `logged` last, of which it `waited` for data."""
-    tokens, flops_per_token = state.step * plan.tokens_per_step, sum(described["flops_per_token"].values())
+    tokens = plan.sequences_before(state.step) * plan.block_size
+    flops_per_token = sum(described["flops_per_token"].values())
     seconds = state.train_seconds - logged.train_seconds
     speed = (state.step - logged.step) * plan.tokens_per_step / seconds  # tokens/s
     peak = described["peak_flops"]

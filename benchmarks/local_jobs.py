@@ -17,6 +17,7 @@ import torch
 
 from common.cli import run_command
 from model import ModelConfig
+from training.batches import Batch
 from training.precision import best_precision
 
 from .step import our_step
@@ -29,7 +30,7 @@ VOCABULARY, SEQUENCES, BLOCK_SIZE = 512, 8, 63
 def train(number: int, ready: Barrier, speeds: "SynchronizedArray[float]") -> None:
     """Train for a while, once all processes are `ready`, and put tokens/s into `speeds[number]`."""
     idx = torch.randint(VOCABULARY, (SEQUENCES, BLOCK_SIZE))
-    step = our_step(ModelConfig(), VOCABULARY, (idx, idx), "cpu", best_precision("cpu"))
+    step = our_step(ModelConfig(), VOCABULARY, Batch(idx, idx), "cpu", best_precision("cpu"))
     step()
     ready.wait()
     begin, steps = time.perf_counter(), 0

@@ -181,7 +181,13 @@ class NanoGPT(LanguageModel):
         self.inner = nanogpt_model(nanogpt, **shape)
         self.inner.load_state_dict(checkpoint["model"])
 
-    def forward(self, idx: Tensor, targets: Tensor | None = None, reduction: str = "mean") -> Tensor:
+    def forward(
+        self,
+        idx: Tensor,
+        targets: Tensor | None = None,
+        reduction: str = "mean",
+        begins: Tensor | None = None,
+    ) -> Tensor:
         """Logits, or with `targets` their loss; nanoGPT has all logits only if it is given any targets."""
         logits = self.inner(idx, idx)[0]
         if targets is None:

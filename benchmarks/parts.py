@@ -22,6 +22,7 @@ from common.cli import run_command
 from model import GPT, ModelConfig
 from model.gpt import CausalSelfAttention
 from model.loss import cross_entropy, linear_cross_entropy
+from training.batches import Batch
 from training.hardware import keep_freed_memory
 from training.optimizer import OptimizerConfig, make_optimizers
 
@@ -83,7 +84,7 @@ def step_seconds(keep: bool) -> float:
     if keep:
         keep_freed_memory()
     idx = torch.randint(8192, (32, 64))
-    step = our_step(ModelConfig(), 8192, (idx, idx), "cpu", "bf16")
+    step = our_step(ModelConfig(), 8192, Batch(idx, idx), "cpu", "bf16")
     return statistics.median([seconds(step) for _ in range(20)][5:])
 
 

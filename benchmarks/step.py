@@ -26,11 +26,12 @@ from torch import nn
 from common.errors import Failed
 from model import GPT, ModelConfig, compile_model
 from model.loss import linear_cross_entropy
+from training.batches import Batch
 from training.hardware import keep_freed_memory, peak_flops, peak_memory
 from training.optimizer import OptimizerConfig
 from training.precision import autocast, best_precision
 from training.ranks import Ranks
-from training.step import Batch, make_learner, training_step
+from training.step import make_learner, training_step
 
 from .process import output_of
 from .table import in_turn, ratios, row, table
@@ -55,11 +56,11 @@ def our_step(
     config: ModelConfig, vocab_size: int, batch: Batch, device: str, precision: str
 ) -> Callable[[], object]:
     """A step of our trainer."""
-    model = GPT(config, vocab_size, batch[0].shape[1]).to(device)
+    model = GPT(config, vocab_size, batch.inputs.shape[1]).to(device)
     forward = compile_model(model) if device == "cuda" else model
     optimizer = OptimizerConfig()
     learner = make_learner(model, optimizer, device, precision, forward)
-    return partial(training_step, learner, Ranks(0, 1, device), [batch], len(batch[0]), optimizer.lr)
+    return partial(training_step, learner, Ranks(0, 1, device), [batch], len(batch.inputs), optimizer.lr)
 
 
 def nanogpt_step(model: Any, batch: Batch, device: str, precision: str) -> Callable[[], object]:
@@ -69,7 +70,7 @@ def nanogpt_step(model: Any, batch: Batch, device: str, precision: str) -> Calla
 
     def step() -> None:
         with autocast(device, precision):
-            _, loss = forward(*batch)
+            _, loss = forward(batch.inputs, batch.targets)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -95,7 +96,7 @@ def measure(who: str, device: str, vocab_size: int, blocks: int, nanogpt: str) -
     torch.manual_seed(0)
     torch.set_float32_matmul_precision("high")
     idx = torch.randint(vocab_size, (sequences, block_size + 1), device=device)
-    batch = idx[:, :-1].contiguous(), idx[:, 1:].contiguous()
+    batch = Batch(idx[:, :-1].contiguous(), idx[:, 1:].contiguous())
     if who == "nanoGPT":
         shape = {name: getattr(config, name) for name in ("n_layer", "n_head", "n_embd")}
         padded = -(-vocab_size // 64) * 64  # as 50,257 becomes 50,304 in its trainer
@@ -113,7 +114,7 @@ def measure(who: str, device: str, vocab_size: int, blocks: int, nanogpt: str) -
 
     def output_layer() -> None:
         with autocast(device, precision):
-            loss_of(x, weight, batch[1], vocab_size).backward()
+            loss_of(x, weight, batch.targets, vocab_size).backward()
         x.grad = weight.grad = None
 
     if who == "ours":
@@ -125,7 +126,7 @@ def measure(who: str, device: str, vocab_size: int, blocks: int, nanogpt: str) -
         timed[name] = partial(block_seconds, way, calls, device)
     took = in_turn(timed, blocks)
 
-    speeds = [batch[0].numel() / step for step in took["step"]]
+    speeds = [batch.inputs.numel() / step for step in took["step"]]
     found = {"tokens/s": speeds, "memory, GB": [memory / 1e9]}
     with torch.device("meta"):
         flops = sum(GPT(config, vocab_size, block_size).flops_per_token().values())

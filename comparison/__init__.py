@@ -1,6 +1,7 @@
 """A comparison file, and everything that follows from it.
 
 config.py      the file as one typed object: folders and runs
+labels.py      what its tokenizers are called
 protocol.py    how its runs are evaluated, in numbers and in words
 runs.py        which of its runs are done, and which learning rates are kept
 stages.py      its corpus, tokenizers and arrays

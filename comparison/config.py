@@ -1,7 +1,8 @@
 """What a comparison file says: tokenizers, models, and what is held equal between them."""
 
-import re
+import hashlib
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +13,11 @@ from common.files import write_file
 from data_prep.corpus import CorpusConfig
 from data_prep.tokenizer import TRAIN_CHARS
 from model import ModelConfig, build_model
-from tokenizers import check_spec, folder_name
 from training.budget import Budget
 from training.config import TrainConfig, TrainingOptions
 from training.optimizer import OptimizerConfig
+
+from .labels import NAME, shortest_entries, specs_by_label
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,24 @@ class Recipe:
     (default: optimizer.lr for all)"""
     budget: Budget | None = None
     """in place of the comparison's"""
+    seeds: list[int] | None = None
+    """in place of the comparison's"""
 
     def __post_init__(self) -> None:
         if self.lr is not None and (not self.lr or min(self.lr) <= 0 or len(set(self.lr)) < len(self.lr)):
             raise ValueError(f"lr {self.lr}: give learning rates above 0, each once")
+        if self.seeds is not None:
+            check_seeds(self.seeds)
+
+
+def check_seeds(seeds: list[int]) -> None:
+    """Check that there are seeds, each once.
+
+    Raises:
+        ValueError: there are none, or one twice.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds {seeds}: give at least one, each once")
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,8 @@ class RunSpec:
     """A run that a comparison asks for."""
 
     tokenizer: str
+    """the label of its tokenizer"""
+    spec: str
     """the spec of its tokenizer"""
     model: str
     """the name of its model in the comparison"""
@@ -63,8 +81,10 @@ class Comparison(TrainingOptions):
 
     name: str
     """name of the comparison and of its folder"""
-    tokenizers: list[str]
-    """byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], tiktoken:NAME, tiktoken:PATH, sentencepiece:PATH"""
+    tokenizers: list[str | dict[str, str]]
+    """byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], tiktoken:NAME, tiktoken:PATH, sentencepiece:PATH;
+    or {LABEL: SPEC}, where LABEL is what the tokenizer is called in the report and names its folder
+    (default: the spec, at most the last 64 characters of it, with '-' for ':' and '/')"""
     models: dict[str, Recipe]
     """the models, by a name of your own"""
     params: Literal["same_body", "same_total"] = "same_body"
@@ -76,8 +96,8 @@ class Comparison(TrainingOptions):
     """characters of the training split that tokenizers are trained on, drawn by document"""
     allow_lossy: bool = False
     """report a published tokenizer that loses text, apart and unranked, rather than refuse it"""
-    seeds: list[int] = field(default_factory=lambda: [0])
-    """a run for each; results are their mean"""
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    """a run for each; results are their mean, and with one seed no tokenizer can be said to be better"""
     overlap: float = 0.5
     """share of each window of the evaluation that is context only"""
     processes: int = 1
@@ -87,22 +107,17 @@ class Comparison(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for key in ("tokenizers", "models", "seeds"):
+        for key in ("tokenizers", "models"):
             if not getattr(self, key):
                 raise ValueError(f"{key} is empty: give at least one")
-        for key in ("tokenizers", "seeds"):
-            if len(set(getattr(self, key))) < len(getattr(self, key)):
-                raise ValueError(f"{key} names one twice: {getattr(self, key)}")
-        for spec in self.tokenizers:
-            check_spec(spec)
-        if len({folder_name(spec) for spec in self.tokenizers}) < len(self.tokenizers):
-            raise ValueError(f"tokenizers: two have the same folder name, move one's file: {self.tokenizers}")
+        check_seeds(self.seeds)
+        specs_by_label(self.tokenizers)  # refuses what cannot be told apart
         if self.train_chars < 1:
             raise ValueError(f"train_chars {self.train_chars} must be at least 1")
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap {self.overlap} is not at least 0 and below 1")
         for name in [self.name, *self.models]:
-            if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+            if not isinstance(name, str) or not NAME.fullmatch(name):
                 raise ValueError(f"'{name}' names a folder: letters, digits, '.', '-' and '_' only")
         if self.processes < 1:
             raise ValueError(f"processes {self.processes} must be at least 1")
@@ -113,41 +128,52 @@ class Comparison(TrainingOptions):
         """Where everything of this comparison goes."""
         return self.out / self.name
 
-    def data(self, spec: str) -> Path:
-        """Where the arrays of a tokenizer go; the tokenizer lies below."""
-        return self.folder / "data" / folder_name(spec)
+    @cached_property
+    def specs(self) -> dict[str, str]:
+        """The spec of each tokenizer by its label, in the order of the file."""
+        return specs_by_label(self.tokenizers)
+
+    def data(self, tokenizer: str) -> Path:
+        """Where the arrays of the tokenizer with this label go; the tokenizer lies below."""
+        return self.folder / "data" / tokenizer
 
     def budget_of(self, model: str) -> Budget:
         """The budget of a model: its own, or the comparison's."""
         return self.models[model].budget or self.budget
 
-    def run(self, spec: str, model: str, seed: int, lr: float | None = None) -> RunSpec:
-        """The run of a tokenizer, a model and a seed; `lr` where learning rates are swept."""
+    def seeds_of(self, model: str) -> list[int]:
+        """The seeds of a model: its own, or the comparison's."""
+        return self.models[model].seeds or self.seeds
+
+    def run(self, tokenizer: str, model: str, seed: int, lr: float | None = None) -> RunSpec:
+        """The run of a tokenizer (its label), a model and a seed; `lr` where learning rates are swept."""
         recipe = self.models[model]
-        title = "/".join([folder_name(spec), model, *([f"lr{lr:g}"] if lr else []), f"seed{seed}"])
+        title = "/".join([tokenizer, model, *([f"lr{lr:g}"] if lr else []), f"seed{seed}"])
         config = TrainConfig(
             context=self.context,
             batch=self.batch,
             budget=self.budget_of(model),
+            documents=self.documents,
             execution=self.execution,
             checkpoints=self.checkpoints,
             tracking=self.tracking,
-            data=self.data(spec),
+            data=self.data(tokenizer),
             out=self.folder / "runs" / title,
             model=recipe.model,
             params=self.total_params(recipe.model),
             optimizer=replace(recipe.optimizer, lr=lr) if lr else recipe.optimizer,
             seed=seed,
+            init_seed=init_seed(tokenizer, seed),
             group=self.name,
             model_name=model,
         )
-        return RunSpec(spec, model, seed, title, config)
+        return RunSpec(tokenizer, self.specs[tokenizer], model, seed, title, config)
 
     def sweeps(self) -> dict[tuple[str, str], list[RunSpec]]:
         """For every tokenizer and model whose learning rate is chosen, a run for each rate."""
         return {
-            (spec, name): [self.run(spec, name, self.seeds[0], lr) for lr in recipe.lr]
-            for spec in self.tokenizers
+            (tokenizer, name): [self.run(tokenizer, name, self.seeds_of(name)[0], lr) for lr in recipe.lr]
+            for tokenizer in self.specs
             for name, recipe in self.models.items()
             if recipe.lr
         }
@@ -155,18 +181,18 @@ class Comparison(TrainingOptions):
     def first_runs(self) -> list[RunSpec]:
         """One run for every tokenizer and model, with the first seed and the first learning rate."""
         return [
-            self.run(spec, name, self.seeds[0], recipe.lr[0] if recipe.lr else None)
-            for spec in self.tokenizers
+            self.run(tokenizer, name, self.seeds_of(name)[0], recipe.lr[0] if recipe.lr else None)
+            for tokenizer in self.specs
             for name, recipe in self.models.items()
         ]
 
     def runs(self, chosen: dict[tuple[str, str], float]) -> list[RunSpec]:
         """The runs that count, a whole tokenizer after the other; `chosen` has the sweeps' learning rates."""
         return [
-            self.run(spec, name, seed, chosen.get((spec, name)))
-            for spec in self.tokenizers
+            self.run(tokenizer, name, seed, chosen.get((tokenizer, name)))
+            for tokenizer in self.specs
             for name in self.models
-            for seed in self.seeds
+            for seed in self.seeds_of(name)
         ]
 
     def total_params(self, model: ModelConfig) -> int | None:
@@ -178,12 +204,13 @@ class Comparison(TrainingOptions):
         return built.params_body() + built.params_embedding()
 
     def resolved(self) -> "Comparison":
-        """The same comparison with nothing left to a preset, and with each model's own budget."""
+        """The same comparison with nothing left to a preset, with each model's own budget, and with labels
+        only where they are not derived from the spec."""
         models = {
             name: replace(recipe, model=recipe.model.resolved(), budget=self.budget_of(name))
             for name, recipe in self.models.items()
         }
-        return replace(self, models=models)
+        return replace(self, models=models, tokenizers=shortest_entries(self.specs))
 
     def content(self) -> dict:
         """Everything that it says, as plain values; equal for files that mean the same."""
@@ -194,6 +221,15 @@ class Comparison(TrainingOptions):
         ran it."""
         text = as_yaml(self.resolved())
         write_file(self.folder / "comparison.yaml", f"# code: git revision {revision}\n{text}")
+
+
+def init_seed(tokenizer: str, seed: int) -> int:
+    """What decides the initial weights of a run: another number for every tokenizer.
+
+    Batches follow from the seed alone, and are the same for every tokenizer. If weights did, too,
+    vocabularies of one size would begin alike and others not.
+    """
+    return int.from_bytes(hashlib.sha256(f"{tokenizer} {seed}".encode()).digest()[:4], "big")
 
 
 def load_comparison(folder: Path) -> Comparison:

@@ -49,11 +49,11 @@ def print_estimate(comparison: Comparison, at_once: int) -> None:
         seconds = plan.seconds or steps * step_seconds
         flops = steps * plan.tokens_per_step * sum(model.flops_per_token().values())
         print(
-            f"{run.tokenizer[-17:]:18}{run.model[:11]:12}{plan.block_size:>6}{plan.sequences:>6}{steps:>7,}"
+            f"{run.tokenizer[-17:]:18}{run.model[:11]:12}{plan.block_size:>6}{plan.sequences:>6.1f}{steps:>7,}"
             f"{(model.params_body() + model.params_embedding()) / 1e6:>7.2f}M{flops:>9.2g}"
             f"{clock(seconds):>8}{metrics[-1]['memory_gb']:>6.2f}GB"
         )
-        number = len(comparison.seeds) + max(0, len(comparison.models[run.model].lr or []) - 1)
+        number = len(comparison.seeds_of(run.model)) + max(0, len(comparison.models[run.model].lr or []) - 1)
         for key, value in (("runs", 1), ("flops", flops), ("seconds", seconds)):
             total[key] += number * value
     print(

@@ -24,7 +24,7 @@ def matched_context(comparison: Comparison) -> int | None:
     tokens = comparison.context.tokens
     if not tokens:
         return None
-    splits = [TokenArrays(comparison.data(spec)).split("test") for spec in comparison.tokenizers]
+    splits = [TokenArrays(comparison.data(label)).split("test") for label in comparison.specs]
     return int(tokens * min(split.chars_per_token for split in splits))
 
 
@@ -43,10 +43,12 @@ def check_test_length(test: Split, block_size: int) -> None:
 
 def in_words(comparison: Comparison) -> str:
     """What a number of bits per character means nothing without, in a sentence for a caption."""
-    seeds = len(comparison.seeds)
+    counts = sorted({len(comparison.seeds_of(model)) for model in comparison.models})
+    seeds = " or ".join(map(str, counts)) + (" seed" if counts == [1] else " seeds")
+    overlap = f"window overlap {100 * comparison.overlap:.0f} %"
     return (
-        f"Context {amount(comparison.context)}, window overlap {100 * comparison.overlap:.0f} %, "
-        f"{seeds} seed{'s' * (seeds > 1)}, budget {budgets(comparison)}."
+        f"Context {amount(comparison.context)}, documents {comparison.documents}, {overlap}, "
+        f"{seeds}, budget {budgets(comparison)}."
     )
 
 

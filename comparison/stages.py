@@ -26,19 +26,20 @@ def make_data(comparison: Comparison) -> None:
     log(f"corpus {comparison.corpus.source}: {documents} documents, {chars:,} characters")
     # All tokenizers before any arrays: a size that the corpus cannot fill leaves the arrays as they are
     tokenizers = [
-        make_tokenizer(corpus, spec, comparison.data(spec) / "tokenizer", comparison.train_chars)
-        for spec in comparison.tokenizers
+        make_tokenizer(corpus, spec, comparison.data(label) / "tokenizer", comparison.train_chars)
+        for label, spec in comparison.specs.items()
     ]
-    for tokenizer in tokenizers:
-        _encode(comparison, corpus, tokenizer)
+    for label, tokenizer in zip(comparison.specs, tokenizers, strict=True):
+        _encode(comparison, corpus, label, tokenizer)
     for run in comparison.first_runs():
         run.config.plan(TokenArrays(run.config.data), comparison.processes)  # refused before it is touched
 
 
-def _encode(comparison: Comparison, corpus: Corpus, tokenizer: Tokenizer) -> None:
+def _encode(comparison: Comparison, corpus: Corpus, label: str, tokenizer: Tokenizer) -> None:
     """Make the arrays of a tokenizer, and check that they are enough text for the context."""
-    spec = tokenizer.spec
-    arrays = make_arrays(corpus, tokenizer, comparison.data(spec), allow_lossy=comparison.allow_lossy)
+    arrays = make_arrays(corpus, tokenizer, comparison.data(label), allow_lossy=comparison.allow_lossy)
     train = arrays.split("train")
     check_test_length(arrays.split("test"), plan_block_size(comparison.context, train))
-    log(f"tokenizer {spec}: vocabulary {arrays.vocab_size:,}, {train.chars_per_token:.3f} characters a token")
+    log(
+        f"tokenizer {label}: vocabulary {arrays.vocab_size:,}, {train.chars_per_token:.3f} characters a token"
+    )

@@ -2,6 +2,7 @@
 
     <split>-00000.tokens.npy      1-d uint8, uint16 or uint32: eot, document, eot, document, ..., eot
     <split>-00000.documents.npy   structured: start (index of the first token), chars, bytes
+    <split>-00000.marks.npy       1-d uint32 or uint64: index of the token that holds every 32nd character
     manifest.json                 counts, dtype, vocabulary, and size and SHA-256 of every file
 
 The trainer reads this module, so it imports no tokenizer library.
@@ -10,13 +11,15 @@ The trainer reads this module, so it imports no tokenizer library.
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from common.cli import run_command
 from common.files import read_manifest, sha256_file
 
-FORMAT = 2
+FORMAT = 3
+MARK_CHARS = 32  # characters between two marks
 DOCUMENT = np.dtype([("start", np.int64), ("chars", np.int64), ("bytes", np.int64)])
 
 
@@ -57,7 +60,11 @@ def describe_file(path: Path) -> dict:
 
 
 class Split:
-    """One split of a corpus under one tokenizer: memory-mapped tokens and a table of documents."""
+    """One split of a corpus under one tokenizer: memory-mapped tokens, a table of documents, and marks.
+
+    For training its documents form a circle: an `eot`, a document, an `eot`, a document, ..., and the first
+    again. Marks are places of the text, the same for every tokenizer.
+    """
 
     def __init__(self, folder: Path, name: str, counts: dict) -> None:
         self.name = name
@@ -67,40 +74,61 @@ class Split:
         self.tokens: int = counts["tokens"]  # without eot
         self.lossy_documents: int = counts["lossy_documents"]
         paths = sorted(folder.glob(f"{name}-*.tokens.npy"))
-        self.shards = [np.load(path, mmap_mode="r") for path in paths]
+        self.shards: list[np.memmap] = [np.load(path, mmap_mode="r") for path in paths]
         self.files = [open(path, "rb") for path in paths]
         self.tables = [
             np.load(path.with_name(path.name.replace(".tokens.", ".documents."))) for path in paths
         ]
-        self.length = sum(len(shard) for shard in self.shards)  # with eot
+        marks = [path.with_name(path.name.replace(".tokens.", ".marks.")) for path in paths]
+        self.marks: list[np.memmap] = [np.load(path, mmap_mode="r") for path in marks]
+        self.mark_files = [open(path, "rb") for path in marks]
         self.documents = sum(len(table) for table in self.tables)
+        # The last eot of a shard is the first of the next one
+        self.ends = np.cumsum([len(shard) - 1 for shard in self.shards])  # of each shard on the circle
+        self.mark_ends = np.cumsum([len(marks) for marks in self.marks])
+        self.length = int(self.ends[-1])  # of the circle: tokens, and an eot for each document
 
     @property
     def chars_per_token(self) -> float:
         """Characters of text per token of text; eot is not counted."""
         return self.chars / self.tokens
 
-    def crop(self, start: int, length: int) -> np.ndarray:
-        """`length` tokens from `start` on, where `start` counts over `crop_starts(length)`.
+    @property
+    def places(self) -> int:
+        """How many marks there are, one for every 32 characters."""
+        return int(self.mark_ends[-1])
+
+    def token_before(self, marks: np.ndarray) -> np.ndarray:
+        """Places on the circle of the tokens before those that hold the marked characters; both 1-d int64.
+
+        Of a document's first character that is the `eot` before it.
 
         Raises:
-            OSError: the file cannot be read, or has become shorter. (It is read, because on a mapped one
-                that would be a signal that ends the process.)
+            OSError: as `crop`.
         """
-        for file, shard in zip(self.files, self.shards, strict=True):
-            starts = max(0, len(shard) - length + 1)
-            if start < starts:
-                size = shard.itemsize
-                raw = os.pread(file.fileno(), length * size, shard.offset + start * size)
-                if len(raw) < length * size:
-                    raise OSError(f"{file.name} became shorter while it was in use: encode it again")
-                return np.frombuffer(raw, shard.dtype)
-            start -= starts
-        raise IndexError(start)
+        found = np.empty(len(marks), dtype=np.int64)
+        for i, mark in enumerate(marks.tolist()):
+            number = int(np.searchsorted(self.mark_ends, mark, side="right"))
+            array = self.marks[number]
+            place = mark - int(self.mark_ends[number]) + len(array)
+            begin = int(self.ends[number]) - len(self.shards[number]) + 1
+            found[i] = begin + int(_read(self.mark_files[number], array, place, 1)[0]) - 1
+        return found
 
-    def crop_starts(self, length: int) -> int:
-        """How many crops of `length` there are; none reaches over the end of a shard."""
-        return sum(max(0, len(shard) - length + 1) for shard in self.shards)
+    def crop(self, start: int, length: int) -> np.ndarray:
+        """`length` tokens of the circle from `start` on, in the arrays' dtype.
+
+        Raises:
+            OSError: the file cannot be read, or has become shorter.
+        """
+        parts = []
+        while length:
+            number = int(np.searchsorted(self.ends, start, side="right"))
+            place = start - int(self.ends[number]) + len(self.shards[number]) - 1
+            count = min(length, int(self.ends[number]) - start)
+            parts.append(_read(self.files[number], self.shards[number], place, count))
+            start, length = (start + count) % self.length, length - count
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def sequences(self) -> list[np.ndarray]:
         """Every document as a view of its tokens, with the `eot` before it and the one behind it."""
@@ -118,6 +146,21 @@ class Split:
     def document_bytes(self) -> np.ndarray:
         """Bytes of UTF-8 of each document, 1-d int64."""
         return np.concatenate([table["bytes"] for table in self.tables])
+
+
+def _read(file: BinaryIO, array: np.memmap, start: int, count: int) -> np.ndarray:
+    """Values of a memory-mapped array, read from its file.
+
+    Where the file has become shorter, a look at the mapping would be a signal that ends the process.
+
+    Raises:
+        OSError: it has.
+    """
+    size = array.itemsize * count
+    raw = os.pread(file.fileno(), size, array.offset + start * array.itemsize)
+    if len(raw) < size:
+        raise OSError(f"{file.name} became shorter while it was in use: encode it again")
+    return np.frombuffer(raw, array.dtype)
 
 
 class TokenArrays:

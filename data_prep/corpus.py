@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 
@@ -20,13 +22,15 @@ from common.files import (
     write_json,
 )
 
-from .sources import GROUP_COLUMNS, Document, check_source, hash_split, input_files, read_documents
+from .sources import CATEGORY_COLUMNS, SITE, Document, check_source, hash_split, input_files, read_documents
 
-FORMAT = 3
+FORMAT = 4
 SPLITS = ("train", "val", "test")
+LABEL_COLUMNS = (*CATEGORY_COLUMNS, "group")  # many documents have the same value
 # Large: with places counted in 64 bits, a row group is one array whatever its size.
-SCHEMA = pyarrow.schema([(name, pyarrow.large_string()) for name in ("id", "text", *GROUP_COLUMNS)])
+SCHEMA = pyarrow.schema([(name, pyarrow.large_string()) for name in ("id", "text", *LABEL_COLUMNS)])
 SHARD_CHARS = 100_000_000  # a Parquet file is closed once it holds this much
+LARGE_SITE = 0.05  # of the documents of a split: more, and they are not taken as one group
 ROW_GROUP_CHARS = 1_000_000  # what is in memory at a time, writing and reading
 ROW_GROUP_DOCUMENTS = 50_000  # and no more than this of short ones, each of which takes its own memory
 
@@ -54,7 +58,7 @@ class CorpusConfig:
 
 
 class Corpus:
-    """A corpus on disk: `manifest.json` and, per split, Parquet files of `id`, `text` and `GROUP_COLUMNS`."""
+    """A corpus on disk: `manifest.json` and, per split, Parquet files of `id`, `text` and `LABEL_COLUMNS`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,9 +78,27 @@ class Corpus:
         """The ids of a split's documents, in order."""
         return self._column(split, "id")
 
-    def groups(self, split: str) -> dict[str, list[str | None]]:
+    def categories(self, split: str) -> dict[str, list[str | None]]:
         """`language` and `domain`, if any document of the corpus has one: the values of a split, in order."""
-        return {name: self._column(split, name) for name in self.manifest["groups"]}
+        return {name: self._column(split, name) for name in self.manifest["categories"]}
+
+    def clusters(self, split: str) -> np.ndarray | None:
+        """The number of each document's group, 1-d int64; None where every document is a group of its own.
+
+        Groups are numbered from 0 in order of first appearance in the split. A document without a group is a
+        group of its own; so is one of a large site, which is no sample of sites.
+        """
+        groups, numbers = self._column(split, "group"), dict[str | int, int]()
+        large = {
+            group
+            for group, count in Counter(groups).items()
+            if (group or "").startswith(SITE) and count > LARGE_SITE * len(groups)
+        }
+        found = [
+            numbers.setdefault(i if group is None or group in large else group, len(numbers))
+            for i, group in enumerate(groups)
+        ]
+        return np.array(found, dtype=np.int64) if len(numbers) < len(found) else None
 
     def _column(self, split: str, name: str) -> list:
         tables = (pyarrow.parquet.read_table(path, columns=[name]) for path in self.files(split))
@@ -123,13 +145,14 @@ def make_corpus(config: CorpusConfig, folder: Path) -> Corpus:
     with new_folder(folder) as temporary:
         writers = {split: _SplitWriter(temporary, split) for split in SPLITS}
         dropped = 0
+        split_by_group = False
         for document in read_documents(
             config.source, config.text_column, config.val_fraction, config.test_fraction
         ):
             if not document.text:
                 dropped += 1
                 continue
-            for name in ("text", *GROUP_COLUMNS):
+            for name in ("text", *LABEL_COLUMNS):
                 try:
                     (getattr(document, name) or "").encode()
                 except UnicodeEncodeError as error:
@@ -138,7 +161,12 @@ def make_corpus(config: CorpusConfig, folder: Path) -> Corpus:
                         f"document {document.id}: {column}a lone surrogate at character {error.start}: "
                         "UTF-8 cannot hold it"
                     ) from None
-            split = document.split or hash_split(document.text, config.val_fraction, config.test_fraction)
+            split = document.split
+            if split is None:
+                group = None if (document.group or "").startswith(SITE) else document.group
+                split_by_group |= group is not None
+                key = document.text if group is None else group
+                split = hash_split(key, config.val_fraction, config.test_fraction)
             writers[split].add(document)
         for writer in writers.values():
             writer.close()
@@ -147,13 +175,19 @@ def make_corpus(config: CorpusConfig, folder: Path) -> Corpus:
             raise ValueError(f"{config.source} holds no text")
         for split, counts in splits.items():
             if not counts["documents"]:
-                raise ValueError(
-                    f"{config.source}: no document falls into the {split} split: "
-                    "give more documents or larger fractions"
-                )
-        groups = [name for name in GROUP_COLUMNS if any(name in writer.groups for writer in writers.values())]
+                remedy = "give more documents or larger fractions"
+                if split_by_group:
+                    remedy = (
+                        "there are few groups, and the documents of a group stay together: give larger "
+                        "fractions, or remove the column 'group'"
+                    )
+                raise ValueError(f"{config.source}: no document falls into the {split} split: {remedy}")
+        labels = set().union(*(writer.labels for writer in writers.values()))
+        categories = [name for name in CATEGORY_COLUMNS if name in labels]
         content = {split: counts["sha256"] for split, counts in splits.items()}
-        if groups:
+        if categories:
+            content["categories"] = [writer.category_digest.hexdigest() for writer in writers.values()]
+        if "group" in labels:
             content["groups"] = [writer.group_digest.hexdigest() for writer in writers.values()]
         files = sorted(p for p in temporary.rglob("*.parquet"))
         manifest = {
@@ -162,7 +196,7 @@ def make_corpus(config: CorpusConfig, folder: Path) -> Corpus:
             "made_from": made_from,
             "fingerprint": fingerprint(content),
             "splits": splits,
-            "groups": groups,
+            "categories": categories,
             "empty_documents_dropped": dropped,
             "files": {str(p.relative_to(temporary)): sha256_file(p) for p in files},
         }
@@ -176,11 +210,11 @@ class _SplitWriter:
     def __init__(self, folder: Path, split: str) -> None:
         self.folder = folder / split
         self.folder.mkdir()
-        self.digest, self.group_digest = hashlib.sha256(), hashlib.sha256()
+        self.digest, self.category_digest, self.group_digest = (hashlib.sha256() for _ in range(3))
         self.documents = self.chars = self.bytes = 0
         self.shards = self.shard_chars = self.pending_chars = 0
         self.pending: list[Document] = []
-        self.groups: set[str] = set()  # those of GROUP_COLUMNS that a document has
+        self.labels: set[str] = set()  # those of LABEL_COLUMNS that a document has
         self.writer: pyarrow.parquet.ParquetWriter | None = None
 
     def add(self, document: Document) -> None:
@@ -191,9 +225,10 @@ class _SplitWriter:
         # Lengths between the texts, so that no two ways of cutting the same text have the same hash.
         self.digest.update(len(encoded).to_bytes(8, "little"))
         self.digest.update(encoded)
-        values = [getattr(document, name) for name in GROUP_COLUMNS]
-        self.group_digest.update(json.dumps(values).encode())
-        self.groups |= {name for name, value in zip(GROUP_COLUMNS, values, strict=True) if value is not None}
+        categories = [getattr(document, name) for name in CATEGORY_COLUMNS]
+        self.category_digest.update(json.dumps(categories).encode())
+        self.group_digest.update(json.dumps(document.group).encode())
+        self.labels |= {name for name in LABEL_COLUMNS if getattr(document, name) is not None}
         self.pending.append(document)
         self.pending_chars += len(document.text)
         if self.pending_chars >= ROW_GROUP_CHARS or len(self.pending) >= ROW_GROUP_DOCUMENTS:
@@ -208,7 +243,7 @@ class _SplitWriter:
                 path,
                 SCHEMA,
                 compression="lz4",  # a third larger than zstd, read in a third of the time
-                use_dictionary=list(GROUP_COLUMNS),  # ids and texts are all different
+                use_dictionary=list(LABEL_COLUMNS),  # ids and texts are all different
                 write_statistics=False,  # the least and greatest text, each held several times
             )
         columns = [[getattr(document, name) for document in self.pending] for name in SCHEMA.names]

@@ -1,6 +1,6 @@
 """Documents and a tokenizer to token arrays: `python -m data_prep.encode --help`.
 
-Every shard is first staged: `parts/<shard>/` appears when it is complete, with its two files and a
+Every shard is first staged: `parts/<shard>/` appears when it is complete, with its three files and a
 `shard.json`, which says what they were made from. So an interrupted encoding goes on where it was, and
 processes on several nodes can each do a part. Who finds every shard staged puts the arrays in place.
 """

@@ -19,7 +19,7 @@ import pyarrow.parquet
 from tokenizers import Tokenizer
 from tokenizers.arrow import lengths, offsets
 
-from .arrays import DOCUMENT, ArrayWriter
+from .arrays import DOCUMENT, MARK_CHARS, ArrayWriter, narrowest_dtype
 
 
 def usable_cores() -> int:
@@ -29,7 +29,7 @@ def usable_cores() -> int:
 
 @dataclass(frozen=True)
 class Shard:
-    """A Parquet file of the corpus, and what becomes of it: a file of tokens and one of documents."""
+    """A Parquet file of the corpus, and what becomes of it: files of tokens, documents and marks."""
 
     split: str
     number: int
@@ -37,7 +37,7 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """What the names of its two files begin with."""
+        """The beginning of its files' names."""
         return f"{self.split}-{self.number:05}"
 
 
@@ -58,6 +58,8 @@ class Group:
     """1-d, of the arrays' dtype: document, eot, document, eot, ..."""
     documents: np.ndarray
     """1-d of `DOCUMENT`; `start` counts from the beginning of `tokens`"""
+    marks: np.ndarray
+    """1-d int64: index in `tokens` of the one that holds every 32nd character of the row group"""
     lossy: int
     """documents that do not decode to their source"""
 
@@ -83,7 +85,33 @@ def encode_row_group(tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, t
     documents["start"] = np.append(0, ends[:-1] + 1)
     documents["chars"] = chars
     documents["bytes"] = np.diff(offsets(texts))
-    return Group(task.shard, tokens.astype(dtype, copy=False), documents, int((~kept).sum()))
+    marks = mark_tokens(tokens, documents, tokenizer)
+    return Group(task.shard, tokens.astype(dtype, copy=False), documents, marks, int((~kept).sum()))
+
+
+def mark_tokens(tokens: np.ndarray, documents: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
+    """The index of the token that holds each `MARK_CHARS`-th character of the documents: 1-d int64.
+
+    A token holds the characters whose first byte it has. Where a tokenizer loses text, or puts a space before
+    it, the characters of a document's tokens are stretched to those of its source.
+    """
+    ends = np.cumsum(token_chars(tokenizer)[tokens])  # characters up to the end of each token
+    chars, starts = documents["chars"], documents["start"]
+    found = ends[np.append(starts[1:], len(tokens)) - 1]  # up to the end of each document, by its tokens
+    source = np.cumsum(chars)
+    wanted = np.arange(0, source[-1], MARK_CHARS)
+    if not np.array_equal(found, source):
+        document = np.searchsorted(source, wanted, side="right")
+        own = np.diff(found, prepend=0)[document]
+        into = (wanted - source[document] + chars[document]) * own // np.maximum(chars[document], 1)
+        wanted = found[document] - own + into
+    return np.searchsorted(ends, wanted, side="right").clip(max=len(tokens) - 1)
+
+
+@functools.lru_cache(maxsize=1)
+def token_chars(tokenizer: Tokenizer) -> np.ndarray:
+    """The characters whose first byte each id has: (vocab_size) int64."""
+    return np.array([sum(byte & 0xC0 != 0x80 for byte in token) for token in tokenizer.table])
 
 
 @functools.lru_cache(maxsize=1)
@@ -146,14 +174,15 @@ def _encode(task: Task) -> Group:
 def write_shard(
     shard: Shard, groups: Iterable[Group], folder: Path, dtype: np.dtype, eot: int
 ) -> dict[str, int]:
-    """Write the two files of a shard as its row groups arrive, which they do in order.
+    """Write the three files of a shard as its row groups arrive, which they do in order.
 
     Returns its `tokens` (without `eot`) and `lossy_documents`.
     """
     writer = ArrayWriter(folder / f"{shard.name}.tokens.npy", dtype)
     writer.write(np.array([eot]))
-    tables, tokens, lossy = [], 0, 0
+    tables, marks, tokens, lossy = [], [], 0, 0
     for group in groups:
+        marks.append(group.marks + writer.length)
         group.documents["start"] += writer.length
         tables.append(group.documents)
         writer.write(group.tokens)
@@ -161,4 +190,6 @@ def write_shard(
         lossy += group.lossy
     writer.close()
     np.save(folder / f"{shard.name}.documents.npy", np.concatenate(tables))
+    dtype = np.promote_types(np.uint32, narrowest_dtype(writer.length))
+    np.save(folder / f"{shard.name}.marks.npy", np.concatenate(marks).astype(dtype))
     return {"tokens": tokens, "lossy_documents": lossy}

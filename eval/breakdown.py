@@ -43,7 +43,7 @@ def read_test_text(corpus: Corpus) -> TestText:
     kinds = np.array([names.index(_kind(chr(point))) for point in different], dtype=np.uint8)[number]
     bands = {"kind of character": (names, kinds), "frequency of the word": _word_bands(corpus, texts)}
     lengths = [len(text) for text in texts]
-    for column, values in corpus.groups("test").items():
+    for column, values in corpus.categories("test").items():
         names, codes = code_values(values)
         if len(names) < 255:
             bands[column] = names, np.repeat(codes.astype(np.uint8), lengths)  # -1 becomes 255

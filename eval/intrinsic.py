@@ -18,52 +18,55 @@ from common.files import read_json, write_json
 from comparison import Comparison, load_comparison
 from data_prep.arrays import TokenArrays
 from data_prep.corpus import SPLITS, Corpus
-from tokenizers import Tokenizer, folder_name, load_tokenizer
+from tokenizers import Tokenizer, load_tokenizer
 
 FORMAT = 1
 RENYI_ORDER = 2.5
 MANY_GROUPS = 100  # a column with more different values than this is no grouping
 BATCH_CHARS = 1_000_000  # of text that is looked at at a time; a longer document is one batch
 
-Intrinsic = dict[str, dict[str, dict]]  # spec to split to metrics
+Intrinsic = dict[str, dict[str, dict]]  # label to split to metrics
 Group = tuple[str, str] | None  # a column and a value of it; None is the whole split
 Columns = dict[str, tuple[list[str], np.ndarray]]  # column to its values, and of each document which, or -1
 
 
-def measure_tokenizers(comparison: Comparison) -> dict[str, dict[str, dict]]:
-    """The metrics of every tokenizer of a comparison by split; measured only where something changed.
+def measure_tokenizers(comparison: Comparison) -> Intrinsic:
+    """The metrics of every tokenizer by label and split; measured only where something changed.
 
     Raises:
         ValueError: no corpus, arrays or tokenizer in its folder, or arrays that are not of these two.
     """
-    return {spec: _measure_tokenizer(comparison, spec) for spec in comparison.tokenizers}
+    return {label: _measure_tokenizer(comparison, label) for label in comparison.specs}
 
 
-def _measure_tokenizer(comparison: Comparison, spec: str) -> dict[str, dict]:
-    folder, data = comparison.folder, comparison.data(spec)
+def _measure_tokenizer(comparison: Comparison, label: str) -> dict[str, dict]:
+    folder, data = comparison.folder, comparison.data(label)
     corpus = Corpus(folder / "corpus")
     arrays = TokenArrays(data)
     if arrays.fingerprints["corpus_fingerprint"] != corpus.fingerprint:
         raise ValueError(f"{data} is not of the text in {corpus.folder}: run compare.py again")
     made_from = {"format": FORMAT, **arrays.fingerprints}
-    file = folder / "intrinsic" / f"{folder_name(spec)}.json"
+    file = folder / "intrinsic" / f"{label}.json"
     known = read_json(file)
     if known and known["made_from"] == made_from:
         return known["splits"]
     tokenizer = load_tokenizer(data / "tokenizer")
     if tokenizer.fingerprint != arrays.fingerprints["tokenizer_fingerprint"]:
         raise ValueError(f"{data} was not encoded by {data / 'tokenizer'}: run compare.py again")
-    splits = {name: measure_split(corpus, arrays, tokenizer, name) for name in SPLITS}
+    splits = {name: measure_split(corpus, arrays, tokenizer, name, label) for name in SPLITS}
     file.parent.mkdir(exist_ok=True)
     write_json(file, {"made_from": made_from, "splits": splits})
     return splits
 
 
-def measure_split(corpus: Corpus, arrays: TokenArrays, tokenizer: Tokenizer, name: str) -> dict:
+def measure_split(
+    corpus: Corpus, arrays: TokenArrays, tokenizer: Tokenizer, name: str, label: str | None = None
+) -> dict:
     """The metrics of one split: numbers, or None where there is none.
 
     Where the corpus has groups, also `groups` (column to value to metrics), `parity` (column to ratio) and
-    `groups_left_out` (column to number of values). A batch of the text is in memory at a time.
+    `groups_left_out` (column to number of values). A batch of the text is in memory at a time. `label` is
+    what the progress bar calls the tokenizer (default: its spec).
     """
     split = arrays.split(name)
     sequences = split.sequences()
@@ -75,7 +78,7 @@ def measure_split(corpus: Corpus, arrays: TokenArrays, tokenizer: Tokenizer, nam
     words = None if split.lossy_documents else np.zeros((2, split.documents), dtype=np.int64)
     counts: dict[Group, np.ndarray] = {}
     progress = tqdm(
-        total=split.chars, desc=arrays.spec, unit="char", unit_scale=True, leave=False, disable=None
+        total=split.chars, desc=label or arrays.spec, unit="char", unit_scale=True, leave=False, disable=None
     )
     begin = 0
     for texts in _batches(corpus.texts(name)):
@@ -123,7 +126,7 @@ def _groups(columns: Columns, begin: int, end: int) -> Iterator[tuple[Group, np.
 
 def _group_columns(corpus: Corpus, name: str) -> tuple[Columns, dict[str, int]]:
     """The columns that tell a split's documents apart; and those of too many values, with their number."""
-    groups = {split: corpus.groups(split) for split in SPLITS}
+    groups = {split: corpus.categories(split) for split in SPLITS}
     columns, left_out = {}, {}
     for column, found in groups[name].items():
         different = set().union(*(of_split[column] for of_split in groups.values())) - {None}
@@ -261,10 +264,10 @@ def terminal_table(intrinsic: Intrinsic, split: str) -> str:
     line = "".join(["{:19}{:>8}", *(f"{{:>{width}}}" for _, _, width, _ in columns.values())]).format
     tops, bottoms, _, forms = zip(*columns.values(), strict=True)
     lines = [line("", "", *tops), line("tokenizer", "vocab", *bottoms)]
-    for spec, splits in intrinsic.items():
+    for label, splits in intrinsic.items():
         found = splits[split]
         cells = [shown(found[key], form) for key, form in zip(columns, forms, strict=True)]
-        lines.append(line(shorten(spec, 18), found["vocab_size"], *cells))
+        lines.append(line(shorten(label, 18), found["vocab_size"], *cells))
     return "\n".join([*lines, *groups_left_out(intrinsic, split)])
 
 

@@ -9,20 +9,23 @@ import numpy as np
 
 from common.cli import run_command
 from comparison import Comparison, load_comparison
+from comparison.estimate import clock
 
 from .ladder import at_ends, family, find_minimum, minima, open_end
 from .results import collect_results, grouped
-from .statistics import interval
+from .statistics import Errors, interval
 
-FEW_DOCUMENTS = 10  # below this a bootstrap over documents says little
+FEW = 10  # test documents, or groups of them, below which intervals are wide, and depend on assumptions
+ENOUGH_SEEDS = 3  # two hold as well, but are so few that only large differences are found
 
 
-def recommend(comparison: Comparison, results: dict, samples: np.ndarray) -> dict:
+def recommend(comparison: Comparison, results: dict, errors: dict[str, Errors]) -> dict:
     """What is best by model, and how the best size moves with the budget.
 
-    `results` and `samples` are those of `collect_results`. Of each of `models`: the best row, `undecided`
-    (tokenizers not distinguishable from it) and `ladders` (the minimum of each family of three sizes or
-    more). `growth` has the factors by which a family's best size grows from one budget to a larger one, with
+    `results` and `errors` are those of `collect_results`. Of each of `models`: the row with the fewest bits,
+    `may_be_best` (the tokenizers that are not shown to be worse, all of them with one seed) and `ladders`
+    (the minimum of each family of three sizes or more). With one seed, `to_test` says what it would take.
+    `growth` has the factors by which a family's best size grows from one budget to a larger one, with
     intervals.
     """
     rows = results["rows"]
@@ -32,51 +35,69 @@ def recommend(comparison: Comparison, results: dict, samples: np.ndarray) -> dic
         if not of_model:
             continue
         best = of_model[0]
-        ladders = _ladders(rows, samples, model)
+        ladders = _ladders(comparison, rows, errors, model) if len(best["seeds"]) > 1 else {}
+        missing = ENOUGH_SEEDS - len(best["seeds"]) if len(best["seeds"]) == 1 else 0
         found.append(
             {
                 "model": model,
                 "kind": best["kind"],
                 "best": {key: best[key] for key in BEST},
-                "undecided": [row["tokenizer"] for row in of_model[1:] if not row["distinguishable"]],
+                "may_be_best": [row["tokenizer"] for row in of_model if not row["distinguishable"]],
                 "tokenizers": len(of_model),
+                "seeds_outlying": [row["tokenizer"] for row in of_model if row["seed_sd_outlying"]],
                 "ladders": {name: asdict(find_minimum(*ladder)) for name, ladder in ladders.items()},
                 "seeds": len(best["seeds"]),
+                "to_test": {
+                    "runs": missing * len(of_model),
+                    "train_seconds": missing * sum(row["train_seconds"] for row in of_model),
+                },
                 "documents": best["test_documents"],
+                "groups": results["corpus"]["test_groups"],
             }
         )
-    return {"models": found, "growth": _growth(comparison, rows, samples)}
+    return {"models": found, "growth": _growth(comparison, rows, errors)}
 
 
-Ladder = tuple[np.ndarray, np.ndarray, np.ndarray]  # sizes, bits per character, and their samples
-BEST = ("tokenizer", "vocab_size", "test_bpc", "test_bpc_low", "test_bpc_high")
+Ladder = tuple[np.ndarray, np.ndarray, Errors]  # sizes, bits per character, and by what these may be off
+BEST = ("tokenizer", "spec", "vocab_size", "test_bpc", "test_bpc_low", "test_bpc_high")
 
 
-def _ladders(rows: list[dict], samples: np.ndarray, model: str) -> dict[str, Ladder]:
-    """The ladders of a model by family, sizes in rising order; of families of three sizes or more."""
-    of_model = [i for i, row in enumerate(rows) if row["model"] == model]
-    of_model.sort(key=lambda i: rows[i]["vocab_size"])
+def _ladders(
+    comparison: Comparison, rows: list[dict], errors: dict[str, Errors], model: str
+) -> dict[str, Ladder]:
+    """The ladders of a model by family, sizes in rising order; of families of three sizes or more.
+
+    A size that a family has under several labels counts once, by the first of them in the comparison file.
+    """
+    labels = list(comparison.specs)
+    rows = [row for row in rows if row["model"] == model]
+    order = sorted(
+        range(len(rows)), key=lambda i: (rows[i]["vocab_size"], labels.index(rows[i]["tokenizer"]))
+    )
     found = {}
-    for name, index in sorted(grouped(of_model, lambda i: family(rows[i]["tokenizer"])).items()):
+    for name, members in sorted(grouped(order, lambda i: family(rows[i]["spec"])).items()):
+        index = [same[0] for same in grouped(members, lambda i: rows[i]["vocab_size"]).values()]
         if len(index) >= 3:
             sizes, bpc = (np.array([rows[i][key] for i in index]) for key in ("vocab_size", "test_bpc"))
-            found[name] = sizes, bpc, samples[:, index]
+            found[name] = sizes, bpc, errors[model].of(index)
     return found
 
 
-def _growth(comparison: Comparison, rows: list[dict], samples: np.ndarray) -> list[dict]:
+def _growth(comparison: Comparison, rows: list[dict], errors: dict[str, Errors]) -> list[dict]:
     """For models that differ in the amount of their budget alone, how much larger the best size is."""
     found, models = [], comparison.resolved().models
     for small, large in itertools.permutations(models, 2):
-        ours, theirs = (replace(models[model], budget=None) for model in (small, large))
+        ours, theirs = (replace(models[model], budget=None, seeds=None) for model in (small, large))
         if ours != theirs:
             continue
         budgets = [asdict(comparison.budget_of(model)) for model in (small, large)]
         unit = next(unit for unit, amount in budgets[0].items() if amount)
         if not (budgets[1][unit] or 0) > budgets[0][unit]:
             continue
+        if min(len(comparison.seeds_of(model)) for model in (small, large)) == 1:
+            continue
         factor = budgets[1][unit] / budgets[0][unit]
-        here, there = (_ladders(rows, samples, model) for model in (small, large))
+        here, there = (_ladders(comparison, rows, errors, model) for model in (small, large))
         for name in here.keys() & there.keys():
             growth = {"family": name, "from": small, "to": large, "budget_factor": factor}
             found.append(growth | _size_factor(here[name], there[name], (small, large)))
@@ -93,13 +114,13 @@ def _size_factor(here: Ladder, there: Ladder, models: tuple[str, str]) -> dict:
     if outside:
         keys = ("size_factor", "size_factor_low", "size_factor_high", "open_low", "open_high")
         return {"outside": outside, **dict.fromkeys(keys)}
-    (first, firsts), (second, seconds) = minima(*here), minima(*there)
+    firsts, seconds = minima(*here), minima(*there)
     low, high = interval(2 ** (seconds - firsts))
     first_below, first_above = at_ends(np.log2(here[0]), firsts)
     second_below, second_above = at_ends(np.log2(there[0]), seconds)
     return {
         "outside": [],
-        "size_factor": float(2 ** (second - first)),
+        "size_factor": float(2 ** (seconds.mean() - firsts.mean())),
         "size_factor_low": float(low),
         "size_factor_high": float(high),
         "open_low": open_end(first_above | second_below),
@@ -108,45 +129,69 @@ def _size_factor(here: Ladder, there: Ladder, models: tuple[str, str]) -> dict:
 
 
 def sentences(entry: dict) -> list[str]:
-    """Three sentences on one model: what is best, what the ladders say, and how certain it is."""
-    best, undecided = entry["best"], entry["undecided"]
-    first = (
-        f"{best['tokenizer']} (vocabulary {best['vocab_size']:,}) needs the fewest bits: "
-        f"{best['test_bpc']:.3f} per character, 95 % interval {best['test_bpc_low']:.3f} to "
-        f"{best['test_bpc_high']:.3f}."
+    """A few sentences on one model: which tokenizers may be the best, the best size, how certain it is."""
+    sizes = [f"The best size of {name} is {_size(ladder)}." for name, ladder in entry["ladders"].items()]
+    return [*_which(entry), *sizes, *_certainty(entry)]
+
+
+def _which(entry: dict) -> list[str]:
+    """Which tokenizers may be the best."""
+    best, may, count = entry["best"], entry["may_be_best"], entry["tokenizers"]
+    name = f"{best['tokenizer']} (vocabulary {best['vocab_size']:,})"
+    bits = (
+        f"{best['test_bpc']:.3f} bits per character (95 % interval {best['test_bpc_low']:.3f} to "
+        f"{best['test_bpc_high']:.3f})"
     )
-    ladders = "; ".join(f"for {name} {_size(ladder)}" for name, ladder in entry["ladders"].items())
-    second = (
-        f"By a parabola over log V the best size is {ladders}."
-        if ladders
-        else "No family has three sizes here, so nothing is said of sizes between and beyond them."
-    )
-    if entry["documents"] < FEW_DOCUMENTS:
-        third = f"The test text is {entry['documents']} documents, too few to trust an interval."
+    if count == 1:
+        return [f"{name} needs {bits}; nothing was compared."]
+    if entry["seeds"] == 1:
+        more = entry["to_test"]
+        return [
+            "Not tested: each tokenizer has one run, and runs that differ in their seed alone may differ as "
+            "much as these tokenizers do. To test it, set seeds: [0, 1, 2], which takes "
+            f"{more['runs']} more runs, about {clock(more['train_seconds'])} of training.",
+            f"Measured lowest: {name}, {bits}.",
+        ]
+    if len(may) == 1:
+        return [f"{name} is the best of {count} tokenizers: {bits}."]
+    if len(may) == count:
+        first = f"No tokenizer of the {count} is shown to be better than another."
     else:
-        covers = f"text and {entry['seeds']} seeds" if entry["seeds"] > 1 else "text, not the one seed"
-        others = "every other tokenizer is worse" if entry["tokenizers"] > 1 else "nothing was compared"
-        told = f"not distinguishable from the best: {', '.join(undecided)}" if undecided else others
-        third = f"Intervals cover the choice of {covers}; {told}."
-    return [first, second, third]
+        first = f"Any of {len(may)} of the {count} tokenizers may be the best: {', '.join(may)}."
+    return [f"{first} Measured lowest: {name}, {bits}."]
+
+
+def _certainty(entry: dict) -> list[str]:
+    """What intervals and comparisons take into account, and what to be careful about."""
+    groups, seeds = entry["groups"], entry["seeds"]
+    text = f"{entry['documents']:,} test documents" + (f" in {groups:,} groups" if groups else "")
+    drawn = (
+        f"the choice of text ({text}) and {seeds} seeds"
+        if seeds > 1
+        else f"the choice of text alone ({text})"
+    )
+    found = [f"Intervals cover {drawn}."]
+    if seeds > 1 and entry["tokenizers"] > 2:
+        found.append("What is said of the best holds for all tokenizers at once, in 95 of 100 comparisons.")
+    if (groups or entry["documents"]) < FEW:
+        found.append(f"So few {'groups' if groups else 'documents'} make them wide and uncertain.")
+    if names := entry["seeds_outlying"]:
+        found.append(f"Seeds of {', '.join(names)} vary more than those of the others.")
+    return found
 
 
 def _size(ladder: dict) -> str:
-    """Where the best size lies, and which of the measured ones to take."""
-    size, rung, nearest = f"{ladder['size']:,.0f}", ladder["rung"], ladder["nearest"]
+    """Which measured sizes may be the best, and where between them the best size lies."""
+    rungs = [f"{size:,}" for size in ladder["rungs"]]
+    tried = rungs[0] if len(rungs) == 1 else f"{', '.join(rungs[:-1])} or {rungs[-1]}"
     if ladder["where"] == "flat":
-        return "any of those tried, which are alike"
+        return "any of those tried, which are not shown to differ"
     at = {
-        "inside": size,
-        "below": f"below {size}, the smallest tried",
-        "above": f"beyond {size}, the largest tried",
+        "inside": f"a curve through them has its minimum at {ladder['size']:,.0f}",
+        "below": "the best size may lie below the smallest",
+        "above": "the best size may lie above the largest",
     }[ladder["where"]]
-    known = _span(ladder, "size", ",.0f")
-    if rung != nearest:
-        known += f"; of those tried {rung:,}, as {nearest:,} is nearer but distinguishably worse"
-    elif ladder["where"] == "inside":
-        known += f"; of those tried {rung:,}"
-    return f"{at} ({known})"
+    return f"{tried} of those tried; {at} (95 % interval {_span(ladder, 'size', ',.0f')})"
 
 
 def _span(found: dict, key: str, form: str) -> str:

@@ -13,10 +13,11 @@ from common.files import read_json
 from comparison import Comparison, RunSpec
 from comparison.protocol import matched_context, window_stride
 from comparison.runs import changes, counted_runs
+from data_prep.corpus import Corpus
 from training.tracking import read_metrics
 
 from .ambiguity import read_ambiguity
-from .statistics import bootstrap_bpc, interval, seed_errors
+from .statistics import Errors, estimate_errors, interval, simultaneous
 
 OF_RUN = ("seed", "lr", "steps", "train_seconds", "test_bpc", "test_bpb")  # kept of every run's result
 
@@ -36,7 +37,8 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
 class EvaluatedRun:
     """A run of a comparison with what it scored."""
 
-    spec: RunSpec
+    asked: RunSpec
+    """the run as the comparison asks for it"""
     result: dict
     """its result.json"""
     bits: np.ndarray
@@ -85,15 +87,15 @@ def check_same_text(runs: list[EvaluatedRun]) -> None:
         for key in ("test_sha256", "test_chars", "test_documents"):
             if run.result[key] != runs[0].result[key]:
                 raise ValueError(
-                    f"{run.spec.folder} scored another test text than {runs[0].spec.folder} ({key} differs): "
-                    "a report never mixes them; evaluate both on one corpus"
+                    f"{run.asked.folder} scored another test text than {runs[0].asked.folder} "
+                    f"({key} differs): a report never mixes them; evaluate both on one corpus"
                 )
 
 
 def first_runs(comparison: Comparison) -> dict[tuple[str, str], RunSpec]:
     """The run with the first seed of every tokenizer and model."""
     runs = counted_runs(comparison)
-    return {(run.tokenizer, run.model): run for run in runs if run.seed == comparison.seeds[0]}
+    return {(run.tokenizer, run.model): run for run in runs if run.seed == comparison.seeds_of(run.model)[0]}
 
 
 def validations(run: RunSpec) -> list[dict]:
@@ -101,20 +103,25 @@ def validations(run: RunSpec) -> list[dict]:
     return [line for line in read_metrics(run.folder / "metrics.jsonl") if "val_bpc" in line]
 
 
+def _named(run: EvaluatedRun) -> dict[str, Any]:
+    """The label and the spec of a run's tokenizer, and its model."""
+    return {"tokenizer": run.asked.tokenizer, "spec": run.asked.spec, "model": run.asked.model}
+
+
 def make_row(runs: list[EvaluatedRun]) -> dict:
     """The row of a tokenizer and a model: the mean of every number over its seeds; and its ambiguity."""
     results = [run.result for run in runs]
-    row: dict[str, Any] = {"tokenizer": runs[0].spec.tokenizer, "model": runs[0].spec.model}
+    row: dict[str, Any] = _named(runs[0])
     for key, value in results[0].items():
         values = [result[key] for result in results]
-        if key in ("made_from", "seed"):
+        if key in ("made_from", "seed", "tokenizer"):
             continue
         same = all(other == value for other in values)
         row[key] = value if same or not isinstance(value, Number) else float(np.mean(values))
     row["seeds"] = [result["seed"] for result in results]
     bpc = [result["test_bpc"] for result in results]
     row["test_bpc_seed_sd"] = float(np.std(bpc, ddof=1)) if len(bpc) > 1 else None
-    return row | read_ambiguity([(run.spec.folder, run.result["made_from"]["checkpoint"]) for run in runs])
+    return row | read_ambiguity([(run.asked.folder, run.result["made_from"]["checkpoint"]) for run in runs])
 
 
 def _ranked(groups: list[list[EvaluatedRun]]) -> list[list[EvaluatedRun]]:
@@ -124,20 +131,20 @@ def _ranked(groups: list[list[EvaluatedRun]]) -> list[list[EvaluatedRun]]:
     """
 
     def bpc_and_name(group: list[EvaluatedRun]) -> tuple[float, str]:
-        return float(np.mean([run.result["test_bpc"] for run in group])), group[0].spec.tokenizer
+        return float(np.mean([run.result["test_bpc"] for run in group])), group[0].asked.tokenizer
 
     # A model comes in where its best tokenizer does
-    by_model = grouped(sorted(groups, key=bpc_and_name), lambda group: group[0].spec.model)
+    by_model = grouped(sorted(groups, key=bpc_and_name), lambda group: group[0].asked.model)
     return [group for of_model in by_model.values() for group in of_model]
 
 
-def collect_results(comparison: Comparison) -> tuple[dict, np.ndarray]:
-    """The content of results.json, rows by model and bits per character; and their bootstrap samples.
+def collect_results(comparison: Comparison) -> tuple[dict, dict[str, Errors]]:
+    """The content of results.json, rows by model and bits per character; and by what these may be off.
 
-    The rows of a model stand together, the model with the best one first. The samples are (resamples, rows)
-    float64, in the order of the rows. Every row says how far it is behind the best of its model, with the
-    interval of that paired difference. Rows of tokenizers that lose text stand apart, in `lossy_rows`, and
-    are not ranked.
+    The rows of a model stand together, the model with the best one first; the errors, over test documents and
+    seeds, are by model, in the order of its rows. Every row says how far it is behind the best of its model,
+    with intervals that hold for all rows of the model at once. With one seed there are none, and no row is
+    `distinguishable`. Rows of tokenizers that lose text stand apart, in `lossy_rows`, and are not ranked.
 
     Raises:
         ValueError: a run that is not evaluated, is of other options than the comparison's or evaluated with
@@ -146,7 +153,7 @@ def collect_results(comparison: Comparison) -> tuple[dict, np.ndarray]:
     context_chars = matched_context(comparison)
     runs = [read_run(comparison, run, context_chars) for run in counted_runs(comparison)]
     check_same_text(runs)
-    groups = list(grouped(runs, lambda run: (run.spec.tokenizer, run.spec.model)).values())
+    groups = list(grouped(runs, lambda run: (run.asked.tokenizer, run.asked.model)).values())
     lossy_rows = [make_row(group) for group in groups if group[0].result["lossy_documents"]]
     groups = _ranked([group for group in groups if not group[0].result["lossy_documents"]])
     if not groups:
@@ -155,33 +162,43 @@ def collect_results(comparison: Comparison) -> tuple[dict, np.ndarray]:
             "add one that does not"
         )
     rows = [make_row(group) for group in groups]
-    bits = np.array([np.mean([run.bits for run in group], axis=0) for group in groups])
-    samples = bootstrap_bpc(bits, runs[0].chars)
+    clusters, chars = test_clusters(comparison), runs[0].chars
+    errors = {}
     for number, model in enumerate(comparison.models):
         of_model = [i for i, row in enumerate(rows) if row["model"] == model]
         if of_model:
-            bpc = np.array([[run.result["test_bpc"] for run in groups[i]] for i in of_model])
-            samples[:, of_model] += seed_errors(bpc, seed=number + 1)  # each model's seeds err by themselves
-            _compare_with_best([rows[i] for i in of_model], samples[:, of_model])
+            bits = np.array([[run.bits for run in groups[i]] for i in of_model])
+            errors[model], outlying = estimate_errors(bits, chars, clusters, seed=number)
+            _compare_with_best([rows[i] for i in of_model], errors[model], outlying)
     return {
         "comparison": comparison.name,
-        "corpus": {key: runs[0].result[key] for key in ("test_chars", "test_documents", "test_sha256")},
+        "corpus": {key: runs[0].result[key] for key in ("test_chars", "test_documents", "test_sha256")}
+        | {"test_groups": None if clusters is None else int(clusters.max()) + 1}
+        | {"test_document_chars_median": float(np.median(runs[0].chars))},
         "rows": rows,
         "lossy_rows": lossy_rows,
         "runs": [
-            {"tokenizer": run.spec.tokenizer, "model": run.spec.model, "skipped_steps": run.skipped_steps}
-            | {key: run.result[key] for key in OF_RUN}
+            {**_named(run), "skipped_steps": run.skipped_steps} | {key: run.result[key] for key in OF_RUN}
             for run in runs
         ],
-    }, samples
+    }, errors
 
 
-def _compare_with_best(rows: list[dict], samples: np.ndarray) -> None:
+def test_clusters(comparison: Comparison) -> np.ndarray | None:
+    """The number of each test document's group; None where there are no groups, or a single one."""
+    clusters = Corpus(comparison.folder / "corpus").clusters("test")
+    return clusters if clusters is not None and clusters.max() > 0 else None
+
+
+def _compare_with_best(rows: list[dict], errors: Errors, outlying: np.ndarray) -> None:
     """Add intervals, and the distance to the first row, to the rows of one model, best first."""
-    low, high = interval(samples)
-    behind_low, behind_high = interval(samples - samples[:, :1])
+    low, high = interval(errors.draws)
+    half = simultaneous(errors, best=0)
+    tested = len(rows[0]["seeds"]) > 1  # with one seed, a difference may be that of two seeds
     for i, row in enumerate(rows):
-        row["test_bpc_low"], row["test_bpc_high"] = float(low[i]), float(high[i])
-        row["behind_best"] = row["test_bpc"] - rows[0]["test_bpc"]
-        row["behind_best_low"], row["behind_best_high"] = float(behind_low[i]), float(behind_high[i])
-        row["distinguishable"] = bool(behind_low[i] > 0)
+        row["test_bpc_low"], row["test_bpc_high"] = (float(row["test_bpc"] + end[i]) for end in (low, high))
+        row["behind_best"] = behind = row["test_bpc"] - rows[0]["test_bpc"]
+        row["behind_best_low"] = behind - float(half[i]) if tested else None
+        row["behind_best_high"] = behind + float(half[i]) if tested else None
+        row["distinguishable"] = tested and bool(behind > half[i])
+        row["seed_sd_outlying"] = bool(outlying[i])

@@ -1,56 +1,185 @@
-"""Bootstrap intervals over documents, paired between rows, and over seeds."""
+"""How far off bits per character may be by chance: over test documents, over seeds, over many rows at once.
+
+Errors of either kind are drawn from a normal distribution whose variance is estimated, with the tails of
+Student's t that its degrees of freedom give it, and added (Behrens-Fisher). They are draws and not formulas,
+because what follows from them is not always a difference: the best size of a ladder depends on all rows.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
-RESAMPLES = 10_000
+DRAWS = 10_000
 LEVEL = 0.95
-MAX_GROUPS = 2_000  # documents are resampled in so many groups where there are more
-CHUNK = 1 << 23  # counts in memory at a time, 64 MB
+OUTLYING = 0.05  # significance at which a row's seeds are said to vary more than those of other rows
 
 
-def bootstrap_bpc(bits: np.ndarray, chars: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Bits per character of resampled test sets: (resamples, rows) float64.
+@dataclass(frozen=True)
+class Errors:
+    """By what the estimates of some rows may be off."""
 
-    `bits` is (rows, documents), `chars` (documents). A resample draws as many documents as there are,
-    with replacement, and is the same for all rows: differences between columns are paired. The ratio is
-    of sums, as the metric itself (Efron & Tibshirani 1993, chapter 10).
+    draws: np.ndarray
+    """(draws, rows) float64, to be added to the estimates"""
+    covariance: np.ndarray
+    """(rows, rows), the one that was estimated"""
+    parts: tuple[tuple[float, int], ...] = ()
+    """of each kind of error the average variance of a difference of two rows, and its degrees of freedom"""
 
-    More than 2,000 documents are put into that many groups by chance, and groups are drawn: documents of
-    chance groups vary as much as single ones do, and 2,000 are enough to tell how much.
+    def plus(self, other: "Errors") -> "Errors":
+        """With errors that are independent of these."""
+        draws, covariance = self.draws + other.draws, self.covariance + other.covariance
+        return Errors(draws, covariance, self.parts + other.parts)
+
+    def of(self, rows: list[int]) -> "Errors":
+        """Those of some of the rows."""
+        return Errors(self.draws[:, rows], self.covariance[np.ix_(rows, rows)], self.parts)
+
+
+def estimate_errors(
+    bits: np.ndarray, chars: np.ndarray, clusters: np.ndarray | None = None, seed: int = 0
+) -> tuple[Errors, np.ndarray]:
+    """Errors of bits per character, means over seeds, as estimates for all text and all seeds.
+
+    `bits` is (rows, seeds, documents), of one model, `chars` (documents), `clusters` (documents) the number
+    of each document's group. Returns also which rows' seeds vary more than those of the others (1-d bool).
+    Each model needs another `seed`, or errors are drawn alike. With one seed they are those over documents.
     """
-    generator = np.random.default_rng(seed)
+    errors = document_errors(bits, chars, clusters, seed)
+    of_seeds, outlying = seed_errors(bits.sum(axis=2) / chars.sum(), seed + 1_000_000)
+    return errors.plus(of_seeds), outlying
+
+
+def document_errors(
+    bits: np.ndarray, chars: np.ndarray, clusters: np.ndarray | None = None, seed: int = 0
+) -> Errors:
+    """Errors over test documents; arguments as for `estimate_errors`.
+
+    Documents of a group are not independent, so groups take the place of documents. Bits per character are
+    a ratio of sums; the variance is that of the jackknife, linearised, which also holds for few documents or
+    groups of unequal length ("CR3", Bell & McCaffrey 2002), and t has one degree of freedom less than there
+    are of them. All rows scored the same documents: what makes a document hard for all of them cancels in
+    their differences. What differs between documents from seed to seed is left to the errors over seeds,
+    which include it (Cameron, Gelbach & Miller 2011, on two-way clusters).
+    """
     chars = chars.astype(np.float64)
-    if len(chars) > MAX_GROUPS:
-        group = generator.permutation(len(chars)) % MAX_GROUPS
-        bits = np.stack([np.bincount(group, row, MAX_GROUPS) for row in bits])
-        chars = np.bincount(group, chars, MAX_GROUPS)
-    documents = len(chars)
-    even = np.full(documents, 1 / documents)
-    done: list[np.ndarray] = []
-    while (left := RESAMPLES - sum(len(part) for part in done)) > 0:
-        rows = min(left, max(1, CHUNK // documents))
-        counts = generator.multinomial(documents, even, size=rows).astype(np.float64)
-        done.append((counts @ bits.T) / (counts @ chars)[:, None])
-    return np.concatenate(done)
+    shares = chars / chars.sum()
+    residuals = bits / chars.sum() - bits.sum(axis=2, keepdims=True) / chars.sum() * shares
+    if clusters is not None:
+        members = np.eye(int(clusters.max()) + 1)[clusters]  # (documents, groups), 1 in a document's group
+        shares, residuals = shares @ members, residuals @ members
+    rows, seeds, count = residuals.shape
+    if count == 1:  # nothing is known; who reports says so
+        return Errors(np.zeros((DRAWS, rows)), np.zeros((rows, rows)))
+    residuals = residuals / (1 - shares) * np.sqrt((count - 1) / count)
+    mean = residuals.mean(axis=1)  # (rows, documents or groups)
+    covariance = mean @ mean.T
+    if seeds > 1:
+        apart = (residuals - mean[:, None]).reshape(rows, -1)
+        covariance -= apart @ apart.T / (seeds * (seeds - 1))
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    generator = np.random.default_rng(seed)
+    draws = generator.standard_normal((DRAWS, rows)) @ root.T * _t_scale(generator, count - 1)
+    covariance = root @ root.T
+    return Errors(draws, covariance, ((_mean_difference(covariance), count - 1),))
 
 
-def seed_errors(bpc: np.ndarray, seed: int = 1) -> np.ndarray:
-    """What the mean over seeds is off by, by chance: (resamples, rows) float64, to be added to a bootstrap.
+def seed_errors(bpc: np.ndarray, seed: int = 1) -> tuple[Errors, np.ndarray]:
+    """Errors over seeds of their means `bpc` (rows, seeds); and the outlying rows, as `estimate_errors`.
 
-    `bpc` is (rows, seeds), of one model. A residual is a seed's distance from its row's mean, times
-    sqrt(k / (k - 1)), as k seeds share their mean; the errors are means of k residuals drawn from those
-    of all rows, since few seeds say little of one row alone (Davison & Hinkley 1997, section 3.2). With one
-    seed nothing is known, and all are 0. Rows of another model want another `seed`, or they err alike.
+    A seed draws the same text for every row, so the table is that of a
+    two-way analysis of variance: what a seed does to all rows alike cancels in their differences. What is
+    left is pooled over the rows, which have few seeds each; rows that vary more than chance allows (Cochran's
+    C test, ISO 5725-2, repeated) keep a variance of their own. With one seed nothing is known, and all are 0.
     """
     rows, seeds = bpc.shape
+    draws, covariance = np.zeros((DRAWS, rows)), np.zeros((rows, rows))
     if seeds == 1:
-        return np.zeros((RESAMPLES, rows))
-    residuals = (bpc - bpc.mean(axis=1, keepdims=True)) * np.sqrt(seeds / (seeds - 1))
-    drawn = np.random.default_rng(seed).choice(residuals.ravel(), size=(RESAMPLES, rows, seeds))
-    return drawn.mean(axis=2)
+        return Errors(draws, covariance), np.zeros(rows, dtype=bool)
+    generator, freedom = np.random.default_rng(seed), seeds - 1
+    outlying = _outlying(bpc)
+    alike = bpc[~outlying]
+    count, mean = len(alike), alike.mean(axis=0)
+
+    common = mean.var(ddof=1) / seeds  # the variance of the mean of all rows that are alike
+    draws += np.sqrt(common) * generator.standard_t(freedom, size=(DRAWS, 1))
+    covariance += common
+    parts: tuple[tuple[float, int], ...] = ()
+    if count > 1:
+        pooled = _squares(alike).sum() / ((count - 1) * freedom) / seeds
+        apart = generator.standard_normal((DRAWS, count)) * np.sqrt(pooled)
+        apart *= _t_scale(generator, (count - 1) * freedom)
+        draws[:, ~outlying] += apart - apart.mean(axis=1, keepdims=True)
+        covariance[np.ix_(~outlying, ~outlying)] += pooled * (np.eye(count) - 1 / count)
+        parts = ((2 * pooled, (count - 1) * freedom),)
+    for row in np.flatnonzero(outlying):
+        own = (bpc[row] - mean).var(ddof=1) / seeds
+        draws[:, row] += np.sqrt(own) * generator.standard_t(freedom, size=DRAWS)
+        covariance[row, row] += own
+    return Errors(draws, covariance, parts), outlying
+
+
+def _squares(bpc: np.ndarray) -> np.ndarray:
+    """The sum of squares of each row that neither the rows' nor the seeds' means explain."""
+    residuals = bpc - bpc.mean(axis=1, keepdims=True) - bpc.mean(axis=0) + bpc.mean()
+    return (residuals**2).sum(axis=1)
+
+
+def _outlying(bpc: np.ndarray) -> np.ndarray:
+    """The rows that vary more than chance allows: found by Cochran's C test, one after the other."""
+    outlying = np.zeros(len(bpc), dtype=bool)
+    while (count := int((~outlying).sum())) > 2:
+        squares = _squares(bpc[~outlying])
+        others = squares.sum() - squares.max()
+        if others <= 0:
+            break
+        freedom = bpc.shape[1] - 1
+        ratio = squares.max() * (count - 1) / others
+        if count * stats.f.sf(ratio, freedom, freedom * (count - 1)) >= OUTLYING:
+            break
+        outlying[np.flatnonzero(~outlying)[squares.argmax()]] = True
+    return outlying
+
+
+def _t_scale(generator: np.random.Generator, freedom: int) -> np.ndarray:
+    """What makes normal draws those of Student's t, the same for all rows: (draws, 1)."""
+    return np.sqrt(freedom / generator.chisquare(freedom, size=(DRAWS, 1)))
 
 
 def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The ends of the central 95 % of bootstrap samples, along axis 0."""
+    """The ends of the central 95 % of samples, along axis 0."""
     low, high = np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return low, high
+
+
+def simultaneous(errors: Errors, best: int) -> np.ndarray:
+    """Half the width of the interval of each row's distance to row `best`: (rows) float64.
+
+    The intervals hold for all rows at once, whichever is the best by chance. They are as many standard errors
+    wide as the largest difference between any two rows is in 95 % of the draws (max-t, Westfall & Young
+    1993), and at least as many as if the rows' errors were independent (Tukey-Kramer): how rows err alike is
+    not known well from few documents or groups.
+    """
+    variances = np.diag(errors.covariance)
+    standard = np.sqrt(np.maximum(variances + variances[:, None] - 2 * errors.covariance, 0))
+    largest = np.zeros(len(errors.draws))
+    for row, draws in enumerate(errors.draws.T):
+        known = standard[row] > 1e-6  # of equal rows, such as `byte` and `char` on plain ASCII, it is 0
+        if known.any():
+            distances = np.abs(errors.draws[:, known] - draws[:, None]) / standard[row, known]
+            largest = np.maximum(largest, distances.max(axis=1))
+    generator = np.random.default_rng(0)
+    independent = np.zeros((DRAWS, len(variances)))
+    for variance, freedom in errors.parts:
+        normal = generator.standard_normal(independent.shape) * np.sqrt(variance / 2)
+        independent += normal * _t_scale(generator, freedom)
+    total = sum(variance for variance, _ in errors.parts)
+    ranges = np.ptp(independent, axis=1) / np.sqrt(total) if total > 0 else np.zeros(1)
+    return max(np.quantile(largest, LEVEL), np.quantile(ranges, LEVEL)) * standard[:, best]
+
+
+def _mean_difference(covariance: np.ndarray) -> float:
+    """The variance of a difference of two rows, on average over all pairs; 0 with one row."""
+    rows = len(covariance)
+    return float(2 * (covariance.trace() - covariance.mean() * rows) / max(1, rows - 1))

@@ -25,10 +25,19 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.config, self.vocab_size, self.block_size = config, vocab_size, block_size
 
-    def forward(self, idx: Tensor, targets: Tensor | None = None, reduction: str = "mean") -> Tensor:
+    def forward(
+        self,
+        idx: Tensor,
+        targets: Tensor | None = None,
+        reduction: str = "mean",
+        begins: Tensor | None = None,
+    ) -> Tensor:
         """Logits (B, T, V) for token ids `idx` (B, T); with `targets` (B, T) the mean loss in nats.
 
         With `reduction="none"` the loss of each target that is not -1, in order, in float32.
+
+        `begins` (B, T) int64 is the position in which the document of each position begins, if not all are
+        of one document: a prediction then depends on its own document alone.
         """
         raise NotImplementedError
 

@@ -16,7 +16,13 @@ class Bigram(LanguageModel):
         self.table = nn.Embedding(vocab_size, vocab_size)
         nn.init.zeros_(self.table.weight)  # uniform: a row that is never trained claims nothing
 
-    def forward(self, idx: Tensor, targets: Tensor | None = None, reduction: str = "mean") -> Tensor:
+    def forward(
+        self,
+        idx: Tensor,
+        targets: Tensor | None = None,
+        reduction: str = "mean",
+        begins: Tensor | None = None,
+    ) -> Tensor:
         """As `LanguageModel.forward`."""
         if targets is not None and reduction == "none":
             return token_nats(self.table, idx, targets, self.vocab_size)
@@ -46,10 +52,20 @@ class BagOfWords(LanguageModel):
         nn.init.normal_(self.output.weight, std=0.02)
         nn.init.zeros_(self.output.bias)
 
-    def forward(self, idx: Tensor, targets: Tensor | None = None, reduction: str = "mean") -> Tensor:
+    def forward(
+        self,
+        idx: Tensor,
+        targets: Tensor | None = None,
+        reduction: str = "mean",
+        begins: Tensor | None = None,
+    ) -> Tensor:
         """As `LanguageModel.forward`."""
         x = self.token_embedding(idx).float()  # (B, T, C); a running sum wants float32
-        x = x.cumsum(dim=1) / torch.arange(1, idx.shape[1] + 1, device=idx.device)[:, None]
+        sums, count = x.cumsum(dim=1), torch.arange(1, idx.shape[1] + 1, device=idx.device)
+        if begins is not None:
+            before = (sums - x).gather(1, begins[..., None].expand_as(x))  # of the documents before
+            sums, count = sums - before, count - begins
+        x = sums / count[..., None]
         if targets is not None and reduction == "none":
             return token_nats(self.output, x, targets, self.vocab_size)
         logits = self.output(x)  # (B, T, V)

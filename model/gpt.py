@@ -69,7 +69,9 @@ class CausalSelfAttention(nn.Module):
         else:
             self.form = "sdpa"
 
-    def forward(self, x: Tensor, turn: Tensor | None, past: list[Tensor] | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, turn: Tensor | None, mask: Tensor | None = None, past: list[Tensor] | None = None
+    ) -> Tensor:
         B, T, C = x.shape
         heads = self.query_key_value(x).view(B, T, 3, self.n_head, C // self.n_head)
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (B, H, T, D)
@@ -85,12 +87,14 @@ class CausalSelfAttention(nn.Module):
         if self.form == "tril" or (self.form == "auto" and x.is_cpu and query.dtype == torch.bfloat16):
             # Scaled by 1/sqrt(head size), so that the softmax of a fresh model is diffuse.
             query = query / math.sqrt(C // self.n_head)
-            future = torch.zeros(T, S, dtype=query.dtype, device=x.device)
-            future.masked_fill_(~self.tril[S - T : S, :S], float("-inf"))
-            affinity = query @ key.transpose(-2, -1) + future  # (B, H, T, S)
+            sees = self.tril[S - T : S, :S] if mask is None else mask
+            hidden = torch.zeros(sees.shape, dtype=query.dtype, device=x.device)
+            hidden.masked_fill_(~sees, float("-inf"))
+            affinity = query @ key.transpose(-2, -1) + hidden  # (B, H, T, S)
             y = affinity.softmax(dim=-1) @ value  # (B, H, T, D)
         else:
-            y = F.scaled_dot_product_attention(query, key, value, is_causal=T == S)
+            causal = mask is None and T == S
+            y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
         return self.projection(y.transpose(1, 2).reshape(B, T, C))
 
 
@@ -122,8 +126,10 @@ class Block(nn.Module):
         self.norm_mlp = make_norm(config)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, turn: Tensor | None, past: list[Tensor] | None = None) -> Tensor:
-        x = x + self.attention(self.norm_attention(x), turn, past)
+    def forward(
+        self, x: Tensor, turn: Tensor | None, mask: Tensor | None = None, past: list[Tensor] | None = None
+    ) -> Tensor:
+        x = x + self.attention(self.norm_attention(x), turn, mask, past)
         return x + self.mlp(self.norm_mlp(x))
 
 
@@ -174,11 +180,10 @@ class GPT(LanguageModel):
         idx: Tensor,
         targets: Tensor | None = None,
         reduction: str = "mean",
+        begins: Tensor | None = None,
         past: list[list[Tensor]] | None = None,
     ) -> Tensor:
-        """Logits (B, T, V) for token ids `idx` (B, T); with `targets` (B, T) the mean loss in nats.
-
-        With `reduction="none"` the loss of each target that is not -1, in order, in float32.
+        """As `LanguageModel.forward`.
 
         `past` holds a list for each block, empty before the first call, in which keys and values are kept;
         a further call is given one position, the next.
@@ -186,13 +191,19 @@ class GPT(LanguageModel):
         begin = past[0][0].shape[2] if past and past[0] else 0
         end = begin + idx.shape[1]
         x = self.token_embedding(idx)  # (B, T, C)
-        turn = None
-        if self.config.positions == "learned":
+        turn = mask = None
+        if begins is not None:
+            places = torch.arange(end, device=idx.device)
+            # A position sees what is not behind it, and of its own document: (B, 1, T, T)
+            mask = ((places <= places[:, None]) & (places >= begins[..., None]))[:, None]
+        if self.config.positions == "rotary":
+            turn = self.turn[:, begin:end]  # only distances matter, so no document need begin at 0
+        elif begins is None:
             x = x + self.position_embedding.weight[begin:end]
         else:
-            turn = self.turn[:, begin:end]
+            x = x + self.position_embedding(places - begins)
         for number, block in enumerate(self.blocks):
-            x = block(x, turn, past[number] if past else None)
+            x = block(x, turn, mask, past[number] if past else None)
         x = self.norm(x)
         weight = (self.output or self.token_embedding).weight
         if targets is None:

@@ -47,25 +47,25 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str) -> list[Stage]
 
     ready = {}  # whose arrays are there
     parts = [f"part {number}" for number in range(1, cluster.encode_parts + 1)]
-    for spec in comparison.tokenizers:
-        data = comparison.data(spec)
+    for label, spec in comparison.specs.items():
+        data = comparison.data(label)
         tokenizer = (
             find_tokenizer(corpus, spec, data / "tokenizer", comparison.train_chars) if corpus else None
         )
-        ready[spec] = bool(
+        ready[label] = bool(
             corpus and tokenizer and Encoding(corpus, tokenizer, data, comparison.allow_lossy).published()
         )
         where = [f"--corpus={folder / 'corpus'}", f"--tokenizer={data / 'tokenizer'}", f"--out={data}"]
         lossy = ["--allow_lossy=true"] if comparison.allow_lossy else []
         train = ["data_prep.tokenizer", where[0], f"--spec={spec}", f"--out={data / 'tokenizer'}"]
         train += [f"--train_chars={comparison.train_chars}"]
-        found.append(_prep(f"tokenizer {spec}", train, {"corpus": "afterok"}, bool(tokenizer)))
+        found.append(_prep(f"tokenizer {label}", train, {"corpus": "afterok"}, bool(tokenizer)))
         encode = ["prep.sbatch", "data_prep.encode", *where, *lossy]
-        needs = {f"tokenizer {spec}": "afterok"}
-        found.append(Stage(f"encode {spec}", "prep", encode, needs, parts, [ready[spec]] * len(parts)))
+        needs = {f"tokenizer {label}": "afterok"}
+        found.append(Stage(f"encode {label}", "prep", encode, needs, parts, [ready[label]] * len(parts)))
 
     # Lists and config.yaml files of runs; after trials of learning rates a second time, for the chosen ones
-    encoded = {f"encode {spec}": "afterok" for spec in comparison.tokenizers}
+    encoded = {f"encode {label}": "afterok" for label in comparison.specs}
     prepare = ["slurm.prepare", f"{frozen}/comparison.yaml"]
 
     tried = trials(comparison)

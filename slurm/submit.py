@@ -149,9 +149,9 @@ def make_what_needs_a_network(comparison: Comparison) -> None:
     corpus = None
     if needs_network(comparison.corpus.source):
         corpus = make_corpus(comparison.corpus, comparison.folder / "corpus")
-    for spec in comparison.tokenizers:
+    for label, spec in comparison.specs.items():
         if spec.partition(":")[0] in PUBLISHED and not published_file(spec):
-            make_tokenizer(corpus, spec, comparison.data(spec) / "tokenizer")
+            make_tokenizer(corpus, spec, comparison.data(label) / "tokenizer")
 
 
 def cancel_jobs(comparison: Comparison) -> None:

@@ -71,6 +71,7 @@ def folder(tmp_path_factory) -> Path:
         "context": {"chars": 32},
         "batch": {"chars": 2048},
         "budget": {"chars": 500_000},
+        "seeds": [0, 1],
         "execution": {"precision": "fp32"},
         "tracking": {"validations": 1, "wandb": "disabled"},
     }
@@ -171,7 +172,8 @@ def test_neither_batches_nor_stride_change_who_wins_beyond_the_interval(
     change(copy, overlap=overlap)
     monkeypatch.setattr(scoring, "TOKENS", tokens)
     for spec, row in first.items():
-        evaluate_run(run_of(copy, spec), stride=window_stride(row["block_size"], overlap))
+        for run in run_of(copy, spec).parent.iterdir():
+            evaluate_run(run, stride=window_stride(row["block_size"], overlap))
     again = rows(copy)
     assert any(again[spec]["test_bpc"] != first[spec]["test_bpc"] for spec in SPECS)
     best = next(iter(first))

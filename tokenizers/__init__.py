@@ -29,6 +29,7 @@ from .sentencepiece_tokenizer import SentencePieceTokenizer
 from .simple import ByteTokenizer, CharTokenizer
 
 __all__ = [
+    "LONGEST_LABEL",
     "SIZED",
     "Tokenizer",
     "check_spec",
@@ -49,6 +50,7 @@ FAMILIES: dict[str, type[Tokenizer]] = {
     "sentencepiece": SentencePieceTokenizer,
 }
 ABOUT = "tokenizer.json"
+LONGEST_LABEL = 64  # characters
 SIZED = ("unigram", "spbpe", "bpe")
 PUBLISHED = {"tiktoken": "gpt2", "sentencepiece": "x.model"}  # family to an example of what follows
 KNOWN = "byte, char, unigram-N, spbpe-N, bpe-N, tiktoken:NAME, tiktoken:PATH, sentencepiece:PATH"
@@ -89,8 +91,11 @@ def check_spec(spec: str) -> str:
 
 
 def folder_name(spec: str) -> str:
-    """The name of the folder that holds what belongs to a tokenizer: its spec, without `/` and `:`."""
-    return re.sub(r"[^\w.-]+", "-", spec)[-200:].strip("-.")
+    """The label of a tokenizer that is given none, which also names its folder.
+
+    It is the spec, or the end of a long one, with '-' for `/`, `:` and what else no folder should be called.
+    """
+    return re.sub(r"[^\w.-]+", "-", spec)[-LONGEST_LABEL:].strip("-.")
 
 
 def published_file(spec: str) -> Path | None:

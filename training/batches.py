@@ -3,25 +3,67 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
-from data_prep.arrays import Split
+from data_prep.arrays import MARK_CHARS, Split
+
+from .budget import Plan
 
 AHEAD = 2  # steps
 Made = TypeVar("Made")
 
 
-def crop_starts(seed: int, step: int, sequences: int, positions: int) -> np.ndarray:
-    """Where the crops of the whole global batch of a step begin: 1-d int64 below `positions`.
+class Batch(NamedTuple):
+    """Sequences to learn from, each tensor (B, T) int64."""
 
-    Philox is a counter-based generator (Salmon et al. 2011): its key is (seed, step), and its raw
-    output, unlike numpy's distributions, is the same in every version.
+    inputs: torch.Tensor
+    """token ids"""
+    targets: torch.Tensor
+    """the ids that follow them"""
+    begins: torch.Tensor | None = None
+    """the position in which the document of each position begins; none: documents are packed, or none begins
+    within a sequence"""
+
+    def to(self, device: str) -> "Batch":
+        """The same on a device; the copy may still be under way."""
+        return self._with_each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """The same in memory from which a copy to a GPU needs no waiting."""
+        return self._with_each(torch.Tensor.pin_memory)
+
+    def _with_each(self, do: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
+        begins = None if self.begins is None else do(self.begins)
+        return Batch(do(self.inputs), do(self.targets), begins)
+
+
+def crop_starts(split: Split, plan: Plan, seed: int, step: int) -> np.ndarray:
+    """Where on the circle of tokens the crops of the whole global batch of a step begin: 1-d int64.
+
+    A step reads the same places of the text with every tokenizer. A place is as long as `plan.place_chars`,
+    about a context. Of the tokens in all places of a step together every n-th begins a crop, and that crop
+    begins where the place of this token does. So a place has about one crop; a text that takes three times
+    as many tokens has three, which follow each other: whatever their length in tokens, all texts are seen
+    equally often.
+
+    Philox is a counter-based generator (Salmon et al. 2011): its key is (seed, step), and its raw output,
+    unlike numpy's distributions, is the same in every version.
     """
-    raw = np.random.Philox(key=np.array([seed, step], dtype=np.uint64)).random_raw(sequences)
-    return (raw % np.uint64(positions)).astype(np.int64)
+    generator = np.random.Philox(key=np.array([seed, step], dtype=np.uint64))
+    raw = generator.random_raw(plan.places + 1)
+    marks = (raw[:-1] % np.uint64(split.places)).astype(np.int64)
+    length = max(1, round(plan.place_chars / MARK_CHARS))
+    begins, ends = split.token_before(np.concatenate([marks, (marks + length) % split.places])).reshape(2, -1)
+    # At least 1: a place may be all within one token
+    tokens_to = np.cumsum(np.maximum(1, (ends - begins) % split.length))  # in the places up to each
+    crops = plan.sequences_in(step)
+    chosen = (np.arange(crops) + raw[-1] / 2**64) * tokens_to[-1] / crops
+    place = np.searchsorted(tokens_to, chosen, side="right")
+    following = np.arange(crops) - np.searchsorted(place, place)  # crops of the same place before it
+    return (begins[place] + following * plan.block_size) % split.length
 
 
 def rank_slice(sequences: int, rank: int, world_size: int) -> slice:
@@ -29,11 +71,15 @@ def rank_slice(sequences: int, rank: int, world_size: int) -> slice:
     return slice(sequences * rank // world_size, sequences * (rank + 1) // world_size)
 
 
-def make_batch(split: Split, starts: np.ndarray, block_size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs and targets, each (B, T) int64: the target at a position is the token that follows it."""
-    rows = np.stack([split.crop(start, block_size + 1) for start in starts.tolist()])  # (B, T+1)
+def make_batch(split: Split, starts: np.ndarray, plan: Plan) -> Batch:
+    """The crops that begin at `starts`; the target of a position is the token that follows it."""
+    rows = np.stack([split.crop(start, plan.block_size + 1) for start in starts.tolist()])  # (B, T+1)
     crops = torch.from_numpy(rows.astype(np.int64))
-    return crops[:, :-1], crops[:, 1:]
+    inputs, targets = crops[:, :-1], crops[:, 1:]
+    if plan.eot is None or not (inputs[:, 1:] == plan.eot).any():
+        return Batch(inputs, targets)
+    begins = torch.where(inputs == plan.eot, torch.arange(plan.block_size), 0).cummax(dim=1).values
+    return Batch(inputs, targets, begins)
 
 
 def prefetch(make: Callable[[int], Made], steps: Iterable[int]) -> Generator[Made]:

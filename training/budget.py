@@ -69,19 +69,38 @@ class Plan:
     """the model, its width fitted where the number of parameters is held equal"""
     block_size: int
     """context in tokens"""
-    sequences: int
-    """sequences of block_size tokens per optimizer step, over all processes"""
+    sequences: float
+    """sequences of block_size tokens per optimizer step, over all processes, on average"""
+    places: int
+    """places of the text that a step reads, the same for every tokenizer where the batch is in characters"""
+    place_chars: float
+    """their length in characters"""
     steps: int | None
     """optimizer steps; none: as many as `seconds` allow"""
     seconds: float | None
     """time in the steps, where that is the budget"""
     chars_per_token: float
     """characters per token of the training stream, eot counted as a token"""
+    eot: int | None = None
+    """the token before which no position looks at anything; none: documents are packed"""
 
     @property
-    def tokens_per_step(self) -> int:
-        """Tokens per optimizer step, over all processes."""
+    def tokens_per_step(self) -> float:
+        """Tokens per optimizer step, over all processes, on average."""
         return self.block_size * self.sequences
+
+    def sequences_before(self, step: int) -> int:
+        """Sequences of all steps before this one: what rounding leaves over is carried to the next."""
+        return math.floor(step * self.sequences + 1e-9)
+
+    def sequences_in(self, step: int) -> int:
+        """Sequences of a step, over all processes: the whole number below or above the average."""
+        return self.sequences_before(step + 1) - self.sequences_before(step)
+
+    @property
+    def most_sequences(self) -> int:
+        """The most sequences that a step has, over all processes."""
+        return math.ceil(self.sequences - 1e-9)
 
     def parts_done(self, parts: int, state: TrainState) -> int:
         """Of so many equal parts of the budget, how many are used up in a state of the run."""
@@ -136,7 +155,7 @@ def plan_block_size(context: TextAmount, train: Split) -> int:
         ValueError: the training split is shorter than that.
     """
     block_size = max(1, round(context.in_tokens(train.chars_per_token)))
-    if not train.crop_starts(block_size + 1):
+    if train.length <= block_size:
         raise ValueError(
             f"the training split is shorter than one context of {block_size} tokens: "
             "give more text or a smaller context"
@@ -145,9 +164,19 @@ def plan_block_size(context: TextAmount, train: Split) -> int:
 
 
 def make_plan(
-    model: ModelConfig, vocab_size: int, block_size: int, batch: TextAmount, budget: Budget, train: Split
+    model: ModelConfig,
+    vocab_size: int,
+    block_size: int,
+    context: TextAmount,
+    batch: TextAmount,
+    budget: Budget,
+    train: Split,
+    eot: int | None = None,
 ) -> Plan:
     """Sequences per step and number of steps; steps are rounded up, so a budget is always met.
+
+    A batch in characters is the same text for every tokenizer, in as many places; one of less than a
+    sequence is one sequence.
 
     Raises:
         ValueError: a budget in FLOPs for a model that multiplies nothing.
@@ -155,15 +184,21 @@ def make_plan(
     with torch.device("meta"):
         flops_per_token = sum(build_model(model, vocab_size, block_size).flops_per_token().values())
     chars_per_token = train.chars / train.length
-    sequences = max(1, round(batch.in_tokens(chars_per_token) / block_size))
-    tokens_per_step = sequences * block_size
+    batch_tokens = max(block_size, batch.in_tokens(chars_per_token))
+    sequences = batch_tokens / block_size
+    # By the options alone where they are in characters: it must not depend on the tokenizer
+    place = context.chars or block_size * (1 if batch.chars else chars_per_token)
+    places = max(1, round((batch.chars or batch_tokens * chars_per_token) / place))
+    place_chars = batch_tokens * chars_per_token / places
     if budget.steps or budget.seconds:
         steps = budget.steps
     elif budget.flops:
         if not flops_per_token:
             raise ValueError("a budget in flops means nothing to a bigram model: give it chars")
-        steps = math.ceil(budget.flops / (flops_per_token * tokens_per_step))
+        steps = math.ceil(budget.flops / (flops_per_token * batch_tokens))
     else:
         text = TextAmount(budget.chars, budget.tokens)
-        steps = math.ceil(text.in_tokens(chars_per_token) / tokens_per_step)
-    return Plan(model, block_size, sequences, steps, budget.seconds, chars_per_token)
+        steps = math.ceil(text.in_tokens(chars_per_token) / batch_tokens - 1e-9)
+    return Plan(
+        model, block_size, sequences, places, place_chars, steps, budget.seconds, chars_per_token, eot
+    )

@@ -12,7 +12,7 @@ from model import ModelConfig
 from .budget import Budget, Plan, TextAmount, check_amount, fit_width, make_plan, plan_block_size
 from .optimizer import OptimizerConfig
 
-FORMAT = 2  # of what checkpoints hold; those of another format are not resumed
+FORMAT = 3  # of what checkpoints hold; those of another format are not resumed
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,9 @@ class TrainingOptions:
     """text per optimizer step over all processes, in characters or tokens"""
     budget: Budget
     """how long to train, in characters, tokens, FLOPs, steps or seconds"""
+    documents: Literal["alone", "packed"] = "alone"
+    """alone: attention ends where a document begins, as in the evaluation; packed: it looks at the documents
+    before, too"""
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     """how steps are computed"""
     checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -121,7 +124,9 @@ class TrainConfig(TrainingOptions):
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """the optimizer and its schedule"""
     seed: int = 0
-    """decides the initial weights and the batches"""
+    """decides the batches and the initial weights"""
+    init_seed: int | None = None
+    """decides the initial weights in its place (default: seed)"""
     group: str = "codebook"
     """wandb's group, the comparison's name"""
     model_name: str | None = None
@@ -129,8 +134,9 @@ class TrainConfig(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed {self.seed} is not between 0 and 2**63")
+        for name in ("seed", "init_seed"):
+            if not 0 <= (getattr(self, name) or 0) < 2**63:
+                raise ValueError(f"{name} {getattr(self, name)} is not between 0 and 2**63")
 
     def plan(self, arrays: TokenArrays, processes: int) -> Plan:
         """What context, batch and budget mean on these arrays.
@@ -143,10 +149,13 @@ class TrainConfig(TrainingOptions):
         model = self.model
         if self.params and model.kind == "gpt":
             model = fit_width(model, arrays.vocab_size, block_size, self.params)
-        plan = make_plan(model, arrays.vocab_size, block_size, self.batch, self.budget, train)
+        eot = arrays.eot if self.documents == "alone" else None
+        plan = make_plan(
+            model, arrays.vocab_size, block_size, self.context, self.batch, self.budget, train, eot
+        )
         if plan.sequences < processes:
             raise ValueError(
-                f"a batch of {plan.sequences} sequences is too small for {processes} processes: "
+                f"a batch of {plan.sequences:.3g} sequences is too small for {processes} processes: "
                 "set a larger batch or fewer processes"
             )
         return plan
@@ -154,7 +163,7 @@ class TrainConfig(TrainingOptions):
     def identity(self) -> dict:
         """The options that decide the run's result; a run found with another identity is not resumed."""
         values = asdict(self)
-        keys = ("params", "context", "batch", "budget", "optimizer", "seed")
+        keys = ("params", "context", "batch", "budget", "documents", "optimizer", "seed", "init_seed")
         identity = {"format": FORMAT, "model": asdict(self.model.resolved())}
         identity |= {key: values[key] for key in keys}
         identity |= {k: values["execution"][k] for k in ("precision", "micro_batch", "compress_gradients")}

@@ -16,7 +16,7 @@ from torch import nn
 from common.cli import run_command
 from model import LanguageModel, load_model
 
-from .batches import crop_starts, make_batch, rank_slice
+from .batches import Batch, crop_starts, make_batch, rank_slice
 from .checkpoint import list_checkpoints, write_checkpoint
 from .config import TrainConfig, read_config
 from .precision import autocast
@@ -65,7 +65,7 @@ class Arguments:
     """cpu or cuda; auto: cuda where there is one"""
 
 
-def first_not_finite(model: LanguageModel, x: torch.Tensor, y: torch.Tensor) -> str:
+def first_not_finite(model: LanguageModel, batch: Batch) -> str:
     """The first module, in the order of computation, whose output is not finite; empty if all are."""
     found: list[str] = []
 
@@ -74,7 +74,7 @@ def first_not_finite(model: LanguageModel, x: torch.Tensor, y: torch.Tensor) -> 
             found.append(name)
 
     hooks = [module.register_forward_hook(partial(look, name)) for name, module in model.named_modules()]
-    model(x, y)
+    model(batch.inputs, batch.targets, begins=batch.begins)
     for hook in hooks:
         hook.remove()
     return found[0] or "the loss" if found else ""
@@ -90,10 +90,11 @@ def main(arguments: Arguments) -> None:
         raise ValueError(f"{arguments.run} has no bad {which} that was kept: see {arguments.run / NONFINITE}")
     path, state = kept[0]
     config, device = read_config(arguments.run), pick_device(arguments.device)
-    split = open_arrays(arguments.run, config, state).split("train")
+    arrays = open_arrays(arguments.run, config, state)
+    split, plan = arrays.split("train"), config.plan(arrays, state["world_size"])
     model = load_model(path / "model.safetensors", device).train()
     batch, sequences = state["step"], state["sequences"]
-    starts = crop_starts(config.seed, batch, sequences, split.crop_starts(model.block_size + 1))
+    starts = crop_starts(split, plan, config.seed, batch)
     print(f"{path}: weights before step {batch + 1}; batch {batch}, {sequences} sequences")
     wrong = [name for name, p in model.named_parameters() if not p.isfinite().all()]
     print(f"weights that are not finite: {', '.join(wrong) or 'none'}")
@@ -101,16 +102,16 @@ def main(arguments: Arguments) -> None:
     print(f"\n{'sequence':>8}{'rank':>6}{'from token':>14}{'loss, nats':>12}{'gradient':>12}  not finite in")
     fine = 0
     for number, start in enumerate(starts.tolist()):
-        x, y = (t.to(device) for t in make_batch(split, starts[number : number + 1], model.block_size))
+        one = make_batch(split, starts[number : number + 1], plan).to(device)
         model.zero_grad()
         with autocast(device, state["identity"]["precision"]):
-            loss = model(x, y)
+            loss = model(one.inputs, one.targets, begins=one.begins)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), math.inf)
             if loss.isfinite() and norm.isfinite():
                 fine += 1
                 continue
-            first = first_not_finite(model, x, y) or "a gradient"
+            first = first_not_finite(model, one) or "a gradient"
         rank = next(rank for rank, part in enumerate(ranks) if part.start <= number < part.stop)
         print(f"{number:>8}{rank:>6}{start:>14,}{loss.item():>12.4g}{norm.item():>12.4g}  {first}")
     print(f"{fine} of {sequences} sequences are finite, by themselves")

@@ -16,11 +16,10 @@ from torch.nn.parallel import DistributedDataParallel
 from model import LanguageModel
 
 from . import stop
+from .batches import Batch
 from .optimizer import OptimizerConfig, make_optimizers
 from .precision import autocast, grad_scaler
 from .ranks import Ranks
-
-Batch = tuple[Tensor, Tensor]  # token ids and the ids that follow them, each (B, T) int64
 
 
 @dataclass
@@ -110,13 +109,13 @@ def _accumulate(
     """Compute and clip the gradients: this rank's share of the loss, in nats, and the norm of them all."""
     total = torch.zeros((), device=ranks.device)
     parallel = learner.forward if isinstance(learner.forward, DistributedDataParallel) else None
-    for number, (x, y) in enumerate(batches, start=1):
-        x, y = (tensor.to(ranks.device, non_blocking=True) for tensor in (x, y))
+    for number, batch in enumerate(batches, start=1):
+        inputs, targets, begins = batch.to(ranks.device)
         with parallel.no_sync() if parallel and number < len(batches) else nullcontext():
             with autocast(ranks.device, learner.precision):
-                loss = learner.forward(x, y)
+                loss = learner.forward(inputs, targets, begins=begins)
             # A share of the global mean, however unevenly the sequences fall on ranks and micro-batches
-            share = loss * (len(x) / sequences)
+            share = loss * (len(inputs) / sequences)
             # DDP averages over the ranks; the shares are meant to be summed
             learner.scaler.scale(share * ranks.world_size).backward()
         total += share.detach()

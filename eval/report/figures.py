@@ -111,7 +111,9 @@ def main_rows(rows: list[Row]) -> list[Row]:
 
 
 def _family(row: Row) -> str:
-    return family(row["tokenizer"])
+    """What a line of a figure is called: a family of several sizes, or the label of what has one size."""
+    name = family(row["spec"])
+    return row["tokenizer"] if name == row["spec"] else name
 
 
 def _families(rows: list[Row]) -> dict[str, list[Row]]:
@@ -132,7 +134,7 @@ def _panels(width: float, height: float, down: int = 1, across: int = 1) -> tupl
 
 def _style(row: Row, line: bool = True) -> dict[str, Any]:
     """How matplotlib draws a tokenizer: as a line with markers, or as markers alone."""
-    colour, marker, dash = STYLES.get(_family(row), OTHER)
+    colour, marker, dash = STYLES.get(family(row["spec"]), OTHER)
     return {"color": colour, "marker": marker, "linestyle": dash if line else ""}
 
 

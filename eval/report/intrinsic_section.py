@@ -23,12 +23,12 @@ USE = {
 
 def report_section(intrinsic: Intrinsic) -> str:
     """The section of the report, in Markdown: the test split, whole and by language and domain."""
-    test = {spec: splits["test"] for spec, splits in intrinsic.items()}
+    test = {label: splits["test"] for label, splits in intrinsic.items()}
     parts = ["## Tokenizers", "On the test split, without any model."]
     for columns in (LENGTH, USE):
         rows = [
-            [code(spec), *(shown(found[key], form) for key, form in columns.values())]
-            for spec, found in test.items()
+            [code(label), *(shown(found[key], form) for key, form in columns.values())]
+            for label, found in test.items()
         ]
         parts.append(table(["tokenizer", *columns], rows))
     for column in next(iter(test.values())).get("groups", {}):
@@ -38,8 +38,8 @@ def report_section(intrinsic: Intrinsic) -> str:
 
 def _group_tables(test: dict[str, dict], column: str) -> list[str]:
     """Characters per token and words of one token: a row for each value of the column, longest text first."""
-    by_spec = {spec: found["groups"][column] for spec, found in test.items()}
-    groups = sorted((first := next(iter(by_spec.values()))), key=lambda value: -first[value]["chars"])
+    by_label = {label: found["groups"][column] for label, found in test.items()}
+    groups = sorted((first := next(iter(by_label.values()))), key=lambda value: -first[value]["chars"])
     if not groups:
         return []
     heading = [column, "characters", *map(code, test)]
@@ -47,7 +47,7 @@ def _group_tables(test: dict[str, dict], column: str) -> list[str]:
     def rows(key: str, form: str) -> list[list[str]]:
         return [
             [code(value), f"{first[value]['chars']:,}"]
-            + [shown(found[value][key], form) for found in by_spec.values()]
+            + [shown(found[value][key], form) for found in by_label.values()]
             for value in groups
         ]
 

@@ -15,13 +15,9 @@ NAMES: Columns = {"tokenizer": lambda r: r["tokenizer"], "model": lambda r: r["m
 COLUMNS: Columns = {
     **NAMES,
     "vocabulary": lambda r: f"{r['vocab_size']:,}",
-    "bits per character": lambda r: f"**{r['test_bpc']:.4f}**",
+    "bits per character": lambda r: _bits(r),
     "95 % interval": lambda r: f"{r['test_bpc_low']:.3f} – {r['test_bpc_high']:.3f}",
-    "behind the best": lambda r: (
-        f"{r['behind_best']:.3f} ({r['behind_best_low']:.3f} – {r['behind_best_high']:.3f})"
-        if r["behind_best"]
-        else "–"
-    ),
+    "behind the lowest": lambda r: _behind(r),
     "characters per token": lambda r: f"{r['chars_per_token']:.3f}",
     "context, tokens (characters)": lambda r: f"{r['block_size']} ({r['context_chars']:.0f})",
     "parameters, M (embedding)": lambda r: (
@@ -52,6 +48,20 @@ LATEX = str.maketrans(  # text as LaTeX shows it: no character of it is a comman
 )
 
 
+def _bits(row: Row) -> str:
+    """Bold where the row may be the best; with one seed, no row is shown to be, or not to be."""
+    bold = "**" * (len(row["seeds"]) > 1 and not row["distinguishable"])
+    return f"{bold}{row['test_bpc']:.4f}{bold}"
+
+
+def _behind(row: Row) -> str:
+    if not row["behind_best"]:
+        return "–"
+    if row["behind_best_low"] is None:  # one seed
+        return f"{row['behind_best']:.3f}"
+    return f"{row['behind_best']:.3f} ({row['behind_best_low']:.3f} – {row['behind_best_high']:.3f})"
+
+
 def terminal(rows: list[Row]) -> str:
     """The rows in at most 80 columns, best first."""
     heading = ["tokenizer", "model", "vocab", "char/tok", "block", "bpc", "95 % interval", "sec"]
@@ -69,8 +79,8 @@ def terminal(rows: list[Row]) -> str:
 def columns_of(rows: list[Row]) -> Columns:
     """The columns that these rows have."""
     columns = dict(COLUMNS)
-    if len(rows[0]["seeds"]) > 1:
-        columns["sd of seeds"] = lambda r: f"{r['test_bpc_seed_sd']:.4f}"
+    if any(len(row["seeds"]) > 1 for row in rows):
+        columns["sd of seeds"] = lambda r: shown(r["test_bpc_seed_sd"], ".4f")
     if "test_bpc_matched" in rows[0]:
         columns["bits per character, equal context"] = lambda r: f"{r['test_bpc_matched']:.4f}"
     if any(row["ambiguity_of"] for row in rows):

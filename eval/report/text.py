@@ -81,7 +81,7 @@ the machine did. FLOPs and memory are those of training; the cache is what gener
 - **Text.** Source `{comparison.corpus.source}`. Every row scored the same {corpus["test_chars"]:,}
   characters of {corpus["test_documents"]} test documents (SHA-256 `{corpus["test_sha256"][:16]}…`).
   Tokenizers and models saw the training split only; tokenizers that are trained, at most
-  {comparison.train_chars:,} characters of it, drawn by document.
+  {comparison.train_chars:,} characters of it, drawn by document.{labels_in_words(comparison)}
 - **Bits per character**: the sum over documents of -log2 p(tokens), divided by the characters of the
   source text. Every token is scored once; documents are scored alone; the end of a document is not
   counted.
@@ -93,11 +93,11 @@ the machine did. FLOPs and memory are those of training; the cache is what gener
   {protocol.amount(comparison.batch)} a step, budget {protocol.budgets(comparison)}.
   {PARAMS[comparison.params]} Precision of training {best["precision"]}, of scoring fp32.
 - **Learning rates**: {_rates(comparison, rows)}
-- **Intervals**: 95 %, bootstrap over test documents, 10,000 resamples, the same for all rows; "behind the
-  best" is paired, against the best row of the same model. {_seeds(comparison)}
-- **The best size** of a family is the minimum of a parabola through bits per character over log V (Hoffmann
-  et al. 2022; Tao et al. 2024), its interval that of parabolas and cubics through the resamples; "or
-  less" and "or more" say that it reaches the end of the sizes tried.
+- **Documents in training**: {_documents(results, comparison)}
+- **Intervals**: 95 %. {_intervals(results, comparison)}
+- **The best size** of a family is the minimum of smooth curves through bits per character over log V;
+  its interval is that of the minima of many such curves. "or less" and "or more" say that it reaches the end
+  of the sizes tried.
 - **FLOPs** are those of training (forward and backward) per character, matrix multiplications only; a
   query of causal attention counts the (T+1)/2 keys that it sees on average.
 - **Tokenizers**: the end of a document is neither token nor type. A part of a character is a token whose
@@ -135,6 +135,12 @@ def skipped_runs(runs: list[dict]) -> str:
     )
 
 
+def labels_in_words(comparison: Comparison) -> str:
+    """What the labels stand for that are not specs themselves."""
+    named = [f"{code(label)} is {code(spec)}" for label, spec in comparison.specs.items() if label != spec]
+    return f"\n- **Labels**: {'; '.join(named)}." if named else ""
+
+
 def _rates(comparison: Comparison, rows: list[dict]) -> str:
     """How learning rates were come by."""
     found = []
@@ -148,11 +154,40 @@ def _rates(comparison: Comparison, rows: list[dict]) -> str:
     return _plain(["; ".join(found) + "."])
 
 
-def _seeds(comparison: Comparison) -> str:
-    """What the intervals say of seeds."""
-    if (seeds := len(comparison.seeds)) == 1:
-        return "They cover the choice of test text, not that of the seed."
-    return (
-        f"Numbers are means of {seeds} seeds, and intervals cover seeds as a second level: what a mean is "
-        "off by is drawn from the deviations of the seeds of all rows of a model."
+FEW_CONTEXTS = 4  # a median document shorter than so many is trained much unlike it is evaluated, if packed
+
+
+def _documents(results: dict, comparison: Comparison) -> str:
+    """How training treats what precedes a document, and a warning where that matters."""
+    if comparison.documents == "alone":
+        return "attention ends where a document begins, as in the evaluation."
+    said = "packed, so that attention reaches into the document before; the evaluation scores each alone."
+    median, context = (
+        results["corpus"]["test_document_chars_median"],
+        max(row["context_chars"] for row in results["rows"]),
     )
+    if median < FEW_CONTEXTS * context:
+        said += (
+            f" **Half of the documents have fewer than {median:,.0f} characters**, a context has up to "
+            f"{context:,.0f}: this costs tokenizers with short tokens more. Set `documents: alone`."
+        )
+    return said
+
+
+def _intervals(results: dict, comparison: Comparison) -> str:
+    """What the intervals take into account, and how."""
+    groups = results["corpus"]["test_groups"]
+    said = "Over test documents: standard errors of a ratio of sums, " + (
+        f"over the {groups:,} groups that the documents are in, as documents of a group are not independent. "
+        if groups
+        else "each document taken as independent of the others. "
+    )
+    counts = {len(row["seeds"]) for row in results["rows"]}
+    if counts == {1}:
+        return said + "Seeds are not covered, as there is one; so tokenizers are not compared."
+    said += (
+        "Over seeds: a two-way analysis of variance, because a seed draws the same text for every tokenizer. "
+        'Widths are those of Student\'s t. "Behind the lowest" holds for all rows of a model at once (max-t).'
+    )
+    alone = sorted({row["model"] for row in results["rows"] if len(row["seeds"]) == 1})
+    return said + (f" Rows of {', '.join(alone)} have one seed and are not compared." if alone else "")

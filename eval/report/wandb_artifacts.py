@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 from common.files import fingerprint, read_json, write_json
 from comparison import Comparison, RunSpec
 from comparison.runs import counted_runs
-from tokenizers import folder_name
 from training.checkpoint import list_checkpoints
 from training.tracking import read_metrics, send
 from training.wandb_runs import remove_unsent, start_wandb
@@ -77,7 +76,7 @@ class WandbLog:
     def __init__(self, comparison: Comparison, mode: str) -> None:
         self.comparison, self.folder, self.mode = comparison, comparison.folder, mode
         self.runs = counted_runs(comparison)
-        self.tokenizers = [folder_name(spec) for spec in comparison.tokenizers]
+        self.tokenizers = list(comparison.specs)
         self.record = self.folder / "wandb" / "logged.json"
         self.logged: dict[str, list[str]] = read_json(self.record) or {}
 
@@ -147,30 +146,34 @@ class WandbLog:
             result = _result(run)
             self.once(self.run_name(run), result, partial(self._complete, run, result))
 
-    def _complete(self, spec: RunSpec, result: dict) -> None:
+    def _complete(self, trained: RunSpec, result: dict) -> None:
         """Send wandb what is missing there of a training run, and then what came of it."""
         import wandb
 
         def record() -> Iterator[dict]:
-            yield from read_metrics(spec.folder / "metrics.jsonl")
+            yield from read_metrics(trained.folder / "metrics.jsonl")
             assert wandb.run is not None  # `send` has started it
             with ending(wandb.run) as run:
                 if run.offline:
                     raise ConnectionError("the server answers no more")
-                self.use(run, "arrays", folder_name(spec.tokenizer))
-                self.make_checkpoint(run, spec, result)
+                # A run by itself knows the spec alone
+                run.name = f"{trained.tokenizer} {trained.model} seed {trained.seed}"
+                named = {"tokenizer": trained.tokenizer, "spec": trained.spec}
+                run.config.update(named, allow_val_change=True)
+                self.use(run, "arrays", trained.tokenizer)
+                self.make_checkpoint(run, trained, result)
                 run.summary.update({key: result[key] for key in ("test_bpc", "test_bpb")})
 
-        send(spec.folder, "online", record())
+        send(trained.folder, "online", record())
 
-    def make_checkpoint(self, run: "Run", spec: RunSpec, result: dict) -> None:
+    def make_checkpoint(self, run: "Run", trained: RunSpec, result: dict) -> None:
         """Log the checkpoint that was evaluated, without its weights."""
-        folder = spec.folder
+        folder = trained.folder
         files = result["made_from"]["checkpoint"]
         found = [path for path, state in list_checkpoints(folder / "checkpoints") if state["files"] == files]
         paths = [*(path / "state.json" for path in found[:1]), folder / "plan.json", folder / "config.yaml"]
         weights = files["model.safetensors"]
-        self.make(run, "checkpoint", self.run_name(spec), *paths, weights_sha256=weights)
+        self.make(run, "checkpoint", self.run_name(trained), *paths, weights_sha256=weights)
 
     def results(self, results: dict) -> None:
         """Log what every run scored, as a table."""
@@ -182,8 +185,8 @@ class WandbLog:
             with self.start("eval", self.folder / "wandb" / "eval") as run:
                 self.use(run, "checkpoint", *map(self.run_name, self.runs))
                 if run.offline:
-                    for spec in self.runs:
-                        self.make_checkpoint(run, spec, _result(spec))
+                    for trained in self.runs:
+                        self.make_checkpoint(run, trained, _result(trained))
                 run.log({"results": wandb.Table(list(rows[0]), [list(row.values()) for row in rows])})
 
         self.once("eval", rows, log)

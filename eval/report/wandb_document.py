@@ -65,13 +65,17 @@ def _panels(model: str, runs: list[RunSpec], entity: str) -> "PanelGrid":
 
 
 def _how_to_read(comparison: Comparison, corpus: dict) -> str:
-    of = "the seeds and the test text" if len(comparison.seeds) > 1 else "the test text"
+    of = (
+        "the seeds and the test text"
+        if any(len(comparison.seeds_of(model)) > 1 for model in comparison.models)
+        else "the test text"
+    )
     return f"""- **Bits per character** (bpc): the bits that a model needs for the test text, divided by the
   characters of its source. Fewer are better. All tokenizers are scored on the same {corpus["test_chars"]:,}
   characters of {corpus["test_documents"]:,} documents, so that their numbers can be compared, as losses per
   token cannot.
 - **Protocol.** {protocol.in_words(comparison)}
-- **Intervals** are 95 %, from a bootstrap over test documents, and cover the choice of {of}.
-  "Behind the best" is paired: both rows are resampled alike.
+- **Intervals** are 95 %, and cover the choice of {of}.
+  "Behind the lowest" is paired, and holds for all tokenizers at once.
 - **Charts.** A line is the mean of a tokenizer's runs. At equal characters tokenizers have seen the same
   text, at equal FLOPs they have had the same compute. A point is what they scored on the test text."""

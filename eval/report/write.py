@@ -39,9 +39,9 @@ def make_report(comparison: Comparison) -> dict:
         ValueError: what `collect_results` and `measure_tokenizers` raise. An earlier report is then as it
             was.
     """
-    results, samples = collect_results(comparison)
+    results, errors = collect_results(comparison)
     rows = results["rows"]
-    results["recommendation"] = recommend(comparison, results, samples)
+    results["recommendation"] = recommend(comparison, results, errors)
     results["intrinsic"] = measure_tokenizers(comparison)
     first = first_runs(comparison)
     curves = [(row, validations(first[row["tokenizer"], row["model"]])) for row in rows]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from common.cli import as_yaml, parse
 from comparison import Comparison, Recipe, load_comparison
 from model import ModelConfig
+from tokenizers import LONGEST_LABEL, folder_name
 from training.budget import Budget, TextAmount
 from training.config import CheckpointConfig, ExecutionConfig, TrackingConfig, TrainConfig, TrainingOptions
 from training.optimizer import OptimizerConfig
@@ -49,10 +50,19 @@ executions = st.builds(
     max_seconds=st.none() | st.floats(0.1, 1e5),
     on_nonfinite=st.sampled_from(["stop", "skip"]),
 )
+specs = st.sampled_from(["byte", "bpe-300", "bpe-300:gpt2", f"tiktoken:{'a long path/' * 9}tokenizer.json"])
+labels = st.sampled_from(["1e3", "5", "true", "null", "2020-01-01", "0x1f", "a.b", "bpe-300"])
+labels |= st.from_regex(rf"\w[\w.-]{{0,{LONGEST_LABEL - 1}}}", fullmatch=True)
+entries = st.lists(
+    specs | st.dictionaries(labels, specs, min_size=1, max_size=1),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda entry: folder_name(entry) if isinstance(entry, str) else next(iter(entry)),
+)
 comparisons = st.builds(
     Comparison,
     name=st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True),
-    tokenizers=st.just(["byte", "bpe-300:gpt2"]),
+    tokenizers=entries,
     models=st.dictionaries(st.sampled_from(["gpt", "text-1x", "1e3"]), recipes, min_size=1),
     context=amounts,
     batch=amounts,
@@ -73,9 +83,56 @@ def test_what_is_frozen_is_a_comparison_file_of_the_same_comparison(made, tmp_pa
     found = load_comparison(made.folder)
     assert found == made.resolved()
     assert found.content() == made.content()
+    assert list(found.specs.items()) == list(made.specs.items())
     for ours, theirs in zip(made.first_runs(), found.first_runs(), strict=True):
         assert theirs.config.identity() == ours.config.identity()
         assert (theirs.folder, theirs.title) == (ours.folder, ours.title)
+
+
+def test_a_tokenizer_is_called_by_its_label_and_known_by_its_spec():
+    path = f"sentencepiece:{'long/' * 30}x.model"
+    made = comparison(tokenizers=["bpe-300:gpt2", {"mine": "byte"}, {"again": "byte"}, path])
+    cut = ("sentencepiece-" + "long-" * 30 + "x.model")[-LONGEST_LABEL:]
+    assert made.specs == {"bpe-300-gpt2": "bpe-300:gpt2", "mine": "byte", "again": "byte", cut: path}
+    runs = {run.tokenizer: run for run in made.first_runs()}
+    assert {label: run.spec for label, run in runs.items()} == made.specs
+    assert runs["mine"].title == "mine/gpt/seed0"
+    assert runs["mine"].config.data == made.data("mine") == made.folder / "data" / "mine"
+    assert runs["mine"].folder == made.folder / "runs" / "mine" / "gpt" / "seed0"
+    one, other = (runs[label].config.identity() for label in ("mine", "again"))
+    assert {key for key in one if one[key] != other[key]} <= {"init_seed"}
+
+
+def test_a_label_that_is_the_spec_says_nothing_new():
+    assert comparison(tokenizers=[{"byte": "byte"}]).content() == comparison().content()
+    assert comparison(tokenizers=[{"one": "byte"}]).content() != comparison().content()
+
+
+def test_labels_are_given_on_the_command_line_too(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(as_yaml(comparison()))
+    words = [str(tmp_path / "tiny.yaml"), "--tokenizers", "[byte, {mine: bpe-300:gpt2}]"]
+    assert parse(Comparison, words).specs == {"byte": "byte", "mine": "bpe-300:gpt2"}
+
+
+@pytest.mark.parametrize(
+    ("tokenizers", "says"),
+    [
+        (["byte", "byte"], r"both 'byte' and 'byte' are called 'byte': give one a label .* \{label: byte\}"),
+        ([{"a": "byte"}, {"a": "char"}], "both 'byte' and 'char' are called 'a'"),
+        (["byte", {"byte": "char"}], "both 'byte' and 'char' are called 'byte'"),
+        (["tiktoken:x/y", "tiktoken:x:y"], "are called 'tiktoken-x-y'"),
+        ([f"tiktoken:{first}{'/' + 'x' * 70}" for first in "ab"], f"are called '{'x' * LONGEST_LABEL}'"),
+        ([{"a": "byte", "b": "char"}], "neither a spec nor one label"),
+        ([{}], "neither a spec nor one label"),
+        ([{"a": "bite"}], "did you mean 'byte'"),
+        ([{"x" * 65: "byte"}], "has 65 characters: 64 at most"),
+        ([{True: "byte"}], "the label True is read as a bool: put it in quotes"),
+        *(([{label: "byte"}], "names a folder") for label in ("", "a/b", "..", "-a", "a b", "a:b", "a\n")),
+    ],
+)
+def test_what_cannot_be_told_apart_or_name_a_folder_is_refused(tokenizers, says):
+    with pytest.raises(ValueError, match=says):
+        comparison(tokenizers=tokenizers)
 
 
 def test_how_it_is_run_is_not_part_of_what_is_compared():
@@ -88,7 +145,7 @@ def test_whatever_the_trainer_can_do_can_be_said_in_a_comparison_file(tmp_path):
     options = {field.name for field in fields(TrainConfig)}
     shared = {field.name for field in fields(TrainingOptions)}
     assert options - shared == {
-        *("data", "out", "seed", "group", "model_name"),  # the comparison's own
+        *("data", "out", "seed", "init_seed", "group", "model_name"),  # the comparison's own
         *("model", "optimizer"),  # a recipe's
         "params",
     }
@@ -112,7 +169,7 @@ def test_the_identity_of_a_run_is_flat_so_that_runs_of_earlier_versions_are_resu
     (run,) = comparison().first_runs()
     identity = run.config.identity()
     assert list(sorted(identity)) == sorted(
-        "format model params context batch budget optimizer seed precision micro_batch "
+        "format model params context batch budget documents optimizer seed init_seed precision micro_batch "
         "compress_gradients validations val_chars".split()
     )
     assert (identity["precision"], identity["validations"], identity["val_chars"]) == ("auto", 10, 20_000)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import data_prep.corpus
 from common.files import sha256_file
-from data_prep.arrays import ArrayWriter, Split, TokenArrays, narrowest_dtype
+from data_prep.arrays import MARK_CHARS, ArrayWriter, Split, TokenArrays, narrowest_dtype
 from data_prep.corpus import SPLITS, Corpus, make_corpus
 from data_prep.encode import make_arrays
 from tokenizers import load_tokenizer, train_tokenizer
@@ -170,7 +170,7 @@ def test_a_split_counts_documents_tokens_characters_and_bytes(folder: Path, tiny
         assert split.documents == len(texts)
         assert split.chars == sum(map(len, texts)) == split.document_chars().sum()
         assert split.bytes == sum(len(text.encode()) for text in texts) == split.document_bytes().sum()
-        assert split.tokens + split.documents + 1 == split.length
+        assert split.tokens + split.documents == split.length
         assert split.chars_per_token == split.chars / split.tokens
 
 
@@ -198,36 +198,44 @@ def test_every_shard_starts_and_ends_with_the_end_of_text(shards: TokenArrays) -
 
 @pytest.fixture(scope="module")
 def numbered(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    """A split of three shards, 5, 1 and 7 long, whose tokens are their own positions."""
+    """A split of two shards on a circle of 10 tokens, each its own place but the last eot of each shard."""
     folder = tmp_path_factory.mktemp("numbered")
-    start = 0
-    for shard, length in enumerate((5, 1, 7)):
-        np.save(folder / f"train-{shard:05}.tokens.npy", np.arange(start, start + length, dtype=np.uint8))
+    for shard, tokens in enumerate(([0, 1, 2, 3, 99], [4, 5, 6, 7, 8, 9, 99])):
+        np.save(folder / f"train-{shard:05}.tokens.npy", np.array(tokens, dtype=np.uint8))
         np.save(folder / f"train-{shard:05}.documents.npy", np.zeros(1, dtype=[("start", int)]))
-        start += length
+        np.save(folder / f"train-{shard:05}.marks.npy", np.array([1, 3, 3], dtype=np.uint32))
     counts = {"chars": 1, "bytes": 1, "tokens": 1, "lossy_documents": 0, "text_sha256": ""}
     return Split(folder, "train", counts)
 
 
-@pytest.mark.parametrize("length", range(1, 9))
-def test_crops_are_every_stretch_of_a_shard_once_and_none_across_two(numbered: Split, length: int) -> None:
-    expected = [
-        list(range(start, start + length))
-        for first, end in ((0, 5), (5, 6), (6, 13))
-        for start in range(first, end - length + 1)
-    ]
-    crops = [numbered.crop(start, length).tolist() for start in range(numbered.crop_starts(length))]
-    assert crops == expected
+@given(st.integers(0, 9), st.integers(1, 35))
+def test_a_crop_reads_on_over_shards_and_from_the_end_to_the_beginning(
+    numbered: Split, start: int, length: int
+) -> None:
+    assert numbered.length == 10
+    assert numbered.crop(start, length).tolist() == [(start + i) % 10 for i in range(length)]
 
 
-@pytest.mark.parametrize("length", [1, 5, 7, 8, 100])
-def test_there_is_no_crop_beyond_the_last(numbered: Split, length: int) -> None:
-    with pytest.raises(IndexError):
-        numbered.crop(numbered.crop_starts(length), length)
+def test_a_mark_leads_to_the_token_before_the_one_that_holds_its_character(numbered: Split) -> None:
+    assert numbered.places == 6
+    assert numbered.token_before(np.array([0, 1, 2, 3, 4, 5])).tolist() == [0, 2, 2, 4, 6, 6]
 
 
-def test_a_crop_longer_than_every_shard_does_not_exist(numbered: Split) -> None:
-    assert numbered.crop_starts(8) == 0
+@pytest.mark.parametrize("spec", ["byte", "char", "bpe-300", "spbpe-420", "unigram-420"])
+def test_marks_are_the_same_places_of_the_text_for_every_tokenizer(
+    tiny_arrays: Callable[[str], Path], tiny_corpus: Corpus, spec: str
+) -> None:
+    tokenizer = load_tokenizer(tiny_arrays(spec) / "tokenizer")
+    for name in SPLITS:
+        split = TokenArrays(tiny_arrays(spec)).split(name)
+        text = "".join(tiny_corpus.texts(name))
+        circle = split.crop(0, split.length)
+        assert split.places == -(-len(text) // MARK_CHARS)
+        for mark, before in enumerate(split.token_before(np.arange(split.places)).tolist()):
+            up_to = tokenizer.decode_bytes(circle[: before + 1])
+            with_it = up_to + tokenizer.decode_bytes(circle[before + 1 : before + 2])
+            character = text[: mark * MARK_CHARS].encode()
+            assert len(up_to) <= len(character) < len(with_it)
 
 
 # ---- arrays that are not those of the manifest

@@ -38,12 +38,19 @@ def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 # ---- what is in it
 
 
-def test_parquet_holds_the_columns_id_text_language_and_domain(tiny_corpus: Corpus) -> None:
+def test_parquet_holds_the_columns_id_text_language_domain_and_group(tiny_corpus: Corpus) -> None:
     for split in SPLITS:
         for path in tiny_corpus.files(split):
             schema = pyarrow.parquet.read_schema(path)
-            assert schema.names == ["id", "text", "language", "domain"]
+            assert schema.names == ["id", "text", "language", "domain", "group"]
             assert {str(field.type) for field in schema} == {"large_string"}
+
+
+def test_parquet_holds_the_columns_of_few_values_as_dictionaries(tiny_corpus: Corpus) -> None:
+    metadata = pyarrow.parquet.read_metadata(tiny_corpus.files("train")[0]).row_group(0)
+    columns = [metadata.column(i) for i in range(metadata.num_columns)]
+    with_dictionary = [c.path_in_schema for c in columns if "RLE_DICTIONARY" in c.encodings]
+    assert with_dictionary == ["language", "domain", "group"]
 
 
 def test_every_document_is_in_one_split_in_the_order_of_the_source(
@@ -189,6 +196,10 @@ def test_a_lost_file_makes_it_again(config: CorpusConfig, tmp_path: Path) -> Non
         (['{"text": "a"}', '{"text": "b\\ud800"}'], ":2: a lone surrogate at character 1"),
         (['{"text": "a", "language": "\\ud800"}'], ":1: language: a lone surrogate at character 0"),
         (['{"text": "a", "language": 1}'], ":1: column 'language' holds int, not text"),
+        (['{"text": "a", "group": "\\ud800"}'], ":1: group: a lone surrogate at character 0"),
+        (['{"text": "a", "group": 0.5}'], ":1: column 'group' holds float, not text or an integer"),
+        (['{"text": "a", "group": "alone"}'], "no document falls into the .* remove the column"),
+        (['{"text": "a", "group": "a"}'], "no document falls into the .* remove the column"),
         (['{"text": "a"}', "\udcff"], "is not UTF-8"),
     ],
 )

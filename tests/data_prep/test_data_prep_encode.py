@@ -149,7 +149,9 @@ def test_arrays_lie_beside_their_tokenizer_and_nothing_else_is_left(
     tiny_arrays: Callable[[str], Path],
 ) -> None:
     names = [
-        f"{split}-00000.{kind}.npy" for split in ("train", "val", "test") for kind in ("tokens", "documents")
+        f"{split}-00000.{kind}.npy"
+        for split in ("train", "val", "test")
+        for kind in ("tokens", "documents", "marks")
     ]
     assert sorted(os.listdir(tiny_arrays("bpe-300"))) == sorted([*names, "manifest.json", "tokenizer"])
 

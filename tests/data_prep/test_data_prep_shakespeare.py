@@ -50,18 +50,21 @@ def plays() -> list[Document]:
 
 def test_shakespeare_is_38_plays_in_783_scenes(plays: list[Document]) -> None:
     counts = {split: sum(d.split == split for d in plays) for split in ("train", "val", "test")}
-    assert counts == {"train": 697, "val": 39, "test": 47}
+    assert counts == {"train": 547, "val": 187, "test": 49}
     assert len({document.id.split("/")[0] for document in plays}) == 38
     assert len({document.id for document in plays}) == len(plays)
     assert sum(len(document.text) for document in plays) > 5_200_000
+
+
+def test_the_group_of_a_scene_is_its_play(plays: list[Document]) -> None:
+    assert all(document.group == document.id.split("/")[0] for document in plays)
 
 
 def test_no_scene_of_a_held_out_play_is_in_training(plays: list[Document]) -> None:
     splits = {
         split: {d.id.split("/")[0] for d in plays if d.split == split} for split in ("train", "val", "test")
     }
-    assert splits["val"] == {play for play, split in HELD_OUT_PLAYS.items() if split == "val"}
-    assert splits["test"] == {play for play, split in HELD_OUT_PLAYS.items() if split == "test"}
+    assert splits["val"] == splits["test"] == set(HELD_OUT_PLAYS)
     assert not splits["train"] & set(HELD_OUT_PLAYS)
     trained = {d.text for d in plays if d.split == "train"}
     assert not trained & {d.text for d in plays if d.split != "train"}

@@ -138,7 +138,37 @@ def test_the_end_of_a_book_is_held_out(val: float, test: float, tmp_path: Path) 
 def test_few_files_are_cut_into_passages_each(tmp_path: Path) -> None:
     for i in range(FEW_FILES - 1):
         (tmp_path / f"{i:02}.txt").write_text(f"{i}" * PASSAGE_CHARS + "\n\nrest")
-    assert len(documents(f"text:{tmp_path}")) == 2 * (FEW_FILES - 1)
+    found = documents(f"text:{tmp_path}")
+    assert [document.group for document in found] == [
+        f"{i:02}.txt" for i in range(FEW_FILES - 1) for _ in "ab"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "argument", "groups"),
+    [
+        (["in/a.txt"], "in/a.txt", ["a.txt"]),
+        (["in/a.txt", "in/b/c.txt"], "in", ["a.txt", "b/c.txt"]),
+        (["in/a/x.txt", "in/b/x.txt"], "in/*/x.txt", ["a/x.txt", "b/x.txt"]),
+        (["in/a/x.txt", "in/a/y.txt"], "in", ["x.txt", "y.txt"]),
+    ],
+)
+@pytest.mark.parametrize("relative", [True, False])
+def test_the_group_of_a_passage_is_its_file_below_the_folder_that_all_share(
+    names: list[str],
+    argument: str,
+    groups: list[str],
+    relative: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Wherever that folder is."""
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("some text")
+    monkeypatch.chdir(tmp_path)
+    found = documents(f"text:{'' if relative else f'{tmp_path}/'}{argument}")
+    assert [document.group for document in found] == groups
 
 
 def test_of_many_files_each_is_a_document(tmp_path: Path) -> None:
@@ -146,7 +176,7 @@ def test_of_many_files_each_is_a_document(tmp_path: Path) -> None:
         (tmp_path / f"{i:02}.txt").write_text(f"{i:02}" * PASSAGE_CHARS + "\n\nrest")
     found = documents(f"text:{tmp_path}")
     assert [document.text[:2] for document in found] == [f"{i:02}" for i in range(FEW_FILES)]
-    assert {document.split for document in found} == {None}
+    assert {document.split for document in found} == {document.group for document in found} == {None}
 
 
 def test_a_folder_gives_its_text_files_at_any_depth(tmp_path: Path) -> None:

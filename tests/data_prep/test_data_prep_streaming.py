@@ -38,7 +38,7 @@ def test_the_passages_are_those_of_the_whole_text_under_a_regular_expression(
         if length and (end == len(text) or length >= (size if gap[1] else 2 * size)):
             done = start / len(text)
             split = "train" if done < 1 - val - 0.1 else "val" if done < 1 - 0.1 else "test"
-            expected.append(Document(f"{path}:{start}", text[start:end], split))
+            expected.append(Document(f"{path}:{start}", text[start:end], split, group="cut.txt"))
             start = end
     assert list(read_documents(f"text:{path}", "text", val, 0.1)) == expected
 

@@ -119,8 +119,8 @@ def test_counts_are_those_of_the_corpus_and_its_arrays(
     comparison: Path, specs: list[str], split: str
 ) -> None:
     texts = list(Corpus(comparison / "corpus").texts(split))
-    for spec, found in measured(comparison, specs).items():
-        arrays = TokenArrays(comparison / "data" / folder_name(spec))
+    for label, found in measured(comparison, specs).items():
+        arrays = TokenArrays(comparison / "data" / label)
         tokens = [sequence[1:-1] for sequence in arrays.split(split).sequences()]
         lengths = [len(document) for document in tokens]
         counted = found[split]
@@ -144,8 +144,8 @@ def test_words_of_one_token_are_those_that_a_plain_loop_finds(
 ) -> None:
     """Under every kind of tokenizer, one that puts a space before each text among them."""
     texts = list(Corpus(comparison / "corpus").texts(split))
-    for spec, found in measured(comparison, specs).items():
-        data = comparison / "data" / folder_name(spec)
+    for label, found in measured(comparison, specs).items():
+        data = comparison / "data" / label
         tokenizer = load_tokenizer(data / "tokenizer")
         token_bytes = tokenizer.token_bytes()
         every = whole = 0
@@ -205,7 +205,9 @@ def test_groups_add_up_to_the_whole(comparison: Path, specs: list[str], split: s
     """All but the documents that have no language: they are in no group."""
     corpus = Corpus(comparison / "corpus")
     none = [
-        text for text, v in zip(corpus.texts(split), corpus.groups(split)["language"], strict=True) if not v
+        text
+        for text, v in zip(corpus.texts(split), corpus.categories(split)["language"], strict=True)
+        if not v
     ]
     for found in measured(comparison, specs).values():
         whole, groups = found[split], found[split]["groups"]["language"]
@@ -315,10 +317,9 @@ def test_the_command_prints_a_row_for_each_tokenizer_in_80_columns(
     _, heading, *rows = done.stdout.splitlines()
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert heading.split()[:4] == ["tokenizer", "vocab", "token", "used"]
-    found_by_spec = measured(comparison, specs)
-    for row, spec in zip(rows, specs, strict=True):
-        found = found_by_spec[spec][split or "test"]
-        assert row[:19].strip().removeprefix("…") == spec[-17:]
+    for row, (label, splits) in zip(rows, measured(comparison, specs).items(), strict=True):
+        found = splits[split or "test"]
+        assert row[:19].strip().removeprefix("…") == label[-17:]
         assert row[19:].split()[:2] == [str(found["vocab_size"]), f"{found['chars_per_token']:.3f}"]
         assert row.endswith(f"{found['words_one_token']:.1%}")
 
@@ -356,19 +357,20 @@ def tables(page: str) -> list[list[list[str]]]:
 
 
 def test_the_report_shows_tokenizers_whole_and_by_group(comparison: Path, specs: list[str]) -> None:
-    found_by_spec = measured(comparison, specs)
-    page = report_section(found_by_spec)
+    found = measured(comparison, specs)
+    labels = [folder_name(spec) for spec in specs]
+    page = report_section(found)
     assert page.startswith("## Tokenizers\n")
     assert re.findall(r"^### (.*)", page, re.MULTILINE) == ["By language", "By domain"]
     length, use, by_language, words_by_language, *_ = tables(page)
     for whole in (length, use):
-        assert [row[0] for row in whole[2:]] == [f"`{spec}`" for spec in specs]
-    assert by_language[0] == ["language", "characters", *(f"`{spec}`" for spec in specs)]
+        assert [row[0] for row in whole[2:]] == [f"`{label}`" for label in labels]
+    assert by_language[0] == ["language", "characters", *(f"`{label}`" for label in labels)]
     for row in by_language[2:-1]:
-        for spec, cell in zip(specs, row[2:], strict=True):
-            group = found_by_spec[spec]["test"]["groups"]["language"][row[0].strip("`")]
+        for label, cell in zip(labels, row[2:], strict=True):
+            group = found[label]["test"]["groups"]["language"][row[0].strip("`")]
             assert cell == f"{group['chars_per_token']:.3f}"
-    parity = [found_by_spec[spec]["test"]["parity"]["language"] for spec in specs]
+    parity = [found[label]["test"]["parity"]["language"] for label in labels]
     assert by_language[-1] == ["lowest / highest", "", *(f"{value:.3f}" for value in parity)]
     assert len(words_by_language) == 2 + 4
     assert all(len({len(row) for row in table}) == 1 for table in tables(page))

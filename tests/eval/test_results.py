@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ DOCUMENTS, CHARS, BLOCK = 200, 100, 10
 
 
 @pytest.fixture
-def folder(tiny_arrays, tmp_path) -> Path:
+def folder(tiny_arrays, tmp_path, monkeypatch) -> Path:
     """Two tokenizers, two models that are alike to the last bit, three seeds."""
     recipe = Recipe(model=ModelConfig(n_layer=1, n_embd=16))
     comparison = Comparison(
@@ -38,9 +39,10 @@ def folder(tiny_arrays, tmp_path) -> Path:
     )
     comparison.folder.mkdir()
     comparison.freeze("0")
+    monkeypatch.setattr("eval.results.test_clusters", lambda comparison: None)  # these documents are made up
     draw = np.random.default_rng(0)
-    for tokenizer in comparison.tokenizers:
-        shutil.copytree(tiny_arrays(tokenizer), comparison.data(tokenizer))
+    for tokenizer, spec in comparison.specs.items():
+        shutil.copytree(tiny_arrays(spec), comparison.data(tokenizer))
         for seed in comparison.seeds:
             bits = CHARS * (2 + 0.001 * draw.standard_normal(DOCUMENTS) + 0.1 * draw.standard_normal())
             for model in comparison.models:
@@ -57,7 +59,7 @@ def write_run(run: RunSpec, bits: np.ndarray) -> None:
             "context_chars": None,
             "checkpoint": {"model.safetensors": f"{run.tokenizer} {run.seed}"},
         },
-        "tokenizer": run.tokenizer,
+        "tokenizer": run.spec,
         "seed": run.seed,
         "block_size": BLOCK,
         "test_sha256": "0",
@@ -121,18 +123,36 @@ def test_runs_that_passed_over_batches_are_counted(folder):
     assert skipped.pop(("char", "one", 2)) == 2 and set(skipped.values()) == {0}
 
 
-def test_the_seeds_of_one_model_err_apart_from_those_of_another(folder):
+def test_the_errors_of_one_model_are_drawn_apart_from_those_of_another(folder):
     """Two models whose numbers are alike: were their errors the same draws, a difference would be certain."""
-    results, samples = collect_results(load_comparison(folder))
-    rows = results["rows"]
-    columns = [i for i, row in enumerate(rows) if row["tokenizer"] == "byte"]
-    assert {rows[i]["model"] for i in columns} == {"one", "other"}
-    spread = samples.std(axis=0)[columns]
-    assert spread[0] == pytest.approx(spread[1], rel=0.05)
-    difference = samples[:, columns[0]] - samples[:, columns[1]]
-    assert difference.std() == pytest.approx(np.sqrt(2) * spread[0], rel=0.05)
+    _, errors = collect_results(load_comparison(folder))
+    one, other = (errors[model].draws[:, 0] for model in ("one", "other"))
+    assert abs(np.corrcoef(one.clip(-1, 1), other.clip(-1, 1))[0, 1]) < 0.1
     _, again = collect_results(load_comparison(folder))
-    assert np.array_equal(again, samples)
+    assert np.array_equal(again["one"].draws, errors["one"].draws)
+
+
+def test_one_seed_tests_nothing(folder):
+    comparison = replace(load_comparison(folder), seeds=[0])
+    rows = collect_results(comparison)[0]["rows"]
+    assert not any(row["distinguishable"] for row in rows)
+    assert {row["behind_best_low"] for row in rows} == {None}
+
+
+def test_models_may_have_seeds_of_their_own(folder):
+    comparison = load_comparison(folder)
+    other = replace(comparison.models["other"], seeds=[1])
+    rows = collect_results(replace(comparison, models=comparison.models | {"other": other}))[0]["rows"]
+    assert {row["model"]: row["seeds"] for row in rows} == {"one": [0, 1, 2], "other": [1]}
+
+
+def test_documents_of_a_group_are_counted_by_group(folder, monkeypatch):
+    clusters = np.arange(DOCUMENTS) // 50
+    before, alone = collect_results(load_comparison(folder))
+    monkeypatch.setattr("eval.results.test_clusters", lambda comparison: clusters)
+    after, grouped = collect_results(load_comparison(folder))
+    assert (before["corpus"]["test_groups"], after["corpus"]["test_groups"]) == (None, 4)
+    assert not np.array_equal(alone["one"].covariance, grouped["one"].covariance)
 
 
 def test_a_row_has_the_ambiguity_that_was_estimated_of_its_present_checkpoint(folder):

@@ -207,3 +207,25 @@ def test_a_saved_model_needs_nothing_but_its_file(kind, tmp_path):
 def test_a_shape_that_cannot_be_is_refused(options):
     with pytest.raises(ValueError, match=r"model\.n_"):
         ModelConfig(**options)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "tril"])
+@pytest.mark.parametrize("preset", ["gpt2", "modern"])
+@pytest.mark.parametrize("kind", ["gpt", "bigram", "bag-of-words"])
+def test_with_the_beginnings_of_documents_each_is_predicted_as_if_alone(kind, preset, attention):
+    torch.manual_seed(0)
+    config = ModelConfig(kind=kind, n_layer=2, n_embd=16, n_head=2, preset=preset, attention=attention)
+    model = build_model(config, 20, 12)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    idx = torch.randint(20, (3, 12))
+    cuts = [[0, 5, 9], [0], [0, 1, 11]]
+    begins = torch.tensor([[max(c for c in row if c <= t) for t in range(12)] for row in cuts])
+    together = model(idx, begins=begins)
+    for row, parts in enumerate(cuts):
+        for begin, end in zip(parts, [*parts[1:], 12], strict=True):
+            alone = model(idx[row : row + 1, begin:end])[0]
+            torch.testing.assert_close(together[row, begin:end], alone)
+    targets = torch.randint(20, (3, 12))
+    model(idx, targets, begins=begins).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())

@@ -157,6 +157,7 @@ def test_a_comparison_that_has_changed_waits_until_its_jobs_are_gone(compared):
 
 def test_every_generated_command_is_one_that_sbatch_accepts(compared):
     compared.content["models"]["gpt"]["lr"] = [1e-3, 3e-3]
+    compared.content["tokenizers"] = ["byte", {"mine": "bpe-300:gpt2"}]
     compared.cluster_content |= {
         "all": {"account": "lab", "qos": "normal", "time": "2:00:00"},
         "prep": {"cpus-per-task": "4", "mem": "16G"},
@@ -166,6 +167,14 @@ def test_every_generated_command_is_one_that_sbatch_accepts(compared):
     }
     commands = [shlex.split(line) for line in compared.call("submit", "--dry-run").stdout.splitlines()]
     assert len(commands) == 11
+    made = [
+        [word for word in command if re.match("--(spec|tokenizer|out)=", word)] for command in commands[3:5]
+    ]
+    folder = f"{compared.folder}/data/mine"
+    assert made == [
+        ["--spec=bpe-300:gpt2", f"--out={folder}/tokenizer"],
+        [f"--tokenizer={folder}/tokenizer", f"--out={folder}"],
+    ]
     for command in commands:
         words = [word for word in command if not word.startswith("--dependency")]
         words = ["slurm/" + word.rpartition("/")[2] if word.endswith(".sbatch") else word for word in words]

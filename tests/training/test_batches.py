@@ -1,34 +1,102 @@
 """Batches are a pure function of (seed, step), and random chunks of the training split."""
 
+import math
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.arrays import TokenArrays
+from data_prep.arrays import MARK_CHARS, Split, TokenArrays
+from data_prep.row_groups import token_chars
+from model import ModelConfig
+from tokenizers import load_tokenizer
 from training.batches import AHEAD, crop_starts, make_batch, prefetch, rank_slice
+from training.budget import Budget, Plan, TextAmount, make_plan, plan_block_size
+
+MODEL = ModelConfig(n_layer=1, n_embd=16, n_head=2)
+FIRST = [49299, 71013, 34440, 74057]
 
 
-def test_the_same_seed_and_step_draw_the_same_crops():
-    assert np.array_equal(crop_starts(1, 7, 64, 1000), crop_starts(1, 7, 64, 1000))
+SPECS = ["byte", "char", "bpe-300", "spbpe-420"]
 
 
-def test_another_step_or_seed_draws_others():
-    one = crop_starts(1, 7, 64, 10**9)
-    assert not np.intersect1d(one, crop_starts(1, 8, 64, 10**9)).size
-    assert not np.intersect1d(one, crop_starts(2, 7, 64, 10**9)).size
+@pytest.fixture(scope="module")
+def planned(tiny_arrays):
+    """A function: a tokenizer spec to its training split and its plan, 20 places of 100 characters a step."""
+
+    def plan(spec: str, **options) -> tuple[Split, Plan]:
+        arrays = TokenArrays(tiny_arrays(spec))
+        train, context = arrays.split("train"), options.pop("context", TextAmount(chars=100))
+        block_size = plan_block_size(context, train)
+        amounts = {"batch": TextAmount(chars=2000), "budget": Budget(steps=1)} | options
+        return train, make_plan(
+            MODEL, arrays.vocab_size, block_size, context, train=train, eot=arrays.eot, **amounts
+        )
+
+    return plan
 
 
-def test_crops_are_those_of_every_machine_and_version():
-    assert crop_starts(0, 0, 4, 1000).tolist() == [259, 458, 49, 556]
+def text_before(split: Split) -> np.ndarray:
+    """Characters of the training text before each token of the circle."""
+    tokenizer = load_tokenizer(Path(split.files[0].name).parent / "tokenizer")
+    return np.append(0, np.cumsum(token_chars(tokenizer)[split.crop(0, split.length)]))
 
 
-def test_crops_begin_everywhere_equally_often():
-    counts = np.bincount(crop_starts(0, 0, 100_000, 10), minlength=10)
-    assert counts.min() > 9_600
-    assert counts.max() < 10_400
+@pytest.mark.parametrize("spec", SPECS)
+def test_the_same_seed_and_step_draw_the_same_crops_and_another_draws_others(planned, spec):
+    one = crop_starts(*planned(spec), 1, 7)
+    assert np.array_equal(one, crop_starts(*planned(spec), 1, 7))
+    assert len(np.intersect1d(one, crop_starts(*planned(spec), 1, 8))) < 4
+    assert len(np.intersect1d(one, crop_starts(*planned(spec), 2, 7))) < 4
+
+
+def test_crops_are_those_of_every_machine_and_version(planned):
+    split, plan = planned("byte")
+    assert crop_starts(split, plan, 0, 0)[:4].tolist() == FIRST
+
+
+def test_a_step_reads_the_same_places_of_the_text_with_every_tokenizer(planned):
+    found = {}
+    for spec in SPECS:
+        split, plan = planned(spec)
+        before = text_before(split)  # of a token that reaches back over the place, a few characters less
+        found[spec] = np.concatenate([before[crop_starts(split, plan, 3, step) + 1] for step in range(50)])
+    for spec in SPECS[1:]:
+        same = np.abs(found["byte"] - found[spec][:, None]).min(axis=1) < 10
+        assert same.mean() > 0.75  # but where a text has more tokens, or fewer, than usual
+
+
+def test_all_text_is_seen_equally_often_however_many_tokens_it_takes(tmp_path):
+    """Text of which a token holds four characters, and as much of which one holds a single character."""
+    half = 200 * MARK_CHARS
+    tokens = np.concatenate([np.zeros(half // 4), np.ones(half), [9]]).astype(np.uint8)
+    marks = np.searchsorted(np.cumsum(np.where(tokens == 0, 4, 1)), np.arange(0, 2 * half, 32), "right") + 1
+    np.save(tmp_path / "train-00000.tokens.npy", np.concatenate([[9], tokens]).astype(np.uint8))
+    np.save(tmp_path / "train-00000.marks.npy", marks)
+    np.save(tmp_path / "train-00000.documents.npy", np.zeros(1, dtype=[("start", int)]))
+    counts = {"chars": 2 * half, "bytes": 2 * half, "tokens": len(tokens) - 1}
+    split = Split(tmp_path, "train", counts | {"lossy_documents": 0, "text_sha256": ""})
+    amounts = TextAmount(chars=96), TextAmount(chars=1920), Budget(steps=1)
+    plan = make_plan(MODEL, 10, plan_block_size(amounts[0], split), *amounts, split)
+    seen = np.zeros(split.length)
+    for step in range(3000):
+        for start in crop_starts(split, plan, 0, step):
+            seen[np.arange(start + 1, start + 1 + plan.block_size) % split.length] += 1
+    long, short = seen[1 : half // 4], seen[half // 4 + 1 :]
+    assert long.mean() / short.mean() == pytest.approx(1, abs=0.1)  # by one number for each crop: 4
+    assert seen.min() > 0
+
+
+@given(st.floats(0.3, 3000), st.integers(1, 300), st.integers(0, 10**6))
+def test_what_rounding_leaves_over_is_carried_to_the_next_step(chars_per_token, block_size, step):
+    sequences = max(1, 2048 / chars_per_token / block_size)
+    plan = Plan(MODEL, block_size, sequences, 16, 128, 10**6, None, chars_per_token)
+    assert plan.sequences_in(step) in (math.floor(sequences), plan.most_sequences)
+    assert abs(plan.sequences_before(step) - step * sequences) < 1 + 1e-6
 
 
 @given(st.integers(1, 500), st.integers(1, 16))
@@ -40,20 +108,23 @@ def test_the_parts_of_all_ranks_are_the_batch_in_order(sequences, world_size):
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_a_target_is_the_token_after_its_input(tiny_arrays):
-    train = TokenArrays(tiny_arrays("bpe-300")).split("train")
-    x, y = make_batch(train, np.array([0, 17, train.crop_starts(9) - 1]), block_size=8)
-    stream = np.concatenate(train.shards)
-    assert x[1].tolist() == stream[17:25].tolist()
-    assert y[1].tolist() == stream[18:26].tolist()
-    assert y[2, -1] == stream[-1]  # the last position of the text is trained too
+def test_a_target_is_the_token_after_its_input(planned):
+    train, plan = planned("bpe-300", context=TextAmount(tokens=8))
+    batch = make_batch(train, np.array([0, 17, train.length - 1]), plan)
+    stream = train.crop(0, train.length)
+    assert batch.inputs[1].tolist() == stream[17:25].tolist()
+    assert batch.targets[1].tolist() == stream[18:26].tolist()
+    assert batch.targets[2].tolist() == stream[:8].tolist()  # the end of the text leads to its beginning
 
 
-@pytest.mark.parametrize("spec", ["char", "bpe-300"])
-def test_every_token_can_be_drawn_as_a_target(tiny_arrays, spec):
-    train = TokenArrays(tiny_arrays(spec)).split("train")
-    _, y = make_batch(train, np.arange(train.crop_starts(2)), block_size=1)
-    assert y[:, 0].tolist() == np.concatenate(train.shards)[1:].tolist()
+def test_each_position_knows_where_its_document_begins(planned):
+    train, plan = planned("char", context=TextAmount(tokens=12))
+    eot = plan.eot
+    second = int(np.flatnonzero(train.crop(0, train.length) == eot)[1])
+    batch = make_batch(train, np.array([second - 5, second]), plan)
+    assert batch.begins.tolist() == [[0] * 5 + [5] * 7, [0] * 12]
+    assert make_batch(train, np.array([second, 0]), plan).begins is None  # where it makes no difference
+    assert make_batch(train, np.array([second - 5]), replace(plan, eot=None)).begins is None
 
 
 @pytest.mark.parametrize("steps", [range(0), range(1), range(5, 7), range(3, 40)])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep.arrays import TokenArrays
+from data_prep.arrays import Split, TokenArrays
 from model import ModelConfig, build_model
 from training.budget import Budget, Plan, TextAmount, check_amount, fit_width, make_plan, plan_block_size
 from training.state import TrainState
@@ -14,6 +14,20 @@ from training.state import TrainState
 V = 300
 GPT = ModelConfig(n_layer=2, n_embd=32)
 SPECS = ["byte", "char", "bpe-300", "spbpe-420"]
+
+
+CONTEXT = TextAmount(tokens=20)
+
+
+def made(
+    train: Split,
+    block_size: int,
+    context: TextAmount,
+    batch: TextAmount,
+    budget: Budget,
+    model: ModelConfig = GPT,
+) -> Plan:
+    return make_plan(model, V, block_size, context, batch, budget, train)
 
 
 @pytest.fixture(params=SPECS)
@@ -30,38 +44,55 @@ def test_a_context_in_tokens_is_taken_as_it_is(train):
     assert plan_block_size(TextAmount(tokens=40), train) == 40
 
 
-def test_batch_and_budget_in_characters_are_met_to_a_sequence_and_a_step(train):
-    block_size = plan_block_size(TextAmount(chars=100), train)
-    plan = make_plan(GPT, V, block_size, TextAmount(chars=2000), Budget(chars=50_000), train)
-    step = plan.tokens_per_step * plan.chars_per_token
-    assert step == pytest.approx(2000, abs=block_size * plan.chars_per_token / 2)
-    assert 50_000 <= plan.steps * step < 50_000 + step
+@pytest.mark.parametrize("context", [TextAmount(chars=100), TextAmount(tokens=60)])
+def test_every_run_sees_the_same_characters_in_a_step_and_in_all(train, context):
+    plan = made(train, plan_block_size(context, train), context, TextAmount(chars=2000), Budget(chars=50_000))
+    assert plan.steps == 25
+    assert plan.tokens_per_step * plan.chars_per_token == pytest.approx(2000)
+    seen = plan.sequences_before(25) * plan.block_size * plan.chars_per_token
+    assert seen == pytest.approx(50_000, abs=plan.block_size * plan.chars_per_token)
+
+
+@pytest.mark.parametrize("context", [TextAmount(chars=100), TextAmount(tokens=60)])
+def test_places_follow_from_the_options_alone(tiny_arrays, context):
+    splits = [TokenArrays(tiny_arrays(spec)).split("train") for spec in SPECS]
+    plans = [
+        made(train, plan_block_size(context, train), context, TextAmount(chars=2000), Budget(steps=1))
+        for train in splits
+    ]
+    assert len({plan.places for plan in plans}) == 1
+    assert all(plan.place_chars == pytest.approx(plans[0].place_chars) for plan in plans)
+
+
+def test_a_batch_of_less_than_a_sequence_is_one_sequence(train):
+    plan = made(train, 60, TextAmount(tokens=60), TextAmount(chars=10), Budget(steps=1))
+    assert (plan.sequences, plan.sequences_in(0), plan.sequences_in(1)) == (1, 1, 1)
 
 
 def test_a_budget_in_flops_is_met_to_a_step(train):
-    plan = make_plan(GPT, V, 20, TextAmount(tokens=200), Budget(flops=1e9), train)
+    plan = made(train, 20, CONTEXT, TextAmount(tokens=200), Budget(flops=1e9))
     step = plan.tokens_per_step * sum(build_model(GPT, V, 20).flops_per_token().values())
     assert 1e9 <= plan.steps * step < 1e9 + step
 
 
 def test_budgets_in_tokens_and_steps(train):
-    assert make_plan(GPT, V, 20, TextAmount(tokens=200), Budget(tokens=1001), train).steps == 6
-    assert make_plan(GPT, V, 20, TextAmount(tokens=200), Budget(steps=7), train).steps == 7
+    assert made(train, 20, CONTEXT, TextAmount(tokens=200), Budget(tokens=1001)).steps == 6
+    assert made(train, 20, CONTEXT, TextAmount(tokens=200), Budget(steps=7)).steps == 7
 
 
 def test_characters_seen_count_the_end_of_text_as_a_token_without_characters(train):
-    plan = make_plan(GPT, V, 20, TextAmount(tokens=200), Budget(steps=1), train)
+    plan = made(train, 20, CONTEXT, TextAmount(tokens=200), Budget(steps=1))
     assert plan.chars_per_token * train.length == pytest.approx(train.chars)
-    assert train.length == train.tokens + train.documents + 1
+    assert train.length == train.tokens + train.documents
 
 
 def test_a_bigram_model_has_no_budget_in_flops(train):
     with pytest.raises(ValueError, match="flops"):
-        make_plan(ModelConfig(kind="bigram"), V, 20, TextAmount(tokens=200), Budget(flops=1e9), train)
+        made(train, 20, CONTEXT, TextAmount(tokens=200), Budget(flops=1e9), ModelConfig(kind="bigram"))
 
 
 def test_a_budget_in_seconds_leaves_the_number_of_steps_open(train):
-    plan = make_plan(GPT, V, 20, TextAmount(tokens=200), Budget(seconds=8), train)
+    plan = made(train, 20, CONTEXT, TextAmount(tokens=200), Budget(seconds=8))
     assert plan.steps is None
     assert plan.progress(1000, 2.0) == 0.25
     assert plan.progress(1000, 9.0) == 1.0
@@ -72,7 +103,7 @@ def test_a_budget_in_seconds_leaves_the_number_of_steps_open(train):
 
 @given(st.integers(1, 10_000), st.integers(1, 300))
 def test_equal_parts_of_the_steps_end_in_order_and_the_last_one_with_the_last_step(steps, parts):
-    plan = Plan(GPT, 8, 1, steps, None, 1.0)
+    plan = Plan(GPT, 8, 1, 1, 8, steps, None, 1.0)
     done = [plan.parts_done(parts, TrainState({}, step)) for step in range(steps + 1)]
     assert done == sorted(done)
     assert done[0] == 0

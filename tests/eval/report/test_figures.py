@@ -13,6 +13,7 @@ def row(tokenizer: str, model: str, bpc: float, flops: float) -> dict:
     parts = dict.fromkeys(("flops_per_char_body", "flops_per_char_attention", "flops_per_char_output"), 1e6)
     return parts | {
         "tokenizer": tokenizer,
+        "spec": tokenizer,
         "model": model,
         "kind": "gpt",
         "vocab_size": 300,

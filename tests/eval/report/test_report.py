@@ -7,7 +7,7 @@ from comparison.protocol import in_words
 from eval.report.answer import answer, distances
 from eval.report.markdown import code
 from eval.report.tables import as_latex, as_markdown, columns_of, terminal
-from eval.report.text import breakdown_tables, compared, skipped_runs
+from eval.report.text import breakdown_tables, compared, labels_in_words, skipped_runs
 from training.budget import Budget, TextAmount
 
 
@@ -16,7 +16,8 @@ def row(tokenizer: str, bpc: float, behind: tuple[float, float, float], **more: 
         "tokenizer": tokenizer,
         "model": "gpt",
         "kind": "gpt",
-        "seeds": [0],
+        "seeds": [0, 1, 2],
+        "test_bpc_seed_sd": 0.01,
         "distinguishable": behind[1] > 0,
         "vocab_size": 512,
         "chars_per_token": 2.0,
@@ -39,48 +40,52 @@ def row(tokenizer: str, bpc: float, behind: tuple[float, float, float], **more: 
 BEST = row("bpe-512", 2.0, (0, 0, 0))
 
 
-def said(*rows: dict) -> str:
-    best, *others = rows
-    entry = {
+def entry_of(*rows: dict) -> dict:
+    best = rows[0]
+    return {
         "model": best["model"],
         "kind": best["kind"],
         "best": best,
-        "undecided": [row["tokenizer"] for row in others if not row["distinguishable"]],
+        "may_be_best": [row["tokenizer"] for row in rows if not row["distinguishable"]],
         "tokenizers": len(rows),
+        "seeds_outlying": [],
         "ladders": {},
         "seeds": len(best["seeds"]),
+        "to_test": {"runs": 4, "train_seconds": 90.0},
         "documents": best["test_documents"],
+        "groups": None,
     }
-    return "\n".join(answer({"recommendation": {"models": [entry], "growth": []}}))
 
 
-def test_the_answer_names_the_best_and_its_interval():
-    text = said(BEST, row("char", 2.2, (0.2, 0.15, 0.25)))
-    assert text.startswith("bpe-512 (vocabulary 512) needs the fewest bits: 2.000 per character")
-    assert "1.900 to 2.100" in text
-    assert "every other tokenizer is worse" in text
+def test_the_answer_begins_with_the_tokenizers_that_may_be_the_best():
+    rows = BEST, row("char", 2.01, (0.01, -0.02, 0.04)), row("byte", 2.2, (0.2, 0.15, 0.25))
+    (text,) = answer({"recommendation": {"models": [entry_of(*rows)], "growth": []}})
+    assert text.startswith(
+        "Any of 2 of the 3 tokenizers may be the best: bpe-512, char. Measured lowest: bpe-512"
+    )
 
 
-def test_what_cannot_be_told_from_the_best_is_said():
-    text = said(BEST, row("char", 2.01, (0.01, -0.02, 0.04)), row("byte", 2.2, (0.2, 0.15, 0.25)))
-    assert "not distinguishable from the best: char." in text
+def test_only_numbers_of_rows_that_may_be_the_best_are_bold():
+    rows = [BEST, row("char", 2.01, (0.01, -0.02, 0.04)), row("byte", 2.2, (0.2, 0.15, 0.25))]
+    bits = columns_of(rows)["bits per character"]
+    assert [bits(r) for r in rows] == ["**2.0000**", "**2.0100**", "2.2000"]
 
 
-def test_a_few_test_documents_give_no_verdict():
-    few = [{**r, "test_documents": 2} for r in (BEST, row("char", 2.2, (0.2, 0.15, 0.25)))]
-    assert "2 documents, too few to trust an interval" in said(*few)
-    assert "every other" not in said(*few)
-
-
-def test_whether_the_intervals_cover_seeds_is_said():
-    assert "not the one seed" in said(BEST)
-    assert "text and 3 seeds" in said({**BEST, "seeds": [0, 1, 2]})
+def test_with_one_seed_nothing_is_bold_and_distances_have_no_interval():
+    once = {"seeds": [0], "distinguishable": False, "behind_best_low": None, "behind_best_high": None}
+    rows = [BEST | once, row("char", 2.2, (0.2, 0.1, 0.3)) | once]
+    columns = columns_of(rows)
+    assert [columns["bits per character"](r) for r in rows] == ["2.0000", "2.2000"]
+    assert [columns["behind the lowest"](r) for r in rows] == ["–", "0.200"]
+    (text,) = answer({"recommendation": {"models": [entry_of(*rows)], "growth": []}})
+    assert text.startswith("Not tested: each tokenizer has one run")
 
 
 def test_the_answer_is_about_the_gpt_also_where_a_baseline_needs_fewer_bits():
-    entries = [{"kind": "bigram", "model": "a"}, {"kind": "gpt", "model": "b"}]
-    common = {"best": BEST, "undecided": [], "tokenizers": 1, "ladders": {}, "seeds": 1, "documents": 50}
-    results = {"recommendation": {"models": [e | common for e in entries], "growth": []}}
+    entries = [
+        entry_of(BEST) | each for each in ({"kind": "bigram", "model": "a"}, {"kind": "gpt", "model": "b"})
+    ]
+    results = {"recommendation": {"models": entries, "growth": []}}
     assert len(answer(results)) == 1
 
 
@@ -145,13 +150,23 @@ def comparison(**more: object) -> Comparison:
 
 
 def test_a_caption_says_the_protocol():
-    said = "Context 128 characters, window overlap 50 %, 3 seeds, budget 1,200,000 characters."
+    said = (
+        "Context 128 characters, documents alone, window overlap 50 %, 3 seeds, budget 1,200,000 characters."
+    )
     assert in_words(comparison()) == said
     models = {"a": Recipe(budget=Budget(chars=500)), "b": Recipe(budget=Budget(flops=4e11))}
     context = TextAmount(tokens=32)
     assert in_words(comparison(models=models, seeds=[0], overlap=0.75, context=context)) == (
-        "Context 32 tokens, window overlap 75 %, 1 seed, budget a: 500 characters; b: 4e+11 FLOPs."
+        "Context 32 tokens, documents alone, window overlap 75 %, 1 seed, budget a: 500 characters; b: 4e+11 FLOPs."
     )
+
+
+def test_the_page_says_what_labels_stand_for():
+    named = comparison(tokenizers=["byte", {"mine": "bpe-300"}, {"again": "bpe-300"}, "bpe-300:gpt2"])
+    assert labels_in_words(named) == (
+        "\n- **Labels**: `mine` is `bpe-300`; `again` is `bpe-300`; `bpe-300-gpt2` is `bpe-300:gpt2`."
+    )
+    assert labels_in_words(comparison()) == ""
 
 
 def test_passages_say_which_tokenizers_model_and_seed_they_are_of():

@@ -1,0 +1,58 @@
+"""Labels of tokenizers: what they are called in a comparison, and what their folders are called."""
+
+import re
+from collections.abc import Sequence
+
+from tokenizers import LONGEST_LABEL, check_spec, folder_name
+
+NAME = re.compile(r"\w[\w.-]*")  # of a folder, on every file system
+Entry = str | dict[str, str]
+
+
+def specs_by_label(entries: Sequence[Entry]) -> dict[str, str]:
+    """The spec of each tokenizer by its label, in the order of the file.
+
+    An entry is a spec, or `{label: spec}`. Without a label it is called `folder_name(spec)`.
+
+    Raises:
+        ValueError: an unknown spec, a label that cannot name a folder, or two tokenizers with the same label.
+    """
+    found: dict[str, str] = {}
+    for entry in entries:
+        if isinstance(entry, str):
+            spec, label = entry, folder_name(entry)
+        else:
+            if len(entry) != 1:
+                raise ValueError(f"tokenizers: {entry} is neither a spec nor one label with its spec")
+            ((label, spec),) = entry.items()
+            _check_label(label)
+        check_spec(spec)
+        if label in found:
+            raise ValueError(
+                f"tokenizers: both '{found[label]}' and '{spec}' are called '{label}': "
+                f"give one a label of its own, {{label: {spec}}}"
+            )
+        found[label] = spec
+    return found
+
+
+def _check_label(label: object) -> None:
+    """Check a label that a file gives."""
+    if not isinstance(label, str):
+        raise ValueError(
+            f"tokenizers: the label {label} is read as a {type(label).__name__}: put it in quotes"
+        )
+    if not NAME.fullmatch(label):
+        raise ValueError(
+            f"tokenizers: the label '{label}' names a folder: letters, digits, '.', '-' and '_' only, "
+            "and neither '.' nor '-' first"
+        )
+    if len(label) > LONGEST_LABEL:
+        raise ValueError(
+            f"tokenizers: the label '{label}' has {len(label)} characters: {LONGEST_LABEL} at most"
+        )
+
+
+def shortest_entries(specs: dict[str, str]) -> list[Entry]:
+    """The entries of a file that mean these specs by label: labels only where they are not derived."""
+    return [spec if label == folder_name(spec) else {label: spec} for label, spec in specs.items()]
