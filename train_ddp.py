@@ -42,7 +42,7 @@ from common.revision import code_revision
 from data_prep.arrays import Split, TokenArrays
 from model import LanguageModel, build_model, compile_model
 from model.scoring import document_bits, score
-from training.batches import Batch, crop_starts, make_batch, prefetch, rank_slice
+from training.batches import crop_starts, make_batch, prefetch, rank_slice
 from training.budget import Plan
 from training.checkpoint import Checkpoints, newest_checkpoint, restore_checkpoint
 from training.config import TrainConfig
@@ -55,7 +55,7 @@ from training.profile import Profile
 from training.ranks import Ranks, end, join, leave
 from training.replay import keep_for_replay
 from training.state import TrainState
-from training.step import make_learner, training_step
+from training.step import Batch, make_learner, training_step
 from training.tracking import Tracker
 
 COMPARE_RANKS = 100  # steps between two comparisons of the ranks' weights

@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from common.cli import run_command
+from comparison import load_comparison
 from eval.ladder import find_minimum
+from eval.results import read_run, test_clusters
 from eval.statistics import Errors, estimate_errors, interval, simultaneous
 
 from .curves import CURVES, LOWEST, bits
@@ -183,6 +185,34 @@ def hash_of(cell: LadderCell) -> int:
     return 2 * PLACES.index(cell.place) + cell.outlier
 
 
+def false_claims_of_same(folder: Path, repeats: int) -> float:
+    """The share of comparisons with a false claim that are made by chance from real runs of one tokenizer.
+
+    `folder` holds the runs of configs/same.yaml. Under each seed the runs are dealt out to the labels by
+    chance, and groups of documents are drawn with replacement.
+    """
+    comparison = load_comparison(folder)
+    model = next(iter(comparison.models))
+    runs = [read_run(comparison, run) for run in comparison.runs({}) if run.model == model]
+    labels, seeds = len(comparison.specs), len(comparison.seeds)
+    bits, chars = np.array([run.bits for run in runs]).reshape(labels, seeds, -1), runs[0].chars
+    clusters = test_clusters(comparison)
+    members = np.arange(len(chars)) if clusters is None else clusters
+    draw, false = np.random.default_rng(0), 0
+    for _ in range(repeats):
+        drawn = draw.integers(members.max() + 1, size=members.max() + 1)
+        chosen = [np.flatnonzero(members == group) for group in drawn]
+        documents = np.concatenate(chosen)
+        groups = np.repeat(np.arange(len(drawn)), [len(each) for each in chosen])
+        dealt = np.stack([bits[draw.permutation(labels), seed] for seed in range(seeds)], axis=1)[
+            ..., documents
+        ]
+        errors, _ = estimate_errors(dealt, chars[documents], groups, seed=int(draw.integers(1 << 30)))
+        means = (dealt.sum(axis=2) / chars[documents].sum()).mean(axis=1)
+        false += bool(worse_than_best(means, simultaneous(errors, int(means.argmin()))).any())
+    return false / repeats
+
+
 def report_comparisons(figures: Figures, pool: Executor, repeats: int) -> None:
     """Print what is found of each kind of comparison, and the extremes."""
     covered, false, found = [], [], []
@@ -228,6 +258,8 @@ class Options:
 
     repeats: int = 400
     """simulated comparisons of each kind"""
+    same: Path | None = None
+    """folder of the finished runs of configs/same.yaml: measure on these, too"""
     json: Path | None = None
     """write the figures as one flat JSON object"""
 
@@ -237,6 +269,12 @@ def main(options: Options) -> None:
     with table(options.json) as figures, ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         report_comparisons(figures, pool, options.repeats)
         report_ladders(figures, pool, options.repeats)
+        if options.same:
+            row(
+                figures,
+                "one tokenizer, false claim, share",
+                false_claims_of_same(options.same, options.repeats),
+            )
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ import torch
 
 from common.cli import run_command
 from model import ModelConfig
-from training.batches import Batch
 from training.precision import best_precision
+from training.step import Batch
 
 from .step import our_step
 from .table import Options, compare, in_turn, table

@@ -22,9 +22,9 @@ from common.cli import run_command
 from model import GPT, ModelConfig
 from model.gpt import CausalSelfAttention
 from model.loss import cross_entropy, linear_cross_entropy
-from training.batches import Batch
 from training.hardware import keep_freed_memory
 from training.optimizer import OptimizerConfig, make_optimizers
+from training.step import Batch
 
 from .step import our_step
 from .table import Options, compare, in_turn, seconds, table

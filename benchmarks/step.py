@@ -26,12 +26,11 @@ from torch import nn
 from common.errors import Failed
 from model import GPT, ModelConfig, compile_model
 from model.loss import linear_cross_entropy
-from training.batches import Batch
 from training.hardware import keep_freed_memory, peak_flops, peak_memory
 from training.optimizer import OptimizerConfig
 from training.precision import autocast, best_precision
 from training.ranks import Ranks
-from training.step import make_learner, training_step
+from training.step import Batch, make_learner, training_step
 
 from .process import output_of
 from .table import in_turn, ratios, row, table

@@ -32,3 +32,29 @@ def test_what_fails_is_named_with_its_reason_and_the_rest_goes_on(tmp_path):
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("nanoGPT, V=300")]
     assert "not measured: FileNotFoundError" in line
     assert "ours, V=300" in done.stdout
+
+
+def test_it_needs_no_package_that_a_bare_gpu_machine_lacks():
+    missing = ["jsonargparse", "datasets", "wandb", "rustbpe", "scipy"]
+    script = f"import sys; sys.modules.update(dict.fromkeys({missing})); import benchmarks.step"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_documents_alone_are_measured_against_packed_ones(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.documents", "--rounds", "1"]
+    done = subprocess.run([*command, "--json", tmp_path / "figures.json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert sum(name.endswith("_alone_ratio") for name in figures) == 2
+
+
+def test_claims_are_measured_in_a_small_form(tmp_path):
+    """Their figures, at a rate that means something: tests/eval/test_statistics.py and test_ladder.py."""
+    command = [sys.executable, "-m", "benchmarks.claims", "--repeats", "1"]
+    done = subprocess.run([*command, "--json", tmp_path / "figures.json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    wanted = "false_claims_max_share found_min_share coverage_min_share coverage_max_share "
+    wanted += "best_size_coverage_min_share best_size_coverage_max_share best_size_bias_max_octaves"
+    assert set(wanted.split()) <= set(figures)

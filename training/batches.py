@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,33 +11,10 @@ import torch
 from data_prep.arrays import MARK_CHARS, Split
 
 from .budget import Plan
+from .step import Batch
 
 AHEAD = 2  # steps
 Made = TypeVar("Made")
-
-
-class Batch(NamedTuple):
-    """Sequences to learn from, each tensor (B, T) int64."""
-
-    inputs: torch.Tensor
-    """token ids"""
-    targets: torch.Tensor
-    """the ids that follow them"""
-    begins: torch.Tensor | None = None
-    """the position in which the document of each position begins; none: documents are packed, or none begins
-    within a sequence"""
-
-    def to(self, device: str) -> "Batch":
-        """The same on a device; the copy may still be under way."""
-        return self._with_each(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> "Batch":
-        """The same in memory from which a copy to a GPU needs no waiting."""
-        return self._with_each(torch.Tensor.pin_memory)
-
-    def _with_each(self, do: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
-        begins = None if self.begins is None else do(self.begins)
-        return Batch(do(self.inputs), do(self.targets), begins)
 
 
 def crop_starts(split: Split, plan: Plan, seed: int, step: int) -> np.ndarray:

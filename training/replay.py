@@ -16,14 +16,14 @@ from torch import nn
 from common.cli import run_command
 from model import LanguageModel, load_model
 
-from .batches import Batch, crop_starts, make_batch, rank_slice
+from .batches import crop_starts, make_batch, rank_slice
 from .checkpoint import list_checkpoints, write_checkpoint
 from .config import TrainConfig, read_config
 from .precision import autocast
 from .ranks import Ranks, pick_device
 from .run import NONFINITE, open_arrays
 from .state import TrainState
-from .step import Learner, StepResult
+from .step import Batch, Learner, StepResult
 
 KEPT = 3  # of one run
 

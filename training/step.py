@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,33 @@ from torch.nn.parallel import DistributedDataParallel
 from model import LanguageModel
 
 from . import stop
-from .batches import Batch
 from .optimizer import OptimizerConfig, make_optimizers
 from .precision import autocast, grad_scaler
 from .ranks import Ranks
+
+
+class Batch(NamedTuple):
+    """Sequences to learn from, each tensor (B, T) int64."""
+
+    inputs: Tensor
+    """token ids"""
+    targets: Tensor
+    """the ids that follow them"""
+    begins: Tensor | None = None
+    """the position in which the document of each position begins; none: documents are packed, or none begins
+    within a sequence"""
+
+    def to(self, device: str) -> "Batch":
+        """The same on a device; the copy may still be under way."""
+        return self._with_each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """The same in memory from which a copy to a GPU needs no waiting."""
+        return self._with_each(Tensor.pin_memory)
+
+    def _with_each(self, do: Callable[[Tensor], Tensor]) -> "Batch":
+        begins = None if self.begins is None else do(self.begins)
+        return Batch(do(self.inputs), do(self.targets), begins)
 
 
 @dataclass

@@ -59,7 +59,8 @@ def draw_figures(
         "bpc_by_vocabulary": (
             _bpc_by_vocabulary(rows),
             "Bits per character on the test split against vocabulary size, lower is better. Bars are 95 % "
-            "intervals; each panel is one model with its budget, and has a scale of its own.",
+            "intervals of each number by itself; differences are paired and more certain (see the table). "
+            "Each panel is one model with its budget, and has a scale of its own.",
         ),
         "pareto": (
             _pareto(rows),

@@ -168,8 +168,9 @@ def _documents(results: dict, comparison: Comparison) -> str:
     )
     if median < FEW_CONTEXTS * context:
         said += (
-            f" **Half of the documents have fewer than {median:,.0f} characters**, a context has up to "
-            f"{context:,.0f}: this costs tokenizers with short tokens more. Set `documents: alone`."
+            f" **Half of the documents have fewer than {median:,.0f} characters** and a context has up to "
+            f"{context:,.0f}, so that models are trained on contexts that the evaluation never shows. "
+            "Set `documents: alone`."
         )
     return said
 

@@ -10,6 +10,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from benchmarks.claims import false_claims_of_same
 from comparison import Comparison, Recipe, load_comparison
 from comparison.config import RunSpec
 from comparison.protocol import window_stride
@@ -39,7 +40,8 @@ def folder(tiny_arrays, tmp_path, monkeypatch) -> Path:
     )
     comparison.folder.mkdir()
     comparison.freeze("0")
-    monkeypatch.setattr("eval.results.test_clusters", lambda comparison: None)  # these documents are made up
+    for place in ("eval.results", "benchmarks.claims"):  # these documents are made up
+        monkeypatch.setattr(f"{place}.test_clusters", lambda comparison: None)
     draw = np.random.default_rng(0)
     for tokenizer, spec in comparison.specs.items():
         shutil.copytree(tiny_arrays(spec), comparison.data(tokenizer))
@@ -172,3 +174,17 @@ def test_a_row_has_the_ambiguity_that_was_estimated_of_its_present_checkpoint(fo
     assert rows["byte", "one"]["ambiguity_of"] == "300 characters of 4 texts, 32 draws each"
     for other in (("byte", "other"), ("char", "one")):
         assert rows[other]["ambiguity_bits_per_char"] is rows[other]["ambiguity_of"] is None
+
+
+def test_runs_that_are_equal_but_for_chance_are_not_told_apart(folder, tiny_arrays):
+    """As `python -m benchmarks.claims --same` has it of real runs of one tokenizer."""
+    same = replace(load_comparison(folder), name="same", tokenizers=[{label: "byte"} for label in "abcdef"])
+    same.folder.mkdir()
+    same.freeze("0")
+    draw = np.random.default_rng(1)
+    for run in same.runs({}):
+        if not run.config.data.exists():
+            shutil.copytree(tiny_arrays("byte"), run.config.data)
+        of_run = 2 + 0.003 * draw.standard_normal() + 0.01 * draw.standard_normal(DOCUMENTS)
+        write_run(run, CHARS * of_run)
+    assert false_claims_of_same(same.folder, repeats=60) <= 0.15

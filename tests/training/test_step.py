@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from model import ModelConfig, build_model
-from training.batches import Batch
 from training.optimizer import OptimizerConfig
 from training.ranks import Ranks
-from training.step import Learner, make_learner, training_step
+from training.step import Batch, Learner, make_learner, training_step
 
 ALONE = Ranks(0, 1, "cpu")
 V, T = 30, 8

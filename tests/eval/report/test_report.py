@@ -157,7 +157,8 @@ def test_a_caption_says_the_protocol():
     models = {"a": Recipe(budget=Budget(chars=500)), "b": Recipe(budget=Budget(flops=4e11))}
     context = TextAmount(tokens=32)
     assert in_words(comparison(models=models, seeds=[0], overlap=0.75, context=context)) == (
-        "Context 32 tokens, documents alone, window overlap 75 %, 1 seed, budget a: 500 characters; b: 4e+11 FLOPs."
+        "Context 32 tokens, documents alone, window overlap 75 %, 1 seed, "
+        "budget a: 500 characters; b: 4e+11 FLOPs."
     )
 
 
