@@ -106,7 +106,9 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
         if not state.finished:
             tqdm.write(banner(config, arrays, plan, ranks))
         if not state.finished and described["compiled"]:
-            tqdm.write("codebook: compiling the model, which takes up to a minute, before the first step")
+            tqdm.write(
+                "codebook: compiling the model, up to a minute before the first step of each batch size"
+            )
 
     val_sequences, val_chars = validation_subset(val_split, tracking.val_chars)
 
@@ -116,7 +118,7 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
         starts = crop_starts(train_split, plan, config.seed, step)[mine]
         size = int(execution.micro_batch)  # resolved
         parts = [starts[at : at + size] for at in range(0, len(starts), size)]
-        made = [make_batch(train_split, part, plan) for part in parts]
+        made = [make_batch(train_split, part, plan, described["compiled"]) for part in parts]
         return [batch.pin_memory() for batch in made] if ranks.device != "cpu" else made
 
     profile = Profile(config.out / "profile.json", enabled=execution.profile and ranks.main)
@@ -198,7 +200,9 @@ def resolve(config: TrainConfig, plan: Plan, model: LanguageModel, ranks: Ranks,
         execution = replace(execution, precision=precision)
     if execution.micro_batch == "auto":
         rows = per_rank(plan, ranks)
-        fits = began.get("micro_batch") or fit_micro_batch(model, rows, ranks, execution.precision)
+        fits = began.get("micro_batch") or fit_micro_batch(
+            model, rows, ranks, execution.precision, config.documents == "alone"
+        )
         execution = replace(execution, micro_batch=fits)
     return replace(config, execution=execution)
 

@@ -43,10 +43,13 @@ class Cell:
     groups: int
     """groups of documents; 0: they are independent"""
     seeds: int
+    length: float = LENGTH
+    """standard deviation of the logarithm of a document's length"""
 
     def __str__(self) -> str:
         groups = f" in {self.groups} groups" if self.groups else ""
-        return f"{self.rows} tokenizers, {self.documents} documents{groups}, {self.seeds} seeds"
+        length = " of very unequal length" if self.length > LENGTH else ""
+        return f"{self.rows} tokenizers, {self.documents} documents{length}{groups}, {self.seeds} seeds"
 
 
 CELLS = [
@@ -54,7 +57,7 @@ CELLS = [
     for rows, (documents, groups), seeds in itertools.product(
         (2, 5, 14), ((12, 0), (47, 0), (118, 0), (47, 6), (118, 12)), (2, 3, 5)
     )
-]
+] + [Cell(rows, 47, 0, 3, length=1.5) for rows in (2, 5, 14)]
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Simulated:
 def simulate(cell: Cell, draw: np.random.Generator) -> Simulated:
     """Bits of every tokenizer, seed and document."""
     rows, documents, seeds = cell.rows, cell.documents, cell.seeds
-    chars = np.round(6000 * np.exp(LENGTH * draw.standard_normal(documents))) + 1
+    chars = np.round(6000 * np.exp(cell.length * draw.standard_normal(documents))) + 1
     shares, clusters = chars / chars.sum(), None
     hard = DOCUMENT * draw.standard_normal(documents) + DOCUMENT_ROW * draw.standard_normal((rows, documents))
     variance = 2 * (shares**2).sum() * (DOCUMENT_ROW**2 + SEED_DOCUMENT**2 / seeds) + 2 * SEED_ROW**2 / seeds

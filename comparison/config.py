@@ -44,13 +44,13 @@ class Recipe:
 
 
 def check_seeds(seeds: list[int]) -> None:
-    """Check that there are seeds, each once.
+    """Check that there are seeds, each once and none below 0.
 
     Raises:
-        ValueError: there are none, or one twice.
+        ValueError: they are not like that.
     """
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds {seeds}: give at least one, each once")
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f"seeds {seeds}: give at least one, from 0 on, each once")
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,8 @@ class Comparison(TrainingOptions):
 
     def content(self) -> dict:
         """Everything that it says, as plain values; equal for files that mean the same."""
-        return plain(self.resolved())
+        models = {name: replace(recipe, seeds=self.seeds_of(name)) for name, recipe in self.models.items()}
+        return plain(replace(self, models=models).resolved())
 
     def freeze(self, revision: str) -> None:
         """Write comparison.yaml: a comparison file that means the same, and in its first line which code

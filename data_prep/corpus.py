@@ -30,7 +30,8 @@ LABEL_COLUMNS = (*CATEGORY_COLUMNS, "group")  # many documents have the same val
 # Large: with places counted in 64 bits, a row group is one array whatever its size.
 SCHEMA = pyarrow.schema([(name, pyarrow.large_string()) for name in ("id", "text", *LABEL_COLUMNS)])
 SHARD_CHARS = 100_000_000  # a Parquet file is closed once it holds this much
-LARGE_SITE = 0.05  # of the documents of a split: more, and they are not taken as one group
+# More pages than so many, and than this share of a split's documents, and a site is not taken as one group
+LARGE_SITE_PAGES, LARGE_SITE = 20, 0.05
 ROW_GROUP_CHARS = 1_000_000  # what is in memory at a time, writing and reading
 ROW_GROUP_DOCUMENTS = 50_000  # and no more than this of short ones, each of which takes its own memory
 
@@ -92,7 +93,7 @@ class Corpus:
         large = {
             group
             for group, count in Counter(groups).items()
-            if (group or "").startswith(SITE) and count > LARGE_SITE * len(groups)
+            if (group or "").startswith(SITE) and count > max(LARGE_SITE_PAGES, LARGE_SITE * len(groups))
         }
         found = [
             numbers.setdefault(i if group is None or group in large else group, len(numbers))

@@ -347,7 +347,7 @@ def _group(place: str, row: dict, column: str) -> str | None:
             f"{place}: column 'group' holds {type(value).__name__}, not text or an integer: "
             "rename or remove it"
         )
-    return str(value) if isinstance(value, int) else value
+    return str(value) if isinstance(value, int) else value or None
 
 
 def _host(url: object) -> str | None:

@@ -61,9 +61,9 @@ def find_minimum(sizes: np.ndarray, bpc: np.ndarray, errors: Errors) -> Minimum:
     below, above = at_ends(x, drawn)
     where: Where = "below" if below.mean() > 0.5 else "above" if above.mean() > 0.5 else "inside"
     point, ends = float(drawn.mean()), (open_end(below), open_end(above))
-    if _flat(bpc, errors.covariance):
-        where, low, high, ends = "flat", x[0], x[-1], (True, True)
     may_be_best = bpc - bpc.min() <= simultaneous(errors, int(np.argmin(bpc)))
+    if may_be_best.all() and _flat(bpc, errors.covariance):
+        where, low, high, ends = "flat", x[0], x[-1], (True, True)
     return Minimum(
         rungs=[int(size) for size in sizes[may_be_best]],
         size=2**point,

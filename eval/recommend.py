@@ -48,6 +48,7 @@ def recommend(comparison: Comparison, results: dict, errors: dict[str, Errors]) 
                 "ladders": {name: asdict(find_minimum(*ladder)) for name, ladder in ladders.items()},
                 "seeds": len(best["seeds"]),
                 "to_test": {
+                    "option": _more_seeds(comparison, model),
                     "runs": missing * len(of_model),
                     "train_seconds": missing * sum(row["train_seconds"] for row in of_model),
                 },
@@ -56,6 +57,13 @@ def recommend(comparison: Comparison, results: dict, errors: dict[str, Errors]) 
             }
         )
     return {"models": found, "growth": _growth(comparison, rows, errors)}
+
+
+def _more_seeds(comparison: Comparison, model: str) -> str:
+    """The option that gives a model enough seeds, those that it has among them."""
+    key = f"models.{model}.seeds" if comparison.models[model].seeds else "seeds"
+    (seed,) = comparison.seeds_of(model)[:1]
+    return f"{key}: {[seed + i for i in range(ENOUGH_SEEDS)]}"
 
 
 Ladder = tuple[np.ndarray, np.ndarray, Errors]  # sizes, bits per character, and by what these may be off
@@ -148,7 +156,7 @@ def _which(entry: dict) -> list[str]:
         more = entry["to_test"]
         return [
             "Not tested: each tokenizer has one run, and runs that differ in their seed alone may differ as "
-            "much as these tokenizers do. To test it, set seeds: [0, 1, 2], which takes "
+            f"much as these tokenizers do. To test it, set {more['option']}, which takes "
             f"{more['runs']} more runs, about {clock(more['train_seconds'])} of training.",
             f"Measured lowest: {name}, {bits}.",
         ]
@@ -163,8 +171,10 @@ def _which(entry: dict) -> list[str]:
 
 def _certainty(entry: dict) -> list[str]:
     """What intervals and comparisons take into account, and what to be careful about."""
-    groups, seeds = entry["groups"], entry["seeds"]
-    text = f"{entry['documents']:,} test documents" + (f" in {groups:,} groups" if groups else "")
+    groups, seeds, documents = entry["groups"], entry["seeds"], entry["documents"]
+    if documents == 1:
+        return ["The test text is one document, of which nothing follows for other text: give more."]
+    text = f"{documents:,} test documents" + (f" in {groups:,} groups" if groups and groups > 1 else "")
     drawn = (
         f"the choice of text ({text}) and {seeds} seeds"
         if seeds > 1
@@ -173,7 +183,11 @@ def _certainty(entry: dict) -> list[str]:
     found = [f"Intervals cover {drawn}."]
     if seeds > 1 and entry["tokenizers"] > 2:
         found.append("What is said of the best holds for all tokenizers at once, in 95 of 100 comparisons.")
-    if (groups or entry["documents"]) < FEW:
+    if groups == 1:
+        found.append(
+            "All documents are of one group and taken as independent, so intervals may be too narrow."
+        )
+    elif (groups or documents) < FEW:
         found.append(f"So few {'groups' if groups else 'documents'} make them wide and uncertain.")
     if names := entry["seeds_outlying"]:
         found.append(f"Seeds of {', '.join(names)} vary more than those of the others.")
@@ -207,7 +221,7 @@ def growth_sentences(answer: dict) -> list[str]:
     for entry in answer["growth"]:
         line = f"From {entry['from']} to {entry['to']}, {entry['budget_factor']:.3g} times the budget, "
         if entry["outside"]:
-            line += f"the growth of {entry['family']} is not known: its ladder does not hold the best size "
+            line += f"the growth of {entry['family']} is not known: its ladder does not show the best size "
             found.append(line + f"under {' and '.join(entry['outside'])}.")
         else:
             line += f"the best size of {entry['family']} becomes {entry['size_factor']:.2f} times as large "

@@ -163,6 +163,9 @@ def collect_results(comparison: Comparison) -> tuple[dict, dict[str, Errors]]:
         )
     rows = [make_row(group) for group in groups]
     clusters, chars = test_clusters(comparison), runs[0].chars
+    groups_of_text = None if clusters is None else int(clusters.max()) + 1
+    if groups_of_text == 1:  # of which no spread can be estimated
+        clusters = None
     errors = {}
     for number, model in enumerate(comparison.models):
         of_model = [i for i, row in enumerate(rows) if row["model"] == model]
@@ -173,7 +176,7 @@ def collect_results(comparison: Comparison) -> tuple[dict, dict[str, Errors]]:
     return {
         "comparison": comparison.name,
         "corpus": {key: runs[0].result[key] for key in ("test_chars", "test_documents", "test_sha256")}
-        | {"test_groups": None if clusters is None else int(clusters.max()) + 1}
+        | {"test_groups": groups_of_text}
         | {"test_document_chars_median": float(np.median(runs[0].chars))},
         "rows": rows,
         "lossy_rows": lossy_rows,
@@ -185,16 +188,16 @@ def collect_results(comparison: Comparison) -> tuple[dict, dict[str, Errors]]:
 
 
 def test_clusters(comparison: Comparison) -> np.ndarray | None:
-    """The number of each test document's group; None where there are no groups, or a single one."""
-    clusters = Corpus(comparison.folder / "corpus").clusters("test")
-    return clusters if clusters is not None and clusters.max() > 0 else None
+    """The number of each test document's group; None where every document is a group of its own."""
+    return Corpus(comparison.folder / "corpus").clusters("test")
 
 
 def _compare_with_best(rows: list[dict], errors: Errors, outlying: np.ndarray) -> None:
     """Add intervals, and the distance to the first row, to the rows of one model, best first."""
     low, high = interval(errors.draws)
     half = simultaneous(errors, best=0)
-    tested = len(rows[0]["seeds"]) > 1  # with one seed, a difference may be that of two seeds
+    # With one seed a difference may be that of two seeds, with one document that of two documents
+    tested = len(rows[0]["seeds"]) > 1 and rows[0]["test_documents"] > 1
     for i, row in enumerate(rows):
         row["test_bpc_low"], row["test_bpc_high"] = (float(row["test_bpc"] + end[i]) for end in (low, high))
         row["behind_best"] = behind = row["test_bpc"] - rows[0]["test_bpc"]

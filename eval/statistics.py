@@ -17,13 +17,13 @@ OUTLYING = 0.05  # significance at which a row's seeds are said to vary more tha
 
 @dataclass(frozen=True)
 class Errors:
-    """By what the estimates of some rows may be off."""
+    """Errors of the estimates of some rows."""
 
     draws: np.ndarray
     """(draws, rows) float64, to be added to the estimates"""
     covariance: np.ndarray
     """(rows, rows), the one that was estimated"""
-    parts: tuple[tuple[float, int], ...] = ()
+    parts: tuple[tuple[float, float], ...] = ()
     """of each kind of error the average variance of a difference of two rows, and its degrees of freedom"""
 
     def plus(self, other: "Errors") -> "Errors":
@@ -56,9 +56,9 @@ def document_errors(
     """Errors over test documents; arguments as for `estimate_errors`.
 
     Documents of a group are not independent, so groups take the place of documents. Bits per character are
-    a ratio of sums; the variance is that of the jackknife, linearised, which also holds for few documents or
-    groups of unequal length ("CR3", Bell & McCaffrey 2002), and t has one degree of freedom less than there
-    are of them. All rows scored the same documents: what makes a document hard for all of them cancels in
+    a ratio of sums; the variance is linearised, with residuals enlarged by their leverage, and t has the
+    degrees of freedom that are left where documents or groups are few or of unequal length ("CR2", Bell &
+    McCaffrey 2002). All rows scored the same documents: what makes a document hard for all of them cancels in
     their differences. What differs between documents from seed to seed is left to the errors over seeds,
     which include it (Cameron, Gelbach & Miller 2011, on two-way clusters).
     """
@@ -66,12 +66,14 @@ def document_errors(
     shares = chars / chars.sum()
     residuals = bits / chars.sum() - bits.sum(axis=2, keepdims=True) / chars.sum() * shares
     if clusters is not None:
-        members = np.eye(int(clusters.max()) + 1)[clusters]  # (documents, groups), 1 in a document's group
-        shares, residuals = shares @ members, residuals @ members
+        order = np.argsort(clusters, kind="stable")
+        begins = np.flatnonzero(np.diff(clusters[order], prepend=-1))
+        shares = np.add.reduceat(shares[order], begins)
+        residuals = np.add.reduceat(residuals[..., order], begins, axis=-1)
     rows, seeds, count = residuals.shape
     if count == 1:  # nothing is known; who reports says so
         return Errors(np.zeros((DRAWS, rows)), np.zeros((rows, rows)))
-    residuals = residuals / (1 - shares) * np.sqrt((count - 1) / count)
+    residuals = residuals / np.sqrt(1 - shares)
     mean = residuals.mean(axis=1)  # (rows, documents or groups)
     covariance = mean @ mean.T
     if seeds > 1:
@@ -80,9 +82,31 @@ def document_errors(
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0))
     generator = np.random.default_rng(seed)
-    draws = generator.standard_normal((DRAWS, rows)) @ root.T * _t_scale(generator, count - 1)
+    freedom = _freedom(shares)
+    draws = generator.standard_normal((DRAWS, rows)) @ root.T * _t_scale(generator, freedom)
     covariance = root @ root.T
-    return Errors(draws, covariance, ((_mean_difference(covariance), count - 1),))
+    return Errors(draws, covariance, ((_mean_difference(covariance), freedom),))
+
+
+def _freedom(shares: np.ndarray) -> float:
+    """Degrees of freedom of a variance over documents or groups that have these shares of the text.
+
+    One less than there are where all are equal, about 1 where two of them hold nearly all of the text. The
+    variance is a quadratic form whose matrix, with the shares s and a = s / sqrt(1 - s), is
+    M = diag(a) (I - s 1' - 1 s' + 1 s's 1') diag(a): they are the trace of M, squared, over that of M M.
+    """
+    squares = shares**2 / (1 - shares)  # of a
+    together = (shares**2).sum()
+    trace = (squares * (1 - 2 * shares + together)).sum()
+    own = (squares**2 * ((1 - 2 * shares + together) ** 2 - (together - 2 * shares) ** 2)).sum()
+    sums = [(squares * shares**power).sum() for power in range(3)]
+    pairs = (
+        together**2 * sums[0] ** 2
+        + 2 * sums[2] * sums[0]
+        - 4 * together * sums[1] * sums[0]
+        + 2 * sums[1] ** 2
+    )
+    return float(trace**2 / (own + pairs))
 
 
 def seed_errors(bpc: np.ndarray, seed: int = 1) -> tuple[Errors, np.ndarray]:
@@ -105,7 +129,7 @@ def seed_errors(bpc: np.ndarray, seed: int = 1) -> tuple[Errors, np.ndarray]:
     common = mean.var(ddof=1) / seeds  # the variance of the mean of all rows that are alike
     draws += np.sqrt(common) * generator.standard_t(freedom, size=(DRAWS, 1))
     covariance += common
-    parts: tuple[tuple[float, int], ...] = ()
+    parts: tuple[tuple[float, float], ...] = ()
     if count > 1:
         pooled = _squares(alike).sum() / ((count - 1) * freedom) / seeds
         apart = generator.standard_normal((DRAWS, count)) * np.sqrt(pooled)
@@ -142,7 +166,7 @@ def _outlying(bpc: np.ndarray) -> np.ndarray:
     return outlying
 
 
-def _t_scale(generator: np.random.Generator, freedom: int) -> np.ndarray:
+def _t_scale(generator: np.random.Generator, freedom: float) -> np.ndarray:
     """What makes normal draws those of Student's t, the same for all rows: (draws, 1)."""
     return np.sqrt(freedom / generator.chisquare(freedom, size=(DRAWS, 1)))
 

@@ -328,7 +328,7 @@ REFUSED = [
     ({"tokenizers": [{"a/b": "char"}]}, "the label 'a/b' names a folder"),
     ({"tokenizers": [{"a" * 65: "char"}]}, "has 65 characters: 64 at most"),
     ({"tokenizers": [{"a": "char", "b": "byte"}]}, "neither a spec nor one label with its spec"),
-    ({"seeds": [1, 1]}, "seeds [1, 1]: give at least one, each once"),
+    ({"seeds": [1, 1]}, "seeds [1, 1]: give at least one, from 0 on, each once"),
     ({"budget": {"flops": 1e9}}, "a budget in flops means nothing to a bigram model"),
     ({"processes": 50}, "too small for 50 processes"),
     ({"processes": 0}, "must be at least 1"),

@@ -22,9 +22,9 @@ def crop_starts(split: Split, plan: Plan, seed: int, step: int) -> np.ndarray:
 
     A step reads the same places of the text with every tokenizer. A place is as long as `plan.place_chars`,
     about a context. Of the tokens in all places of a step together every n-th begins a crop, and that crop
-    begins where the place of this token does. So a place has about one crop; a text that takes three times
-    as many tokens has three, which follow each other: whatever their length in tokens, all texts are seen
-    equally often.
+    begins where the place of this token does. So a place has about one crop, where the context is in
+    characters; a text that takes three times as many tokens has three, which follow each other: whatever
+    their length in tokens, all texts are seen equally often.
 
     Philox is a counter-based generator (Salmon et al. 2011): its key is (seed, step), and its raw output,
     unlike numpy's distributions, is the same in every version.
@@ -48,12 +48,16 @@ def rank_slice(sequences: int, rank: int, world_size: int) -> slice:
     return slice(sequences * rank // world_size, sequences * (rank + 1) // world_size)
 
 
-def make_batch(split: Split, starts: np.ndarray, plan: Plan) -> Batch:
-    """The crops that begin at `starts`; the target of a position is the token that follows it."""
+def make_batch(split: Split, starts: np.ndarray, plan: Plan, compiled: bool = False) -> Batch:
+    """The crops that begin at `starts`; the target of a position is the token that follows it.
+
+    Where no document begins within a crop there are no `begins`, except for a `compiled` model, which would
+    be compiled anew for them.
+    """
     rows = np.stack([split.crop(start, plan.block_size + 1) for start in starts.tolist()])  # (B, T+1)
     crops = torch.from_numpy(rows.astype(np.int64))
     inputs, targets = crops[:, :-1], crops[:, 1:]
-    if plan.eot is None or not (inputs[:, 1:] == plan.eot).any():
+    if plan.eot is None or not (compiled or (inputs[:, 1:] == plan.eot).any()):
         return Batch(inputs, targets)
     begins = torch.where(inputs == plan.eot, torch.arange(plan.block_size), 0).cummax(dim=1).values
     return Batch(inputs, targets, begins)

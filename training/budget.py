@@ -189,7 +189,7 @@ def make_plan(
     # By the options alone where they are in characters: it must not depend on the tokenizer
     place = context.chars or block_size * (1 if batch.chars else chars_per_token)
     places = max(1, round((batch.chars or batch_tokens * chars_per_token) / place))
-    place_chars = batch_tokens * chars_per_token / places
+    place_chars = (batch.chars or batch_tokens * chars_per_token) / places
     if budget.steps or budget.seconds:
         steps = budget.steps
     elif budget.flops:

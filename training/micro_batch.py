@@ -15,24 +15,31 @@ from .ranks import Ranks
 SHARE = 0.5  # of the free memory; the rest is for gradients, the optimizer and what lives for a moment
 
 
-def fit_micro_batch(model: LanguageModel, rows: int, ranks: Ranks, precision: str) -> int:
-    """Sequences at a time, `rows` or an even part of them; the same on every rank."""
-    fit = int(SHARE * free_memory(ranks.device) / bytes_per_sequence(model, ranks.device, precision))
+def fit_micro_batch(
+    model: LanguageModel, rows: int, ranks: Ranks, precision: str, alone: bool = False
+) -> int:
+    """Sequences at a time, `rows` or an even part of them; the same on every rank.
+
+    `alone`: attention ends where a document begins.
+    """
+    fit = int(SHARE * free_memory(ranks.device) / bytes_per_sequence(model, ranks.device, precision, alone))
     parts = math.ceil(rows / max(1, min(fit, rows)))
     return math.ceil(rows / ranks.most(parts))
 
 
-def bytes_per_sequence(model: LanguageModel, device: str, precision: str) -> int:
+def bytes_per_sequence(model: LanguageModel, device: str, precision: str, alone: bool = False) -> int:
     """Bytes that each further sequence of a batch keeps for the backward pass.
 
     A batch of one also keeps what every batch does, such as the weights in bf16; and between two sizes the
     loss may begin to work in chunks, and keep less. Hence the larger of two differences.
     """
-    one, two, three = (saved_bytes(model, sequences, device, precision) for sequences in (1, 2, 3))
+    one, two, three = (saved_bytes(model, count, device, precision, alone) for count in (1, 2, 3))
     return max(two - one, three - two)
 
 
-def saved_bytes(model: LanguageModel, sequences: int, device: str, precision: str) -> int:
+def saved_bytes(
+    model: LanguageModel, sequences: int, device: str, precision: str, alone: bool = False
+) -> int:
     """Bytes that the forward pass of some sequences keeps for the backward pass."""
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
@@ -45,7 +52,7 @@ def saved_bytes(model: LanguageModel, sequences: int, device: str, precision: st
 
     idx = torch.zeros(sequences, model.block_size, dtype=torch.int64, device=device)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), autocast(device, precision):
-        model(idx, idx)
+        model(idx, idx, begins=idx if alone else None)
     return sum(kept.values())
 
 

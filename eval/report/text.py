@@ -180,7 +180,7 @@ def _intervals(results: dict, comparison: Comparison) -> str:
     groups = results["corpus"]["test_groups"]
     said = "Over test documents: standard errors of a ratio of sums, " + (
         f"over the {groups:,} groups that the documents are in, as documents of a group are not independent. "
-        if groups
+        if groups and groups > 1
         else "each document taken as independent of the others. "
     )
     counts = {len(row["seeds"]) for row in results["rows"]}

@@ -165,7 +165,7 @@ def test_a_switch_that_yaml_reads_as_a_truth_value_is_one(tmp_path):
     assert parse(Comparison, [str(tmp_path / "tiny.yaml")]).execution.compile is False
 
 
-def test_the_identity_of_a_run_is_flat_so_that_runs_of_earlier_versions_are_resumed():
+def test_the_identity_of_a_run_is_what_decides_its_result():
     (run,) = comparison().first_runs()
     identity = run.config.identity()
     assert list(sorted(identity)) == sorted(

@@ -193,7 +193,7 @@ def test_growth_from_or_to_a_size_outside_the_ladder_is_not_known(small, large, 
     assert entry["size_factor"] is entry["size_factor_low"] is entry["size_factor_high"] is None
     (line,) = growth_sentences(answer)
     assert line == (
-        "From small to large, 4 times the budget, the growth of bpe is not known: its ladder does not hold "
+        "From small to large, 4 times the budget, the growth of bpe is not known: its ladder does not show "
         f"the best size under {where}."
     )
 
@@ -207,7 +207,7 @@ def test_growth_from_or_to_a_size_outside_the_ladder_is_not_known(small, large, 
         (11.0, 9.3, r"interval 0\.\d+ or less to 0\.\d+\)"),
     ],
 )
-def test_growth_is_open_on_the_side_where_resampled_minima_leave_the_ladder(small, large, says):
+def test_growth_is_open_on_the_side_where_drawn_minima_leave_the_ladder(small, large, says):
     (line,) = growth_sentences(recommend(*made_up({"small": small, "large": large})))
     assert re.search(says, line)
 

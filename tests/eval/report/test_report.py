@@ -51,7 +51,7 @@ def entry_of(*rows: dict) -> dict:
         "seeds_outlying": [],
         "ladders": {},
         "seeds": len(best["seeds"]),
-        "to_test": {"runs": 4, "train_seconds": 90.0},
+        "to_test": {"option": "seeds: [0, 1, 2]", "runs": 4, "train_seconds": 90.0},
         "documents": best["test_documents"],
         "groups": None,
     }
