@@ -225,7 +225,7 @@ class Comparison(TrainingOptions):
 
 
 def init_seed(tokenizer: str, seed: int) -> int:
-    """What decides the initial weights of a run: another number for every tokenizer.
+    """The seed of the initial weights of a run: another one for every tokenizer.
 
     Batches follow from the seed alone, and are the same for every tokenizer. If weights did, too,
     vocabularies of one size would begin alike and others not.

@@ -40,7 +40,7 @@ def _check_label(label: object) -> None:
     """Check a label that a file gives."""
     if not isinstance(label, str):
         raise ValueError(
-            f"tokenizers: the label {label} is read as a {type(label).__name__}: put it in quotes"
+            f"tokenizers: the label {label} is of type {type(label).__name__}, not text: put it in quotes"
         )
     if not NAME.fullmatch(label):
         raise ValueError(

@@ -119,7 +119,7 @@ def at_ends(x: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def open_end(outside: np.ndarray) -> bool:
-    """Whether so many draws lie outside that an end of their 95 % interval does."""
+    """Whether more draws lie outside an end of the ladder than a 95 % interval leaves out on one side."""
     return bool(outside.mean() > (1 - LEVEL) / 2)
 
 

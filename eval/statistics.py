@@ -167,7 +167,7 @@ def _outlying(bpc: np.ndarray) -> np.ndarray:
 
 
 def _t_scale(generator: np.random.Generator, freedom: float) -> np.ndarray:
-    """What makes normal draws those of Student's t, the same for all rows: (draws, 1)."""
+    """Factors by which normal draws become those of Student's t, the same for all rows: (draws, 1)."""
     return np.sqrt(freedom / generator.chisquare(freedom, size=(DRAWS, 1)))
 
 

@@ -136,13 +136,13 @@ def skipped_runs(runs: list[dict]) -> str:
 
 
 def labels_in_words(comparison: Comparison) -> str:
-    """What the labels stand for that are not specs themselves."""
+    """The specs of labels that are not specs themselves."""
     named = [f"{code(label)} is {code(spec)}" for label, spec in comparison.specs.items() if label != spec]
     return f"\n- **Labels**: {'; '.join(named)}." if named else ""
 
 
 def _rates(comparison: Comparison, rows: list[dict]) -> str:
-    """How learning rates were come by."""
+    """The learning rates and how they were chosen."""
     found = []
     for name, recipe in comparison.models.items():
         if not recipe.lr:

@@ -126,7 +126,7 @@ def test_labels_are_given_on_the_command_line_too(tmp_path):
         ([{}], "neither a spec nor one label"),
         ([{"a": "bite"}], "did you mean 'byte'"),
         ([{"x" * 65: "byte"}], "has 65 characters: 64 at most"),
-        ([{True: "byte"}], "the label True is read as a bool: put it in quotes"),
+        ([{True: "byte"}], "the label True is of type bool, not text: put it in quotes"),
         *(([{label: "byte"}], "names a folder") for label in ("", "a/b", "..", "-a", "a b", "a:b", "a\n")),
     ],
 )
