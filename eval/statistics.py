@@ -23,17 +23,14 @@ class Errors:
     """(draws, rows) float64, to be added to the estimates"""
     covariance: np.ndarray
     """(rows, rows), the one that was estimated"""
-    parts: tuple[tuple[float, float], ...] = ()
-    """of each kind of error the average variance of a difference of two rows, and its degrees of freedom"""
 
     def plus(self, other: "Errors") -> "Errors":
         """With errors that are independent of these."""
-        draws, covariance = self.draws + other.draws, self.covariance + other.covariance
-        return Errors(draws, covariance, self.parts + other.parts)
+        return Errors(self.draws + other.draws, self.covariance + other.covariance)
 
     def of(self, rows: list[int]) -> "Errors":
         """Those of some of the rows."""
-        return Errors(self.draws[:, rows], self.covariance[np.ix_(rows, rows)], self.parts)
+        return Errors(self.draws[:, rows], self.covariance[np.ix_(rows, rows)])
 
 
 def estimate_errors(
@@ -82,10 +79,8 @@ def document_errors(
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0))
     generator = np.random.default_rng(seed)
-    freedom = _freedom(shares)
-    draws = generator.standard_normal((DRAWS, rows)) @ root.T * _t_scale(generator, freedom)
-    covariance = root @ root.T
-    return Errors(draws, covariance, ((_mean_difference(covariance), freedom),))
+    draws = generator.standard_normal((DRAWS, rows)) @ root.T * _t_scale(generator, _freedom(shares))
+    return Errors(draws, root @ root.T)
 
 
 def _freedom(shares: np.ndarray) -> float:
@@ -129,19 +124,17 @@ def seed_errors(bpc: np.ndarray, seed: int = 1) -> tuple[Errors, np.ndarray]:
     common = mean.var(ddof=1) / seeds  # the variance of the mean of all rows that are alike
     draws += np.sqrt(common) * generator.standard_t(freedom, size=(DRAWS, 1))
     covariance += common
-    parts: tuple[tuple[float, float], ...] = ()
     if count > 1:
         pooled = _squares(alike).sum() / ((count - 1) * freedom) / seeds
         apart = generator.standard_normal((DRAWS, count)) * np.sqrt(pooled)
         apart *= _t_scale(generator, (count - 1) * freedom)
         draws[:, ~outlying] += apart - apart.mean(axis=1, keepdims=True)
         covariance[np.ix_(~outlying, ~outlying)] += pooled * (np.eye(count) - 1 / count)
-        parts = ((2 * pooled, (count - 1) * freedom),)
     for row in np.flatnonzero(outlying):
         own = (bpc[row] - mean).var(ddof=1) / seeds
         draws[:, row] += np.sqrt(own) * generator.standard_t(freedom, size=DRAWS)
         covariance[row, row] += own
-    return Errors(draws, covariance, parts), outlying
+    return Errors(draws, covariance), outlying
 
 
 def _squares(bpc: np.ndarray) -> np.ndarray:
@@ -180,10 +173,9 @@ def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def simultaneous(errors: Errors, best: int) -> np.ndarray:
     """Half the width of the interval of each row's distance to row `best`: (rows) float64.
 
-    The intervals hold for all rows at once, whichever is the best by chance. They are as many standard errors
+    The intervals hold for all rows at once, whichever is the best by chance: they are as many standard errors
     wide as the largest difference between any two rows is in 95 % of the draws (max-t, Westfall & Young
-    1993), and at least as many as if the rows' errors were independent (Tukey-Kramer): how rows err alike is
-    not known well from few documents or groups.
+    1993; where rows err independently and equally, Tukey's honestly significant difference).
     """
     variances = np.diag(errors.covariance)
     standard = np.sqrt(np.maximum(variances + variances[:, None] - 2 * errors.covariance, 0))
@@ -193,17 +185,4 @@ def simultaneous(errors: Errors, best: int) -> np.ndarray:
         if known.any():
             distances = np.abs(errors.draws[:, known] - draws[:, None]) / standard[row, known]
             largest = np.maximum(largest, distances.max(axis=1))
-    generator = np.random.default_rng(0)
-    independent = np.zeros((DRAWS, len(variances)))
-    for variance, freedom in errors.parts:
-        normal = generator.standard_normal(independent.shape) * np.sqrt(variance / 2)
-        independent += normal * _t_scale(generator, freedom)
-    total = sum(variance for variance, _ in errors.parts)
-    ranges = np.ptp(independent, axis=1) / np.sqrt(total) if total > 0 else np.zeros(1)
-    return max(np.quantile(largest, LEVEL), np.quantile(ranges, LEVEL)) * standard[:, best]
-
-
-def _mean_difference(covariance: np.ndarray) -> float:
-    """The variance of a difference of two rows, on average over all pairs; 0 with one row."""
-    rows = len(covariance)
-    return float(2 * (covariance.trace() - covariance.mean() * rows) / max(1, rows - 1))
+    return np.quantile(largest, LEVEL) * standard[:, best]
