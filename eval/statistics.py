@@ -107,10 +107,10 @@ def _freedom(shares: np.ndarray) -> float:
 def seed_errors(bpc: np.ndarray, seed: int = 1) -> tuple[Errors, np.ndarray]:
     """Errors over seeds of their means `bpc` (rows, seeds); and the outlying rows, as `estimate_errors`.
 
-    A seed draws the same text for every row, so the table is that of a
-    two-way analysis of variance: what a seed does to all rows alike cancels in their differences. What is
-    left is pooled over the rows, which have few seeds each; rows that vary more than chance allows (Cochran's
-    C test, ISO 5725-2, repeated) keep a variance of their own. With one seed nothing is known, and all are 0.
+    A seed draws the same text for every row, so the table is that of a two-way analysis of variance: what a
+    seed does to all rows alike cancels in their differences. What is left is pooled over the rows, which have
+    few seeds each; rows that vary more than chance allows (Cochran's C test, ISO 5725-2, repeated) keep a
+    variance of their own. With one seed nothing is known, and all errors are 0.
     """
     rows, seeds = bpc.shape
     draws, covariance = np.zeros((DRAWS, rows)), np.zeros((rows, rows))

@@ -165,6 +165,13 @@ def test_a_switch_that_yaml_reads_as_a_truth_value_is_one(tmp_path):
     assert parse(Comparison, [str(tmp_path / "tiny.yaml")]).execution.compile is False
 
 
+def test_runs_of_one_seed_share_their_batches_and_not_their_initial_weights():
+    """Also under two labels of one tokenizer, which would be the same run otherwise."""
+    runs = comparison(tokenizers=[{"a": "byte"}, {"b": "byte"}], seeds=[0, 1]).runs({})
+    assert [run.config.seed for run in runs if run.model == runs[0].model] == [0, 1, 0, 1]
+    assert len({run.config.init_seed for run in runs if run.model == runs[0].model}) == 4
+
+
 def test_the_identity_of_a_run_is_what_decides_its_result():
     (run,) = comparison().first_runs()
     identity = run.config.identity()
