@@ -10,7 +10,6 @@ import signal
 
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C during the imports, which take seconds, is silent
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from common.cli import Command, log, run_commands
 from common.revision import code_revision
 from comparison import Comparison
 from comparison.estimate import print_estimate
-from comparison.local import Job, RunJob, TrialJob, jobs_at_once, run_jobs, train_command
+from comparison.local import Job, RunJob, TrialJob, environments, evaluate_command, run_jobs, train_command
 from comparison.protocol import matched_context
 from comparison.runs import chosen_rates, counted_runs, trained_or_removed, trials
 from comparison.stages import make_data
@@ -34,7 +33,8 @@ class LocalOptions:
     """How runs share this machine."""
 
     jobs: int | None = None
-    """training runs at a time (default: one per CPU core, or one where there is a GPU)"""
+    """training runs at a time (default: one per CPU core, or as many as there are GPUs for); more than that
+    share GPUs"""
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
@@ -60,10 +60,10 @@ class SubmitOptions(ClusterOptions):
 def run(comparison: Comparison, options: LocalOptions) -> None:
     """Run the comparison on this machine, from where it is to its report."""
     stop_on_signals()
+    at_once = environments(comparison, options.jobs)
     make_data(comparison)
     comparison.freeze(code_revision())
     measure_tokenizers(comparison)
-    at_once = jobs_at_once(comparison, options.jobs)
     train_sweeps(comparison, at_once)
     train_and_evaluate(comparison, at_once)
     report(comparison)
@@ -72,8 +72,9 @@ def run(comparison: Comparison, options: LocalOptions) -> None:
 def plan(comparison: Comparison, options: LocalOptions) -> None:
     """Make tokenizers and arrays, time a few steps of each run and print what the runs would take."""
     stop_on_signals()
+    at_once = environments(comparison, options.jobs)
     make_data(comparison)
-    print_estimate(comparison, jobs_at_once(comparison, options.jobs))
+    print_estimate(comparison, at_once)
 
 
 def submit(comparison: Comparison, options: SubmitOptions) -> None:
@@ -103,14 +104,14 @@ def stop_on_signals() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-def train_sweeps(comparison: Comparison, at_once: int) -> None:
+def train_sweeps(comparison: Comparison, at_once: list[dict[str, str]]) -> None:
     """Train a run for every learning rate that is tried, and say which are kept."""
     waiting = [run for run in trials(comparison) if not trained_or_removed(run, trial=True)]
     jobs: list[Job] = []
     for trial in waiting:
         trial.config.write()
         jobs.append(TrialJob(trial, train_command(trial.folder / "config.yaml", comparison.processes)))
-    run_jobs(jobs, at_once, comparison.processes)
+    run_jobs(jobs, at_once)
     for (tokenizer, name), lr in chosen_rates(comparison).items():
         rates = comparison.models[name].lr or []
         at_end = len(rates) > 1 and lr in (min(rates), max(rates))
@@ -118,7 +119,7 @@ def train_sweeps(comparison: Comparison, at_once: int) -> None:
         log(f"{tokenizer} {name}: learning rate {lr:g}, the best on validation text{hint}")
 
 
-def train_and_evaluate(comparison: Comparison, at_once: int) -> None:
+def train_and_evaluate(comparison: Comparison, at_once: list[dict[str, str]]) -> None:
     """Train and evaluate every run that is not done; on a stop all write a checkpoint."""
     jobs: list[Job] = []
     matched = matched_context(comparison)
@@ -130,9 +131,10 @@ def train_and_evaluate(comparison: Comparison, at_once: int) -> None:
         if not trained_or_removed(counted):
             train = train_command(counted.folder / "config.yaml", comparison.processes)
         counted.config.write()
-        evaluate = [sys.executable, "-m", "eval.evaluate", *evaluate_options(comparison, counted, matched)]
+        options = evaluate_options(comparison, counted, matched)
+        evaluate = evaluate_command(options, comparison.processes)
         jobs.append(RunJob(counted, train, evaluate))
-    run_jobs(jobs, at_once, comparison.processes)
+    run_jobs(jobs, at_once)
 
 
 COMMANDS: list[Command] = [run, plan, submit, status, cancel, report]

@@ -20,19 +20,20 @@ from .local import Job, run_jobs, train_command
 PROBE_STEPS = 6
 
 
-def print_estimate(comparison: Comparison, at_once: int) -> None:
+def print_estimate(comparison: Comparison, environments: list[dict[str, str]]) -> None:
     """Print a line for each tokenizer and model, and the total.
 
-    Time and memory are measured: the trainer runs for a few steps, as many runs at a time as there would be.
+    Time and memory are measured: the trainer runs for a few steps, as many runs at a time as there would be,
+    in the same `environments`.
     """
-    runs = comparison.first_runs()
+    runs, at_once = comparison.first_runs(), len(environments)
     with tempfile.TemporaryDirectory() as scratch:
         folders = [Path(scratch) / str(number) for number in range(len(runs))]
         jobs = [
             probe_job(run, folder, comparison.processes) for run, folder in zip(runs, folders, strict=True)
         ]
         print(f"timing {PROBE_STEPS} steps of {len(jobs)} runs, {at_once} at a time", flush=True)
-        run_jobs(jobs, at_once, comparison.processes)
+        run_jobs(jobs, environments)
         measured = [read_metrics(folder / "metrics.jsonl") for folder in folders]
     print(f"\n{'tokenizer':18}{'model':12}{'block':>6}{'batch':>6}{'steps':>7}", end="")
     print(f"{'params':>8}{'FLOPs':>9}{'time':>8}{'memory':>8}")

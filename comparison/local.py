@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -20,20 +20,43 @@ from training.run import final_val_bpc
 from training.tracking import read_metrics
 
 from .config import Comparison, RunSpec
+from .gpus import assign_gpus, visible_gpus
 
 
-def jobs_at_once(comparison: Comparison, jobs: int | None) -> int:
-    """Training runs at a time: `jobs`, or one per CPU core, or one where there is a GPU."""
-    cores = os.cpu_count() or 1
-    on_cpu = pick_device(comparison.execution.device) == "cpu"
-    return jobs or (max(1, cores // comparison.processes) if on_cpu else 1)
+def environments(comparison: Comparison, jobs: int | None) -> list[dict[str, str]]:
+    """What the environment holds for each of the runs that train at a time.
+
+    There are `jobs` of them, or one per CPU core, or as many as there are GPUs for; each then has its own.
+
+    Raises:
+        ValueError: as `assign_gpus`.
+    """
+    cores, processes = os.cpu_count() or 1, comparison.processes
+    if pick_device(comparison.execution.device) == "cpu":
+        found: list[dict[str, str]] = [{} for _ in range(jobs or max(1, cores // processes))]
+    else:
+        assigned = assign_gpus(visible_gpus(), processes, jobs)
+        found = [{"CUDA_VISIBLE_DEVICES": gpus} for gpus in assigned]
+    # Threads of processes that share a core wait for each other by spinning: a step takes far longer.
+    threads = str(max(1, cores // (len(found) * processes)))
+    inherited = {"OMP_NUM_THREADS": threads, **os.environ, "PYTHONPATH": str(ROOT)}
+    return [{**inherited, **own} for own in found]
 
 
 def train_command(config: Path, processes: int) -> list[str]:
     """The command that trains the run of a config.yaml on this machine."""
+    return [*launcher(processes), str(ROOT / "train_ddp.py"), "--config", str(config)]
+
+
+def evaluate_command(options: list[str], processes: int) -> list[str]:
+    """The command that evaluates a run on this machine; its `options` are those of eval.evaluate."""
+    return [*launcher(processes), "-m", *(["--"] if processes > 1 else []), "eval.evaluate", *options]
+
+
+def launcher(processes: int) -> list[str]:
+    """What a command begins with that so many processes run together."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    launcher = [sys.executable, *(torchrun if processes > 1 else [])]
-    return [*launcher, str(ROOT / "train_ddp.py"), "--config", str(config)]
+    return [sys.executable, *(torchrun if processes > 1 else [])]
 
 
 @dataclass
@@ -48,6 +71,8 @@ class Job:
     """what is left to start"""
     process: subprocess.Popen | None = None
     """what runs, or ran last"""
+    environment: dict[str, str] = field(default_factory=dict)
+    """of what it runs"""
 
     def progress(self) -> str:
         """How far it is, for the progress bar."""
@@ -61,12 +86,13 @@ class Job:
         """Whether its failure is a result like others."""
         return False
 
-    def start(self, env: dict[str, str]) -> None:
-        """Start the next command."""
+    def start(self, environment: dict[str, str]) -> None:
+        """Start the next command; those that follow it have the same environment."""
+        self.environment = environment
         with open(self.log, "ab") as file:
-            self.process = subprocess.Popen(self.commands.pop(0), stdout=file, stderr=file, env=env)
+            self.process = subprocess.Popen(self.commands.pop(0), stdout=file, stderr=file, env=environment)
 
-    def done(self, env: dict[str, str]) -> bool:
+    def done(self) -> bool:
         """Whether the last command has ended; starts the next one where one has.
 
         Raises:
@@ -84,7 +110,7 @@ class Job:
             kind = ValueError if code == 2 else RuntimeError
             raise kind(f"{self.title} failed: {(ours or lines or ['no output'])[-1]} ({self.log})")
         if self.commands:
-            self.start(env)
+            self.start(self.environment)
             return False
         return True
 
@@ -136,25 +162,23 @@ def _share(run: RunSpec) -> str:
     return f"{metrics[-1]['progress']:.0%}" if metrics else "starts"
 
 
-def run_jobs(jobs: list[Job], at_once: int, ranks: int) -> None:
-    """Run all jobs, `at_once` at a time, each of so many `ranks`; when one fails all are stopped.
+def run_jobs(jobs: list[Job], environments: list[dict[str, str]]) -> None:
+    """Run all jobs, one at a time in each of the environments; when one fails all are stopped.
 
     A training that is stopped writes a checkpoint. Raises what `Job.done` raises.
     """
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    # Threads of processes that share a core wait for each other by spinning: a step takes far longer.
-    env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // (at_once * ranks))))
-    waiting, active = list(jobs), list[Job]()
+    waiting, active, free = list(jobs), list[Job](), list(environments)
     form = "{n_fmt}/{total_fmt} runs, {elapsed}{postfix}"
     bar = tqdm(total=len(jobs), bar_format=form, disable=None, leave=False)
     try:
         while waiting or active:
-            while waiting and len(active) < at_once:
+            while waiting and free:
                 active.append(waiting.pop(0))
-                active[-1].start(env)
+                active[-1].start(free.pop(0))
             time.sleep(0.2)
-            for job in [job for job in active if job.done(env)]:
+            for job in [job for job in active if job.done()]:
                 active.remove(job)
+                free.append(job.environment)
                 bar.update()
                 if result := job.result():
                     log(result)
