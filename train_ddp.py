@@ -54,8 +54,9 @@ from training.precision import best_precision
 from training.profile import Profile
 from training.ranks import Ranks, end, join, leave
 from training.replay import keep_for_replay
+from training.run_ahead import AHEAD, RunAhead
 from training.state import TrainState
-from training.step import Batch, make_learner, training_step
+from training.step import Batch, Step, make_learner, training_step
 from training.tracking import Tracker
 
 COMPARE_RANKS = 100  # steps between two comparisons of the ranks' weights
@@ -89,7 +90,7 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
     config = resolve(config, plan, model, ranks, found[1]["identity"] if found else {})
     execution, tracking = config.execution, config.tracking
     forward = parallelise(model, config, plan, ranks)
-    learner = make_learner(model, config.optimizer, ranks.device, execution.precision, forward)
+    learner = make_learner(model, config.optimizer, ranks, execution.precision, forward)
     state = TrainState({**config.identity(), **arrays.fingerprints})
     if found:
         state = restore_checkpoint(*found, state.identity, model, learner.optimizers, learner.scaler)
@@ -123,32 +124,55 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
 
     profile = Profile(config.out / "profile.json", enabled=execution.profile and ranks.main)
     batches = prefetch(micro_batches, itertools.count(state.step))
-    logged, waited, nonfinite, stopped = state, 0.0, 0, ""
-    while not (state.finished or stopped):
-        before, done = state, state.step + 1
-        ranks.beat(f"in step {done}")
-        sequences = plan.sequences_in(before.step)
+    logged, waited, nonfinite, asked, stopped = state, 0.0, 0, "", ""
+
+    def begin(number: int) -> Step:
+        """Begin a step, on every rank."""
+        nonlocal waited, asked
+        ranks.beat(f"in step {number}")
         begun = time.perf_counter()
         with ranks.alone("reading its batch"):
             batch = next(batches)
         waited += time.perf_counter() - begun
-        lr = learning_rate(plan.progress(done - 0.5, state.train_seconds), config.optimizer)  # half a step on
+        # Half a step on
+        lr = learning_rate(plan.progress(number - 0.5, state.train_seconds), config.optimizer)
+        asked = asked or (stop.asked(execution.max_seconds, look=True) if ranks.main else stop.asked())
+        sequences, due = plan.sequences_in(number - 1), ranks.main and checkpoints.due()
         with profile.step():
-            step = training_step(
-                learner, ranks, batch, sequences, lr, begun=begun, max_seconds=execution.max_seconds
-            )
+            return training_step(learner, ranks, batch, sequences, lr, bool(asked), due)
+
+    def pauses(number: int) -> bool:
+        """Whether something is done with the weights after a step."""
+        before, after = replace(state, step=number - 1), replace(state, step=number)
+        validates = plan.passes(tracking.validations, before, after)
+        return validates or number % COMPARE_RANKS == 0 or plan.parts_done(1, after) == 1
+
+    distance = steps_ahead(ranks.device, execution.precision, plan)
+    steps = RunAhead(begin, state.step, distance, pauses)
+    while not (state.finished or (stopped and steps.idle)):
+        before, done = state, state.step + 1
+        step, seconds = steps.read()
+        if plan.seconds:
+            seconds = ranks.first(seconds)  # on one clock, so that all ranks end after the same step
         nonfinite = 0 if step.finite else nonfinite + 1
         if not step.finite:  # the weights are as they were
-            problem = keep_for_replay(config, ranks, learner, state, sequences, step)
+            problem = keep_for_replay(config, ranks, learner, before, plan.sequences_in(before.step), step)
             if execution.on_nonfinite == "stop" or nonfinite > MAX_NONFINITE:
                 raise Failed(problem)
             if ranks.main:
                 tqdm.write(f"codebook: {problem}: skipped")
+            learner.resume()
+            steps.forget(done)
+            batches.close()
+            batches = prefetch(micro_batches, itertools.count(done))
 
-        state = replace(before, step=done, train_seconds=before.train_seconds + step.seconds)
+        state = replace(before, step=done, train_seconds=before.train_seconds + seconds)
         state.skipped_steps += not step.finite
         state.finished = plan.parts_done(1, state) == 1
-        stopped = step.stop if not state.finished else ""
+        if step.stop and not state.finished:
+            stopped = asked or "a signal to another rank"
+        if step.stop or step.save:
+            steps.drain()  # so that the weights are those of `state`
         if done % COMPARE_RANKS == 0 or state.finished:
             ranks.check_equal(model, done)
 
@@ -156,7 +180,7 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
         validates = plan.passes(tracking.validations, before, state)
         if validates or plan.passes(LOGS, before, state):
             metrics = measure(described, plan, logged, state, waited, peak_memory(ranks.device))
-            metrics |= {"train_bpc": bits_per_char(step.loss, plan) if step.finite else None, "lr": lr}
+            metrics |= {"train_bpc": bits_per_char(step.loss, plan) if step.finite else None, "lr": step.lr}
             logged, waited = state, 0.0
         if validates:
             ranks.beat(f"validating after step {done}")
@@ -172,7 +196,7 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
             if validates and progress.disable:
                 print(report(arrays.spec, metrics), flush=True)
             best = config.checkpoints.keep_best and state.best_step == done
-            if stopped or state.finished or best or checkpoints.due():
+            if steps.idle and (stopped or state.finished or best or checkpoints.due()):
                 arrays.check_unchanged()  # no checkpoint of other data than was trained on
                 checkpoints.save(model, learner.optimizer_state(), state, before=tracker.sync)
     batches.close()
@@ -233,6 +257,14 @@ def parallelise(
     if execution.compress_gradients:
         parallel.register_comm_hook(None, bf16_compress_hook)
     return parallel
+
+
+def steps_ahead(device: str, precision: str, plan: Plan) -> int:
+    """Steps by which the host is ahead of what it has read of a GPU.
+
+    None on a CPU, or where a step must wait for the one before: fp16's scaler does, and a budget of seconds.
+    """
+    return 0 if device == "cpu" or precision == "fp16" or plan.seconds else AHEAD
 
 
 def describe(

@@ -30,7 +30,8 @@ from training.hardware import keep_freed_memory, peak_flops, peak_memory
 from training.optimizer import OptimizerConfig
 from training.precision import autocast, best_precision
 from training.ranks import Ranks
-from training.step import Batch, make_learner, training_step
+from training.run_ahead import AHEAD, RunAhead
+from training.step import Batch, Step, make_learner, training_step
 
 from .process import output_of
 from .table import in_turn, ratios, row, table
@@ -57,9 +58,14 @@ def our_step(
     """A step of our trainer."""
     model = GPT(config, vocab_size, batch.inputs.shape[1]).to(device)
     forward = compile_model(model) if device == "cuda" else model
-    optimizer = OptimizerConfig()
-    learner = make_learner(model, optimizer, device, precision, forward)
-    return partial(training_step, learner, Ranks(0, 1, device), [batch], len(batch.inputs), optimizer.lr)
+    ranks, optimizer = Ranks(0, 1, device), OptimizerConfig()
+    learner = make_learner(model, optimizer, ranks, precision, forward)
+
+    def begin(number: int) -> Step:
+        return training_step(learner, ranks, [batch], len(batch.inputs), optimizer.lr)
+
+    # As the trainer, which reads a step some steps later
+    return RunAhead(begin, 0, AHEAD if device == "cuda" else 0, pauses=lambda number: False).read
 
 
 def nanogpt_step(model: Any, batch: Batch, device: str, precision: str) -> Callable[[], object]:

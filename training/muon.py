@@ -1,15 +1,27 @@
 """Muon: momentum, made orthogonal before it is applied to a matrix."""
 
 from collections import defaultdict
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .precision import fast_dtype
+from .ranks import Ranks
 
 # Five steps of X <- aX + b(XX')X + c(XX')^2 X take all singular values near 1 (Jordan et al. 2024,
 # https://kellerjordan.github.io/posts/muon).
 COEFFICIENTS, STEPS = (3.4445, -4.7750, 2.0315), 5
+
+
+class Kind(NamedTuple):
+    """What matrices have in common that are updated together."""
+
+    shape: torch.Size
+    lr: float
+    weight_decay: float
+    momentum: float
 
 
 class Muon(torch.optim.Optimizer):
@@ -17,38 +29,71 @@ class Muon(torch.optim.Optimizer):
 
     A small model has dozens of matrices, and torch's own takes them one by one (docs/performance.md). A
     parameter that is several matrices on top of each other, such as query, key and value in one, is in a
-    group whose `parts` says how many; each is made orthogonal by itself.
+    group whose `parts` says how many; each is made orthogonal by itself. Of several ranks, whose gradients
+    are equal, each makes its share of the matrices orthogonal and sends them to the others.
 
     The learning rate and the weight decay are those of AdamW: an update has the same root mean square
-    (Liu et al. 2025, arXiv 2502.16982).
+    (Liu et al. 2025, arXiv 2502.16982). Where `found_inf` is set, as for torch's fused optimizers, and not 0
+    on the device, a step changes nothing.
     """
 
-    def __init__(self, groups: list[dict], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
+    found_inf: Tensor | None = None
+
+    def __init__(
+        self,
+        groups: list[dict],
+        lr: float,
+        weight_decay: float,
+        momentum: float = 0.95,
+        ranks: Ranks | None = None,
+    ) -> None:
         super().__init__(groups, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "parts": 1})
+        self.ranks = ranks
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # takes no closure
         """Apply the gradients."""
-        by_shape: dict[tuple[int, int], list[tuple[Tensor, Tensor, dict]]] = defaultdict(list)
+        for kind, matrices in self._by_kind().items():
+            parameters, gradients, momenta = zip(*matrices, strict=True)
+            decay: float | Tensor = 1 - kind.lr * kind.weight_decay
+            if self.found_inf is not None:
+                halted = self.found_inf != 0
+                # A momentum that meets itself remains as it is
+                gradients = torch.where(halted, torch.stack(momenta), torch.stack(gradients)).unbind()
+                decay = torch.where(halted, 1.0, decay)
+            torch._foreach_lerp_(momenta, gradients, 1 - kind.momentum)
+            # Nesterov's
+            update = self._orthogonal(torch.stack(torch._foreach_lerp(gradients, momenta, kind.momentum)))
+            if self.found_inf is not None:
+                update = torch.where(halted, 0.0, update)
+            update = update.to(parameters[0].dtype)
+            torch._foreach_mul_(parameters, decay)
+            torch._foreach_add_(parameters, update.unbind(), alpha=-kind.lr * 0.2 * kind.shape[1] ** 0.5)
+
+    def _by_kind(self) -> dict[Kind, list[tuple[Tensor, Tensor, Tensor]]]:
+        """Every matrix with its gradient and its momentum, lying on its longer side."""
+        found: dict[Kind, list[tuple[Tensor, Tensor, Tensor]]] = defaultdict(list)
         for group in self.param_groups:
             for parameter in group["params"]:
                 state = self.state[parameter]
                 if not state:
                     state["momentum"] = torch.zeros_like(parameter)
-                momentum, rate = state["momentum"], group["momentum"]
-                momentum.lerp_(parameter.grad, 1 - rate)
-                update = parameter.grad.lerp(momentum, rate)  # Nesterov's
-                parts = zip(parameter.chunk(group["parts"]), update.chunk(group["parts"]), strict=True)
-                for matrix, part in parts:
-                    # Wide ones lie down with the others: the smaller side is squared.
-                    if matrix.shape[0] > matrix.shape[1]:
-                        matrix, part = matrix.T, part.T
-                    by_shape[matrix.shape].append((matrix, part, group))
-        for (_, longer), matrices in by_shape.items():
-            updates = orthogonal(torch.stack([part for _, part, _ in matrices]))
-            for (matrix, _, group), update in zip(matrices, updates, strict=True):
-                matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.add_(update, alpha=-group["lr"] * 0.2 * longer**0.5)
+                of_parameter = (parameter, parameter.grad, state["momentum"])
+                for parts in zip(*(tensor.chunk(group["parts"]) for tensor in of_parameter), strict=True):
+                    rows, columns = parts[0].shape
+                    # The smaller side is squared
+                    matrix, gradient, momentum = parts if rows <= columns else [part.T for part in parts]
+                    kind = Kind(matrix.shape, group["lr"], group["weight_decay"], group["momentum"])
+                    found[kind].append((matrix, gradient, momentum))
+        return found
+
+    def _orthogonal(self, x: Tensor) -> Tensor:
+        """`orthogonal(x)`, to which every rank contributes its share."""
+        if self.ranks is None or self.ranks.world_size == 1:
+            return orthogonal(x)
+        own = -(-len(x) // self.ranks.world_size)  # the last rank has fewer, or none
+        filled = F.pad(x, (0, 0, 0, 0, 0, own * self.ranks.world_size - len(x)))
+        return self.ranks.gather_rows(orthogonal(filled[own * self.ranks.rank :][:own]))[: len(x)]
 
 
 def orthogonal(x: Tensor) -> Tensor:

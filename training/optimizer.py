@@ -10,6 +10,7 @@ from torch import nn
 from model import LanguageModel
 
 from .muon import Muon
+from .ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,12 @@ class OptimizerConfig:
                 raise ValueError(f"optimizer.{name} {getattr(self, name)} is not between 0 and 1")
 
 
-def make_optimizers(model: LanguageModel, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
+def make_optimizers(
+    model: LanguageModel, config: OptimizerConfig, ranks: Ranks | None = None
+) -> list[torch.optim.Optimizer]:
     """AdamW in one fused kernel; with `muon`, Muon for the hidden matrices and AdamW for the rest.
 
-    Weight decay is on matrices only: not on embeddings, norms and biases.
+    Weight decay is on matrices only: not on embeddings, norms and biases. The `ranks` share Muon's work.
     """
     # Parameters by how many matrices each of them is, on top of each other
     hidden: dict[int, list[nn.Parameter]] = {}
@@ -72,7 +75,7 @@ def make_optimizers(model: LanguageModel, config: OptimizerConfig) -> list[torch
     optimizers: list[torch.optim.Optimizer] = []
     if config.name == "muon" and hidden:
         groups = [{"params": matrices, "parts": parts} for parts, matrices in hidden.items()]
-        optimizers.append(Muon(groups, config.lr, config.weight_decay))
+        optimizers.append(Muon(groups, config.lr, config.weight_decay, ranks=ranks))
     else:
         others = [p for matrices in hidden.values() for p in matrices] + others
     groups = [

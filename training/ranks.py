@@ -61,13 +61,24 @@ class Ranks:
         if self.world_size > 1:
             dist.barrier()
 
-    def sum(self, *values: float) -> list[float]:
-        """Each value summed over all ranks, in float64; the same on every rank."""
+    def first(self, value: float) -> float:
+        """The main rank's value, in float64; the same on every rank."""
         if self.world_size == 1:
-            return list(values)
-        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+            return value
+        total = torch.tensor(value if self.main else 0.0, dtype=torch.float64, device=self.device)
         dist.all_reduce(total)
-        return total.tolist()
+        return total.item()
+
+    def add_up(self, values: torch.Tensor) -> None:
+        """Sum a tensor over all ranks in place, on the device; the host does not wait for a GPU."""
+        if self.world_size > 1:
+            dist.all_reduce(values)
+
+    def gather_rows(self, own: torch.Tensor) -> torch.Tensor:
+        """Every rank's tensor, all of one shape, one after the other along the first dimension."""
+        found = own.new_empty(self.world_size * len(own), *own.shape[1:])
+        dist.all_gather_into_tensor(found, own.contiguous())
+        return found
 
     def sum_array(self, values: np.ndarray) -> np.ndarray:
         """A 1-d float64 array summed over all ranks; the same on every rank."""

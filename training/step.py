@@ -3,8 +3,6 @@
 The trainer and every benchmark make their steps here.
 """
 
-import math
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,7 +14,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from model import LanguageModel
 
-from . import stop
 from .optimizer import OptimizerConfig, make_optimizers
 from .precision import autocast, grad_scaler
 from .ranks import Ranks
@@ -58,17 +55,21 @@ class Learner:
     scaler: torch.amp.GradScaler
     precision: str
     grad_clip: float
-    update_seconds: float = 0.0
-    """time that the last update took"""
+    halted: Tensor
+    """whether a step was not finite, on the device: no update is made until `resume`"""
 
     def optimizer_state(self) -> dict:
         """What a checkpoint holds besides the weights; the same on all ranks."""
         return {"optimizers": [o.state_dict() for o in self.optimizers], "scaler": self.scaler.state_dict()}
 
+    def resume(self) -> None:
+        """Make updates again."""
+        self.halted.zero_()
+
 
 @dataclass(frozen=True)
 class StepResult:
-    """One step, as all ranks have agreed on it."""
+    """One step; the same on all ranks, but for `share`."""
 
     loss: float
     """mean of the global batch, in nats per token"""
@@ -78,23 +79,51 @@ class StepResult:
     """of all gradients, before they were clipped"""
     finite: bool
     """whether the update was made: it is not where loss or gradients are not finite"""
-    seconds: float
-    """from `begun` until the ranks have agreed, and the update before"""
-    stop: str
-    """why the run is asked to stop; empty where it is not"""
+    stop: bool
+    """whether a rank was asked to stop"""
+    save: bool
+    """whether the main rank wants a checkpoint"""
+    lr: float
+    """learning rate of its update"""
+
+
+class Step:
+    """A step that has begun; a GPU may still be at it, or not have got to it yet."""
+
+    def __init__(self, values: Tensor, precision: str, lr: float) -> None:
+        # Into memory that the device can write to while the host goes on
+        self.values = values.to("cpu", non_blocking=True)
+        self.precision, self.lr = precision, lr
+        self.event = torch.cuda.Event() if values.is_cuda else None
+        if self.event:
+            self.event.record()
+
+    def result(self) -> StepResult:
+        """What came of it, once the device has done it."""
+        if self.event:
+            self.event.synchronize()
+        loss, stops, saves, share, norm = self.values.tolist()
+        finite = bool(_finite(self.values[0], self.values[-1], self.precision))
+        return StepResult(loss, share, norm, finite, stops > 0, saves > 0, self.lr)
 
 
 def make_learner(
     model: LanguageModel,
     config: OptimizerConfig,
-    device: str,
+    ranks: Ranks,
     precision: str,
     forward: Callable[..., Tensor] | None = None,
 ) -> Learner:
     """A learner whose `forward` is the model itself, unless another is given."""
-    optimizers, scaler = make_optimizers(model, config), grad_scaler(device, precision)
-    call = model if forward is None else forward  # a compiled model has no truth value
-    return Learner(model, call, optimizers, scaler, precision, config.grad_clip)
+    return Learner(
+        model,
+        model if forward is None else forward,  # a compiled model has no truth value
+        make_optimizers(model, config, ranks),
+        grad_scaler(ranks.device, precision),
+        precision,
+        config.grad_clip,
+        torch.zeros((), dtype=torch.bool, device=ranks.device),
+    )
 
 
 def training_step(
@@ -103,33 +132,40 @@ def training_step(
     batches: Sequence[Batch],
     sequences: int,
     lr: float,
-    begun: float | None = None,
-    max_seconds: float | None = None,
-) -> StepResult:
-    """Make one step on this rank's micro-batches of a global batch of so many `sequences`.
+    stop: bool = False,
+    save: bool = False,
+) -> Step:
+    """Begin a step on this rank's micro-batches of a global batch of so many `sequences`.
 
-    `begun` is the value of `time.perf_counter` at which the step began (default: now).
+    The host does not wait for a GPU, except with fp16. A loss or gradient that is not finite halts the
+    learner on the device: neither this update is made nor that of any further step, until `learner.resume()`.
+    So all is as it was before the step when the host learns of it.
+
+    `stop` and `save` ask all ranks to stop, or to let the main one write a checkpoint.
     """
-    begun = time.perf_counter() if begun is None else begun
     share, norm = _accumulate(learner, ranks, batches, sequences)
+    # One agreement a step, so that no rank stops while another continues
+    asks = [torch.full((), float(ask), dtype=torch.float64, device=ranks.device) for ask in (stop, save)]
+    values = torch.stack([share.double(), *asks])
+    ranks.add_up(values)
+    loss = values[0]
+    learner.halted |= ~_finite(loss, norm, learner.precision)
+    _update(learner, lr)
+    values = torch.cat([values, torch.stack([share, norm]).double()])
+    return Step(values, learner.precision, lr)
 
-    # One agreement a step, on one clock, so that no rank stops while another continues
-    asked = stop.asked(max_seconds, look=True) if ranks.main else stop.asked()
-    seconds = time.perf_counter() - begun + learner.update_seconds if ranks.main else 0.0
-    loss, stops, seconds = ranks.sum(share, bool(asked), seconds)
 
-    # Gradients that are too large for fp16 are the scaler's business: it leaves the update out
-    finite = math.isfinite(loss) and (learner.precision == "fp16" or math.isfinite(norm))
-    begin = time.perf_counter()
-    _update(learner, lr if finite else None)
-    learner.update_seconds = time.perf_counter() - begin
-    why = (asked or "a signal to another rank") if stops else ""
-    return StepResult(loss, share, norm, finite, seconds, why)
+def _finite(loss: Tensor, norm: Tensor, precision: str) -> Tensor:
+    """Whether a step can be applied: a bool of no dimension.
+
+    Gradients that are too large for fp16 are the scaler's business, which leaves the update out.
+    """
+    return loss.isfinite() if precision == "fp16" else loss.isfinite() & norm.isfinite()
 
 
 def _accumulate(
     learner: Learner, ranks: Ranks, batches: Sequence[Batch], sequences: int
-) -> tuple[float, float]:
+) -> tuple[Tensor, Tensor]:
     """Compute and clip the gradients: this rank's share of the loss, in nats, and the norm of them all."""
     total = torch.zeros((), device=ranks.device)
     parallel = learner.forward if isinstance(learner.forward, DistributedDataParallel) else None
@@ -145,18 +181,23 @@ def _accumulate(
         total += share.detach()
     for optimizer in learner.optimizers:
         learner.scaler.unscale_(optimizer)
-    norm = nn.utils.clip_grad_norm_(learner.model.parameters(), learner.grad_clip)
-    share_of_loss, norm_of_all = torch.stack([total, norm]).tolist()  # waits for the device
-    return share_of_loss, norm_of_all
+    return total, nn.utils.clip_grad_norm_(learner.model.parameters(), learner.grad_clip)
 
 
-def _update(learner: Learner, lr: float | None) -> None:
-    """Apply the gradients, unless there is no `lr`, and clear them."""
+def _update(learner: Learner, lr: float) -> None:
+    """Apply the gradients, unless the learner is halted, and clear them."""
     for optimizer in learner.optimizers:
-        if lr is not None:
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            learner.scaler.step(optimizer)
-    learner.scaler.update()
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+    if learner.halted.is_cuda and not learner.scaler.is_enabled():
+        halted = learner.halted.float()
+        for optimizer in learner.optimizers:
+            setattr(optimizer, "found_inf", halted)  # noqa: B010  # fused kernels change nothing then
+            optimizer.step()
+    else:
+        if not learner.halted:  # on a GPU waits for it, as the scaler's own steps do
+            for optimizer in learner.optimizers:
+                learner.scaler.step(optimizer)
+        learner.scaler.update()
     for optimizer in learner.optimizers:
         optimizer.zero_grad(set_to_none=True)

@@ -3,6 +3,9 @@
 drift   from STEP on RANK has another learning rate
 nan     the STEP-th loss of RANK is no number, once
 still   RANK stands still in STEP, while it makes its batch
+ahead   nothing goes wrong
+
+With `ahead-` before WHAT all ranks are as far ahead of what they have read as on a GPU.
 """
 
 import os
@@ -13,9 +16,13 @@ import train_ddp
 from common.cli import run_command
 from training.config import TrainConfig
 from training.ranks import end
+from training.run_ahead import AHEAD
 
 what, rank, step = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 del sys.argv[1:4]
+if what.startswith("ahead"):
+    train_ddp.steps_ahead = lambda *arguments: AHEAD
+    what = what.removeprefix("ahead-")
 build_model, learning_rate, make_batch = train_ddp.build_model, train_ddp.learning_rate, train_ddp.make_batch
 losses = 0
 

@@ -1,10 +1,14 @@
 """What learns, and the schedule."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 
+from common.revision import ROOT
 from model import ModelConfig, build_model
 from training.muon import Muon
 from training.optimizer import OptimizerConfig, learning_rate, make_optimizers
@@ -105,3 +109,60 @@ def test_several_matrices_in_one_parameter_are_each_by_themselves():
     Muon([{"params": [whole], "parts": 3}], 0.02, 0.1).step()
     Muon([{"params": alone}], 0.02, 0.1).step()
     assert torch.equal(whole, torch.cat(alone))
+
+
+def test_a_step_that_is_halted_on_the_device_changes_nothing():
+    torch.manual_seed(0)
+    ours = [torch.randn(shape, requires_grad=True) for shape in SHAPES]
+    muon = Muon([{"params": ours}], 0.02, 0.1)
+
+    def step(found_inf: float) -> None:
+        muon.found_inf = torch.tensor(found_inf)
+        muon.step()
+
+    for parameter in ours:
+        parameter.grad = torch.randn(parameter.shape)
+    step(0.0)
+    before, momenta = [p.detach().clone() for p in ours], str(muon.state_dict())
+    for parameter in ours:
+        parameter.grad.fill_(float("nan"))
+    step(1.0)
+    assert all(torch.equal(*pair) for pair in zip(ours, before, strict=True))
+    assert str(muon.state_dict()) == momenta
+
+
+SHARED = """
+import torch
+from training.muon import Muon
+from training.ranks import end, join, leave
+
+ranks = join("cpu")
+torch.manual_seed(0)
+shapes = [(8, 8)] * 5 + [(8, 24), (24, 8), (16, 40)]
+alone = [torch.randn(shape, requires_grad=True) for shape in shapes]
+shared = [p.detach().clone().requires_grad_() for p in alone]
+optimizers = [Muon([{"params": alone}], 0.02, 0.1), Muon([{"params": shared}], 0.02, 0.1, ranks=ranks)]
+for _ in range(3):
+    for a, b in zip(alone, shared, strict=True):
+        a.grad = torch.randn(a.shape)
+        b.grad = a.grad.clone()
+    for optimizer in optimizers:
+        optimizer.step()
+assert all(torch.equal(a, b) for a, b in zip(alone, shared, strict=True))
+print(f"equal on rank {ranks.rank}")
+end(leave(0))
+"""
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_ranks_that_share_the_work_come_to_the_weights_of_one_that_does_not(tmp_path, processes):
+    """To the last bit; with three ranks, some have one matrix of a shape to do and others none."""
+    script = tmp_path / "shared.py"
+    script.write_text(SHARED)
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [sys.executable, *launcher, str(script)]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(f"equal on rank {rank}" in done.stdout for rank in range(processes))

@@ -1,0 +1,53 @@
+"""A host that begins steps before it has read those before them, as on a GPU: here it is the CPU's."""
+
+import signal
+
+import pytest
+
+SKIP = ["--execution.on_nonfinite=skip", "--execution.micro_batch=9"]
+
+
+def sabotage(what: str, rank: int = 0, step: int = 0) -> dict:
+    return {"script": ("tests/faults/sabotage.py", what, str(rank), str(step)), "processes": 2}
+
+
+def test_the_run_is_that_of_a_host_that_reads_every_step(new_run, whole):
+    assert new_run().finish(**sabotage("ahead")).result() == whole.result()
+
+
+def test_it_stops_and_resumes_as_if_never_stopped(new_run, whole):
+    run = new_run()
+    for step in (5, 60, 100):
+        run.start(**sabotage("ahead")).wait_for_step(step)
+        run.process.send_signal(signal.SIGTERM)
+        _, output = run.end()
+        assert "stopped after step" in output, output
+        assert run.state()["step"] > step
+    assert run.finish(**sabotage("ahead")).result() == whole.result()
+
+
+def test_killed_it_resumes_from_a_checkpoint_made_on_the_way(new_run, whole):
+    run = new_run().start(**sabotage("ahead")).wait_for_step(90)
+    run.process.kill()
+    run.end()
+    assert run.state()["step"] > 0
+    assert run.finish(**sabotage("ahead")).result() == whole.result()
+
+
+@pytest.mark.parametrize("step", [8, 67, 200])  # on the way, as a validation follows, and the last
+def test_a_bad_batch_is_passed_over_and_the_steps_begun_behind_it_are_made(new_run, step):
+    plain, ahead = (
+        new_run(what).finish(*SKIP, **sabotage(what, rank=1, step=step)) for what in ("nan", "ahead-nan")
+    )
+    assert ahead.result() == plain.result()
+    assert ahead.values()[-1]["skipped_steps"] == 1
+
+
+def test_the_weights_that_are_kept_are_those_before_the_bad_step(new_run):
+    kept = []
+    for what in ("nan", "ahead-nan"):
+        run = new_run(what)
+        code, output = run.start("--execution.micro_batch=9", **sabotage(what, rank=1, step=50)).end()
+        assert code == 1 and "the loss is nan at step 50 on rank 1 (batch 49 of seed 0)" in output
+        kept.append((run.folder / "bad" / "step-00000049" / "model.safetensors").read_bytes())
+    assert kept[0] == kept[1]
