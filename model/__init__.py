@@ -39,7 +39,7 @@ def build_model(config: ModelConfig, vocab_size: int, block_size: int) -> Langua
 
 def compile_model(model: LanguageModel) -> Callable[..., Tensor]:
     """The model by torch.compile, which works at the first call, and again for another shape of its input."""
-    loss.stay_eager()
+    loss.compile_chunks()
     return torch.compile(model, dynamic=False)
 
 

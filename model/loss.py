@@ -7,9 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Logits at a time: on a CPU about what its cache holds, on a GPU enough to keep it busy.
-CHUNK = {"cpu": 1 << 22, "cuda": 1 << 26}
-ROWS = 512  # at least: adding up the gradients of the weight takes its time for each chunk
+ROWS = 512  # at least in a chunk: adding up the gradients of the weight takes its time for each
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -23,9 +21,20 @@ def token_nats(output: Callable[[Tensor], Tensor], x: Tensor, targets: Tensor, v
     `output` makes logits (N, V) of N rows of x (B, T, ...): a chunk at a time, and none where no target is.
     """
     x, targets = x[targets >= 0], targets[targets >= 0]
-    rows = max(1, CHUNK[x.device.type] // vocab_size)
+    rows = max(1, chunk_logits(x.device) // vocab_size)
     parts = zip(x.split(rows), targets.split(rows), strict=True)
     return torch.cat([F.cross_entropy(output(part).float(), to, reduction="none") for part, to in parts])
+
+
+def chunk_logits(device: torch.device) -> int:
+    """Logits at a time: on a CPU about what its cache holds.
+
+    On a GPU a sixteenth of its memory, at up to 16 bytes for each of them: with more chunks the gradient of
+    the weight would be read and written more often.
+    """
+    if device.type == "cpu":
+        return 1 << 22
+    return torch.cuda.get_device_properties(device).total_memory // 256
 
 
 def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, vocab_size: int) -> Tensor:
@@ -35,7 +44,7 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, vocab_size:
     are in memory. `F.linear_cross_entropy` does that too, but sums a bf16 loss in bf16, wrong by per cents.
     """
     device = x.device.type
-    if targets.numel() * vocab_size <= CHUNK[device] or not torch.is_grad_enabled():
+    if targets.numel() * vocab_size <= chunk_logits(x.device) or not torch.is_grad_enabled():
         return cross_entropy(F.linear(x, weight)[..., :vocab_size], targets)
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
     return _Chunked.apply(x.flatten(0, 1), weight, targets.flatten(), vocab_size, dtype)
@@ -53,21 +62,16 @@ class _Chunked(torch.autograd.Function):
         vocab_size: int,
         dtype: torch.dtype,
     ) -> Tensor:
-        rows = max(ROWS, CHUNK[x.device.type] // vocab_size)
+        rows = max(ROWS, chunk_logits(x.device) // vocab_size)
         x_matmul, weight_matmul = x.to(dtype), weight.to(dtype)
         loss = torch.zeros((), device=x.device)
         grad_x, grad_weight = torch.empty_like(x), torch.zeros_like(weight)
         for at in range(0, len(x), rows):
             part, target = x_matmul[at : at + rows], targets[at : at + rows]
-            logits = F.linear(part, weight_matmul).float()  # (rows, V)
-            logits[:, vocab_size:] = float("-inf")
-            log_p = logits.log_softmax(dim=1)
-            loss -= log_p.gather(1, target[:, None]).sum()
-            p = log_p.exp_()
-            p[torch.arange(len(target), device=x.device), target] -= 1  # d loss / d logits
-            p = p.to(dtype)
-            grad_x[at : at + rows] = p @ weight_matmul
-            grad_weight += p.mT @ part
+            nats, grad_logits = loss_of_chunk(F.linear(part, weight_matmul), target, vocab_size)
+            loss += nats
+            grad_x[at : at + rows] = grad_logits @ weight_matmul
+            grad_weight += grad_logits.mT @ part
         ctx.save_for_backward(grad_x, grad_weight)
         return loss / len(x)
 
@@ -78,9 +82,39 @@ class _Chunked(torch.autograd.Function):
         return grad_x * grad, grad_weight * grad, None, None, None
 
 
-def stay_eager() -> None:
-    """Make torch.compile pass over the chunks, which it would unroll.
-
-    A decorator would do the same, but import the compiler everywhere, which takes longer than torch itself.
+def loss_in_place(logits: Tensor, targets: Tensor, vocab_size: int) -> tuple[Tensor, Tensor]:
+    """The sum of -log p(target) of a chunk, in float32, and its gradient of the logits (N, rows), in their
+    precision. Rows of the weight beyond `vocab_size` have no part in any probability.
     """
-    setattr(_Chunked, "forward", staticmethod(torch.compiler.disable(_Chunked.forward)))  # noqa: B010
+    wide = logits.float()
+    wide[:, vocab_size:] = float("-inf")
+    log_p = wide.log_softmax(dim=1)
+    nats = -log_p.gather(1, targets[:, None]).sum()
+    p = log_p.exp_()
+    p[torch.arange(len(targets), device=p.device), targets] -= 1
+    return nats, p.to(logits.dtype)
+
+
+def loss_to_fuse(logits: Tensor, targets: Tensor, vocab_size: int) -> tuple[Tensor, Tensor]:
+    """As `loss_in_place`, without what keeps a compiler from making one kernel of it: one that reads the
+    logits twice and writes the gradient, and nothing else of their size.
+    """
+    columns = torch.arange(logits.shape[1], device=logits.device)
+    log_p = logits.float().masked_fill(columns >= vocab_size, float("-inf")).log_softmax(dim=1)
+    nats = -log_p.gather(1, targets[:, None]).sum()
+    return nats, (log_p.exp() - (columns == targets[:, None]).float()).to(logits.dtype)
+
+
+loss_of_chunk = loss_in_place
+
+
+def compile_chunks() -> None:
+    """Compile what is done with a chunk between its products of matrices, and make torch.compile pass over
+    the chunks otherwise, which it would unroll.
+
+    A decorator would do that, too, but import the compiler everywhere, which takes longer than torch itself.
+    """
+    global loss_of_chunk
+    if loss_of_chunk is loss_in_place:
+        loss_of_chunk = torch.compile(loss_to_fuse, dynamic=False)
+        setattr(_Chunked, "forward", staticmethod(torch.compiler.disable(_Chunked.forward)))  # noqa: B010
