@@ -41,7 +41,7 @@ from common.files import write_json
 from common.revision import code_revision
 from data_prep.arrays import Split, TokenArrays
 from model import LanguageModel, build_model, compile_model
-from model.scoring import document_bits, score
+from model.scoring import Scoring, document_bits, score
 from training.batches import crop_starts, make_batch, prefetch, rank_slice
 from training.budget import Plan
 from training.checkpoint import Checkpoints, newest_checkpoint, restore_checkpoint
@@ -184,7 +184,7 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
             logged, waited = state, 0.0
         if validates:
             ranks.beat(f"validating after step {done}")
-            metrics["val_bpc"] = validate(model, val_sequences, val_chars, ranks)
+            metrics["val_bpc"] = validate(model, val_sequences, val_chars, ranks, config.scoring)
             if state.best_val_bpc is None or metrics["val_bpc"] < state.best_val_bpc:
                 state.best_val_bpc, state.best_step = metrics["val_bpc"], done
         if ranks.main:
@@ -349,11 +349,13 @@ def validation_subset(val: Split, chars: int) -> tuple[list[np.ndarray], int]:
     return val.sequences()[::every], int(val.document_chars()[::every].sum())
 
 
-def validate(model: LanguageModel, sequences: list[np.ndarray], chars: int, ranks: Ranks) -> float:
+def validate(
+    model: LanguageModel, sequences: list[np.ndarray], chars: int, ranks: Ranks, scoring: Scoring
+) -> float:
     """Bits per character of the validation subset, its batches dealt out to the ranks."""
     stride = max(1, model.block_size // 2)
     part = (ranks.rank, ranks.world_size)
-    bits = ranks.sum_array(score(model, sequences, stride, ranks.device, part=part))
+    bits = ranks.sum_array(score(model, sequences, stride, ranks.device, part=part, scoring=scoring))
     return float(document_bits(bits, sequences)[0].sum()) / chars
 
 

@@ -20,7 +20,7 @@ from common.files import read_json, write_file, write_json
 from comparison import Comparison, RunSpec
 from comparison.protocol import check_test_length, run_stride, window_stride
 from comparison.runs import trained
-from model.scoring import document_bits, score
+from model.scoring import Scoring, document_bits, score, scored_in
 from training.checkpoint import newest_checkpoint
 from training.ranks import end, join, leave
 from training.run import open_run
@@ -28,20 +28,20 @@ from training.tracking import read_metrics
 
 from .inference_cost import measure_inference_cost
 
-FORMAT = 3
+FORMAT = 4
 
 
-def finished_result(run: Path, stride: int, context_chars: int | None) -> dict | None:
+def finished_result(run: Path, stride: int, context_chars: int | None, scoring: Scoring) -> dict | None:
     """The content of `result.json` where it is that of the newest checkpoint and of these options."""
     found, result = newest_checkpoint(run / "checkpoints"), read_json(run / "result.json")
-    if found and result and result["made_from"] == _made_from(found[1], stride, context_chars):
+    if found and result and result["made_from"] == _made_from(found[1], stride, context_chars, scoring):
         return result
     return None
 
 
 def evaluated(comparison: Comparison, run: RunSpec, matched: int | None) -> bool:
     """Whether the result of the run as it is wanted is there; `matched` is what `matched_context` returns."""
-    result = finished_result(run.folder, run_stride(comparison, run), matched)
+    result = finished_result(run.folder, run_stride(comparison, run), matched, comparison.scoring)
     return bool(result) and trained(run)
 
 
@@ -49,28 +49,35 @@ def evaluate_options(comparison: Comparison, run: RunSpec, matched: int | None) 
     """The options of this module's command for a run; `matched` as for `evaluated`."""
     stride, device = run_stride(comparison, run), run.config.execution.device
     options = [f"--run={run.folder}", f"--stride={stride}", f"--device={device}"]
+    options.append(f"--scoring={comparison.scoring}")
     return options + ([f"--context_chars={matched}"] if matched else [])
 
 
-def _made_from(state: dict, stride: int, context_chars: int | None) -> dict:
+def _made_from(state: dict, stride: int, context_chars: int | None, scoring: Scoring) -> dict:
     return {
         "format": FORMAT,
         "stride": stride,
         "context_chars": context_chars,
+        "scoring": scoring,
         "checkpoint": state["files"],
         "identity": state["identity"],
     }
 
 
 def evaluate_run(
-    folder: Path, stride: int | None = None, context_chars: int | None = None, device: str = "auto"
+    folder: Path,
+    stride: int | None = None,
+    context_chars: int | None = None,
+    scoring: Scoring | None = None,
+    device: str = "auto",
 ) -> dict:
     """Score the test split with the final checkpoint of a run, unless `result.json` holds just that.
 
     Writes `token_bits.npy` (1-d float16: of every test document the bits of its tokens and of the `eot`
     behind it), `documents.parquet` (a row per test document: chars, bytes, tokens, bits, eot_bits) and
     `result.json`, which is returned. A window moves on by `stride` tokens (default: half a block). With
-    `context_chars` the text is scored once more, in windows of about so many characters.
+    `context_chars` the text is scored once more, in windows of about so many characters. `scoring` is the
+    precision (default: that of the run's validations).
 
     Raises:
         ValueError: the run is not finished, or its arrays are not those it was trained on.
@@ -81,7 +88,8 @@ def evaluate_run(
         raise ValueError(f"{folder} is not a finished run: train it with train_ddp.py")
     if stride is None:
         stride = window_stride(plan["block_size"])
-    if result := finished_result(folder, stride, context_chars):
+    scoring = scoring or config.scoring
+    if result := finished_result(folder, stride, context_chars, scoring):
         return result
     test = opened.arrays.split("test")
     check_test_length(test, plan["block_size"])
@@ -91,7 +99,7 @@ def evaluate_run(
 
     def score_test(stride: int, block_size: int) -> np.ndarray:
         part = (ranks.rank, ranks.world_size)
-        return ranks.sum_array(score(model, sequences, stride, ranks.device, block_size, part))
+        return ranks.sum_array(score(model, sequences, stride, ranks.device, block_size, part, scoring))
 
     token_bits = score_test(stride, plan["block_size"])
     bits, eot_bits = document_bits(token_bits, sequences)
@@ -109,7 +117,7 @@ def evaluate_run(
     generation = measure_inference_cost(model, ranks.device)
     train_chars = state["step"] * plan["chars_per_step"]
     result = {
-        "made_from": _made_from(state, stride, context_chars),
+        "made_from": _made_from(state, stride, context_chars, scoring),
         "tokenizer": plan["tokenizer"],
         "kind": plan["kind"],
         "seed": config.seed,
@@ -137,6 +145,7 @@ def evaluate_run(
         "generation_chars_per_second": generation["tokens_per_second"] * test.chars_per_token,
         "cache_bytes_per_char": generation["cache_bytes_per_token"] / test.chars_per_token,
         "precision": plan["precision"],
+        "scoring": scored_in(scoring, ranks.device),
         "test_bpc": float(bits.sum() / chars.sum()),
         "test_bpb": float(bits.sum() / sizes.sum()),
         **matched,
@@ -170,6 +179,8 @@ class Arguments:
     """tokens by which a window moves on; what else it holds is context only (default: half a block)"""
     context_chars: int | None = None
     """score once more, in windows of about so many characters (default: only in windows of a block)"""
+    scoring: Scoring | None = None
+    """fp32, tf32 or bf16 (default: that of the run's validations)"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda where there is one"""
 
@@ -181,7 +192,9 @@ class Arguments:
 
 def main(arguments: Arguments) -> int:
     """Evaluate and print the result."""
-    result = evaluate_run(arguments.run, arguments.stride, arguments.context_chars, arguments.device)
+    result = evaluate_run(
+        arguments.run, arguments.stride, arguments.context_chars, arguments.scoring, arguments.device
+    )
     if int(os.environ.get("RANK", 0)) == 0:
         print(
             f"{result['tokenizer']} {result['kind']}: {result['test_bpc']:.4f} bits per character, "

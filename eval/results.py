@@ -62,7 +62,8 @@ def read_run(comparison: Comparison, run: RunSpec, context_chars: int | None = N
     if differs := changes(run, made_from):
         raise ValueError(f"{folder} was trained with another {', '.join(differs)} than the comparison says")
     stride = window_stride(result["block_size"], comparison.overlap)
-    for key, value in (("stride", stride), ("context_chars", context_chars)):
+    asked = {"stride": stride, "context_chars": context_chars, "scoring": comparison.scoring}
+    for key, value in asked.items():
         if made_from[key] != value:
             raise ValueError(
                 f"{folder} was evaluated with {key} {made_from[key]}, not {value} as the comparison says: "

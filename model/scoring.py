@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ import torch
 from .base import LanguageModel
 
 TOKENS = 1 << 12  # of context and targets in a batch
+Scoring = Literal["fp32", "tf32", "bf16"]
 
 
 def windows(length: int, block_size: int, stride: int) -> list[tuple[int, int, int]]:
@@ -37,12 +39,14 @@ def score(
     device: str = "cpu",
     block_size: int = 0,
     part: tuple[int, int] = (0, 1),
+    scoring: Scoring = "fp32",
 ) -> np.ndarray:
     """Bits of every target of every sequence, one after the other: 1-d float64.
 
     `sequences` are token ids, 1-d, each from the `eot` before a document to the `eot` behind it: the first
     is context only, the others are targets. `model` maps ids (B, T) and targets (B, T), -1 where none is
     asked for, to their nats (`reduction="none"`). `block_size` is the model's (default), or less.
+    `scoring` is the precision: tf32 rounds what is multiplied on a GPU, bf16 is autocast.
 
     Of `part` = (i, n) only every n-th batch from the i-th on is computed, the others' bits are 0. The batches
     are the same for any n and any number of threads, and so is the sum of all parts, to the last bit.
@@ -77,9 +81,10 @@ def score(
             inputs[row, : end - start] = sequence[start:end]
             targets[row, first - start : end - start] = sequence[first + 1 : end + 1]
         ids, wanted = (torch.from_numpy(array).to(device) for array in (inputs, targets))
-        return model(ids, wanted, reduction="none").double().cpu().numpy()
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=scoring == "bf16"):
+            return model(ids, wanted, reduction="none").double().cpu().numpy()
 
-    with _threads(device) as each:
+    with _tf32(scored_in(scoring, device) == "tf32"), _threads(device) as each:
         for batch, found in zip(batches, each(nats, batches), strict=True):
             done = 0
             for number, _, end, first in batch:
@@ -88,6 +93,22 @@ def score(
                 done += end - first
     model.train(was_training)
     return bits
+
+
+def scored_in(scoring: Scoring, device: str) -> Scoring:
+    """The precision that `scoring` comes to on a device: a CPU has no tf32, and takes fp32."""
+    return "fp32" if scoring == "tf32" and device == "cpu" else scoring
+
+
+@contextmanager
+def _tf32(enabled: bool) -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    if enabled:
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from common.cli import as_yaml, parse
 from common.files import write_file
 from data_prep.arrays import TokenArrays
 from model import ModelConfig
+from model.scoring import Scoring
 
 from .budget import Budget, Plan, TextAmount, check_amount, fit_width, make_plan, plan_block_size
 from .optimizer import OptimizerConfig
@@ -97,6 +98,9 @@ class TrainingOptions:
     documents: Literal["alone", "packed"] = "alone"
     """alone: attention ends where a document begins, as in the evaluation; packed: it looks at the documents
     before, too"""
+    scoring: Scoring = "tf32"
+    """precision in which text is scored, in validation and evaluation: fp32; tf32, in which a GPU is faster,
+    and which on a CPU is fp32; or bf16, the fastest"""
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     """how steps are computed"""
     checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)

@@ -91,7 +91,7 @@ the machine did. FLOPs and memory are those of training; the cache is what gener
   {best["context_chars"]:.0f} characters on average.
 - **Matched**: context {protocol.amount(comparison.context)}, batch
   {protocol.amount(comparison.batch)} a step, budget {protocol.budgets(comparison)}.
-  {PARAMS[comparison.params]} Precision of training {best["precision"]}, of scoring fp32.
+  {PARAMS[comparison.params]} Precision of training {best["precision"]}, of scoring {best["scoring"]}.
 - **Learning rates**: {_rates(comparison, rows)}
 - **Documents in training**: {_documents(results, comparison)}
 - **Intervals**: 95 %. {_intervals(results, comparison)}

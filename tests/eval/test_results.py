@@ -58,6 +58,7 @@ def write_run(run: RunSpec, bits: np.ndarray) -> None:
         "made_from": {
             "identity": run.config.identity() | TokenArrays(run.config.data).fingerprints,
             "stride": BLOCK // 2,
+            "scoring": "tf32",
             "context_chars": None,
             "checkpoint": {"model.safetensors": f"{run.tokenizer} {run.seed}"},
         },
@@ -80,13 +81,13 @@ def test_a_window_moves_on_by_what_is_not_overlap():
     assert window_stride(43) == window_stride(43, 0.5) == 22
 
 
-@pytest.mark.parametrize(("key", "value"), [("stride", 2), ("context_chars", 20)])
+@pytest.mark.parametrize(("key", "value"), [("stride", 2), ("context_chars", 20), ("scoring", "bf16")])
 def test_a_report_never_mixes_protocols(folder, key, value):
     file = folder / "runs" / "byte" / "other" / "seed1" / "result.json"
     result = json.loads(file.read_text())
     result["made_from"][key] = value
     file.write_text(json.dumps(result))
-    says = f"byte/other/seed1 was evaluated with {key} {value}, not (5|None) .* run compare.py"
+    says = f"byte/other/seed1 was evaluated with {key} {value}, not (5|None|tf32) .* run compare.py"
     with pytest.raises(ValueError, match=says):
         collect_results(load_comparison(folder))
 

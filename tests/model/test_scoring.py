@@ -11,7 +11,7 @@ from torch import nn
 
 from model import ModelConfig, build_model, scoring
 from model.loss import token_nats
-from model.scoring import document_bits, score, windows
+from model.scoring import _tf32, document_bits, score, scored_in, windows
 
 V, T = 37, 16
 EOT = 0
@@ -165,3 +165,20 @@ def test_scoring_leaves_the_model_in_the_mode_it_was_in():
 def test_a_stride_beyond_the_block_is_refused(stride):
     with pytest.raises(ValueError, match="stride"):
         score(gpt(), documents(5), stride)
+
+
+def test_scoring_in_bf16_is_close_and_tf32_is_fp32_on_a_cpu():
+    model = build_model(ModelConfig(n_layer=2, n_embd=32, n_head=2), 300, 16).eval()
+    generator = np.random.default_rng(0)
+    sequences = [generator.integers(0, 300, size=length) for length in (5, 40, 90)]
+    found = {name: score(model, sequences, 8, scoring=name) for name in ("fp32", "tf32", "bf16")}
+    assert np.array_equal(found["tf32"], found["fp32"]) and scored_in("tf32", "cpu") == "fp32"
+    assert not np.array_equal(found["bf16"], found["fp32"]) and scored_in("bf16", "cpu") == "bf16"
+    assert found["bf16"].sum() == pytest.approx(found["fp32"].sum(), rel=1e-3)
+
+
+def test_scoring_in_tf32_is_asked_for_on_a_gpu_and_only_while_it_lasts():
+    before = torch.get_float32_matmul_precision()
+    with _tf32(scored_in("tf32", "cuda:0") == "tf32"):
+        assert torch.get_float32_matmul_precision() == "high"
+    assert torch.get_float32_matmul_precision() == before == "highest"
