@@ -244,7 +244,13 @@ def parallelise(
     Evaluation takes the plain model: its batches come in many shapes.
     """
     execution = config.execution
-    forward = compile_model(model) if plan.compiles(execution.compile, ranks.device) else model
+    whole = per_rank(plan, ranks) <= int(execution.micro_batch)
+    if execution.compile == "graphs" and not (whole and ranks.world_size == 1):
+        raise ValueError(
+            "execution.compile graphs needs one process, and the whole batch at a time: set it to true"
+        )
+    compiles = plan.compiles(execution.compile, ranks.device)
+    forward = compile_model(model, graphs=execution.compile == "graphs") if compiles else model
     if ranks.world_size == 1:
         return forward
     # A static graph must not begin with `no_sync`: torch's reducer asserts that its hooks have run
@@ -252,7 +258,7 @@ def parallelise(
         forward,
         bucket_cap_mb=execution.bucket_mb,
         gradient_as_bucket_view=True,
-        static_graph=per_rank(plan, ranks) <= int(execution.micro_batch),
+        static_graph=whole,
     )
     if execution.compress_gradients:
         parallel.register_comm_hook(None, bf16_compress_hook)

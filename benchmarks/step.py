@@ -36,10 +36,15 @@ from training.step import Batch, Step, make_learner, training_step
 from .process import output_of
 from .table import in_turn, ratios, row, table
 
-# Model, block size, sequences and vocabularies: of tiny Shakespeare's characters, bpe-8192 and tiktoken:gpt2;
-# of bytes, bpe-8192, tiktoken:gpt2 and about that of tiktoken:o200k_base
+# Model, block size, sequences and vocabularies: of tiny Shakespeare's characters, or of bytes; of bpe-8192;
+# of tiktoken:gpt2; and nearly of tiktoken:o200k_base
 SHAPES = {
-    "cuda": (ModelConfig(n_layer=12, n_head=12, n_embd=768, preset="gpt2"), 1024, 16, [66, 8192, 50257]),
+    "cuda": (
+        ModelConfig(n_layer=12, n_head=12, n_embd=768, preset="gpt2"),
+        1024,
+        16,
+        [66, 8192, 50257, 200_019],
+    ),
     "cpu": (ModelConfig(n_layer=4, n_head=4, n_embd=128, preset="gpt2"), 64, 32, [257, 8192, 50257, 200_019]),
 }
 WARM_UP, BLOCK_SECONDS = 5, 1.0
@@ -142,6 +147,20 @@ def measure(who: str, device: str, vocab_size: int, blocks: int, nanogpt: str) -
     return found
 
 
+def measured_apart(
+    who: str, device: str, vocab_size: int, blocks: int, nanogpt: Path | None, timeout: float = 240
+) -> dict[str, list[float]]:
+    """What `measure` finds, in a process of its own.
+
+    Raises:
+        Failed: it failed, or took longer than `timeout` seconds.
+    """
+    order = json.dumps([who, device, vocab_size, blocks, str(nanogpt)])
+    return json.loads(
+        output_of([sys.executable, "-m", "benchmarks.step", "--one", order], timeout=timeout)[-1]
+    )
+
+
 def main() -> None:
     """Measure all and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -161,14 +180,12 @@ def main() -> None:
         print("not measured: a GPU's figures, there is none here")
     if not arguments.nanogpt:
         print("not measured: nanoGPT, its folder is not given")
-    one = [sys.executable, "-m", "benchmarks.step", "--one"]  # a process for each
     with table(arguments.json) as figures:
         for vocab_size in arguments.vocabularies or SHAPES[device][-1]:
             speeds = {}
             for who in ["nanoGPT", "ours"] if arguments.nanogpt else ["ours"]:
-                order = [who, device, vocab_size, arguments.blocks, str(arguments.nanogpt)]
                 try:
-                    found = json.loads(output_of([*one, json.dumps(order)], timeout=240)[-1])
+                    found = measured_apart(who, device, vocab_size, arguments.blocks, arguments.nanogpt)
                 except Failed as error:
                     print(f"{who}, V={vocab_size}: not measured: {error}", flush=True)
                     continue

@@ -39,7 +39,8 @@ def environments(comparison: Comparison, jobs: int | None) -> list[dict[str, str
         found = [{"CUDA_VISIBLE_DEVICES": gpus} for gpus in assigned]
     # Threads of processes that share a core wait for each other by spinning: a step takes far longer.
     threads = str(max(1, cores // (len(found) * processes)))
-    inherited = {"OMP_NUM_THREADS": threads, **os.environ, "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    inherited = {"OMP_NUM_THREADS": threads, **os.environ, "PYTHONPATH": path}
     return [{**inherited, **own} for own in found]
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import rustbpe
 import tiktoken
 
 from .base import Tokenizer
@@ -70,6 +69,8 @@ class BPETokenizer(Tokenizer):
         pattern, size = PATTERNS[name or DEFAULT], int(family.split("-")[1])
         if size < 257:
             raise ValueError(f"{spec}: too small: 256 bytes and end of text need at least 257")
+        import rustbpe  # only who trains needs it
+
         trainer = rustbpe.Tokenizer()
         trainer.train_from_iterator(
             (part for text in texts for part in parts(text)), size - 1, pattern=grouped(pattern)

@@ -26,8 +26,9 @@ class ExecutionConfig:
     """bf16 and fp16 are mixed precision (autocast); auto: the fastest that the device's hardware supports"""
     micro_batch: int | Literal["auto"] = "auto"
     """sequences at a time on one process; more are accumulated (auto: as many as fit into memory)"""
-    compile: bool | Literal["auto"] = "auto"
-    """whether torch.compile is used; auto: on a GPU, for runs of 500 steps or 5 minutes and more"""
+    compile: bool | Literal["auto", "graphs"] = "auto"
+    """whether torch.compile is used; auto: on a GPU, for runs of 500 steps or 5 minutes and more;
+    graphs: with CUDA graphs, for small models, whose kernels take less time than their launch"""
     compress_gradients: bool = False
     """send gradients between processes in bf16: half the traffic, a little noise"""
     bucket_mb: float = 25.0

@@ -55,17 +55,18 @@ class Muon(torch.optim.Optimizer):
         """Apply the gradients."""
         for kind, matrices in self._by_kind().items():
             parameters, gradients, momenta = zip(*matrices, strict=True)
-            decay: float | Tensor = 1 - kind.lr * kind.weight_decay
+            keeps = 1 - kind.lr * kind.weight_decay
+            decay: float | Tensor = keeps
             if self.found_inf is not None:
                 halted = self.found_inf != 0
                 # A momentum that meets itself remains as it is
                 gradients = torch.where(halted, torch.stack(momenta), torch.stack(gradients)).unbind()
-                decay = torch.where(halted, 1.0, decay)
+                decay = torch.full((), keeps, device=halted.device).masked_fill(halted, 1.0)
             torch._foreach_lerp_(momenta, gradients, 1 - kind.momentum)
             # Nesterov's
             update = self._orthogonal(torch.stack(torch._foreach_lerp(gradients, momenta, kind.momentum)))
             if self.found_inf is not None:
-                update = torch.where(halted, 0.0, update)
+                update = update.masked_fill(halted, 0.0)
             update = update.to(parameters[0].dtype)
             torch._foreach_mul_(parameters, decay)
             torch._foreach_add_(parameters, update.unbind(), alpha=-kind.lr * 0.2 * kind.shape[1] ** 0.5)

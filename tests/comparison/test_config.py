@@ -46,7 +46,7 @@ executions = st.builds(
     ExecutionConfig,
     precision=st.sampled_from(["auto", "bf16"]),
     micro_batch=st.just("auto") | st.integers(1, 99),
-    compile=st.sampled_from(["auto", True, False]),
+    compile=st.sampled_from(["auto", "graphs", True, False]),
     max_seconds=st.none() | st.floats(0.1, 1e5),
     on_nonfinite=st.sampled_from(["stop", "skip"]),
 )

@@ -1,0 +1,311 @@
+"""Whether a GPU does what the CPU does, and how fast: at most five minutes, one command.
+
+    python -m benchmarks.gpu_check --nanogpt out/nanoGPT --json gpu_check.json
+
+1) our step in fp32, bf16 and fp16 against the CPU's in fp32: ten of them on one batch
+2) a run that is killed and resumed against one that is not, and against its like: to the last bit
+3) the evaluation in fp32, tf32 and bf16 against the CPU's in fp32, and what each takes
+4) fifty steps in which the host never waits for the device, AdamW and Muon
+5) GPT-2's 124M shape at four vocabulary sizes: tokens/s, MFU, peak memory, the output layer's share; at one
+   of them nanoGPT, too, where its folder is given
+6) a small model of characters, eager, compiled and with CUDA graphs
+
+Without a GPU a small form runs on the CPU. Needs torch, numpy, safetensors, pyarrow, tqdm, PyYAML, and
+jsonargparse with docstring_parser and typeshed_client. What cannot be measured, or not in the time, says so,
+and the rest is measured.
+"""
+
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+
+from common.cli import run_command
+from common.files import sha256_file
+from data_prep.corpus import CorpusConfig, make_corpus
+from data_prep.encode import make_arrays
+from model import GPT, ModelConfig, compile_model
+from model.scoring import Scoring, score
+from tokenizers import train_tokenizer
+from training.checkpoint import newest_checkpoint
+from training.hardware import keep_freed_memory
+from training.optimizer import OptimizerConfig
+from training.precision import best_precision
+from training.ranks import Ranks
+from training.run import open_run
+from training.run_ahead import AHEAD, RunAhead
+from training.step import Batch, Step, make_learner, training_step
+from training.tracking import read_metrics
+
+from .step import BLOCK_SECONDS, SHAPES, block_seconds, measured_apart
+from .table import Figures, ratios, row, table
+
+TEXT = Path(__file__).parents[1]  # whose own documentation and code is the text of the runs
+TIMES = ("train_seconds", "tokens_per_second", "chars_per_second", "mfu", "data_wait", "memory_gb")
+SMALL = ModelConfig(n_layer=2, n_head=2, n_embd=64, preset="modern")
+# About 10 million parameters, T=256: characters on a large card
+CHARACTERS = ModelConfig(n_layer=6, n_head=6, n_embd=384, preset="modern")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Check a GPU."""
+
+    nanogpt: Path | None = None
+    """folder of nanoGPT (default: it is not measured)"""
+    folder: Path = Path("out/gpu_check")
+    """where text and runs go; what is there is removed"""
+    seconds: float = 300.0
+    """no further part begins after this time, and none lasts longer"""
+    json: Path | None = None
+    """write the figures as one flat JSON object"""
+
+
+class Clock:
+    """The time that is left."""
+
+    def __init__(self, seconds: float) -> None:
+        self.end = time.perf_counter() + seconds
+
+    def left(self) -> float:
+        """Seconds."""
+        return self.end - time.perf_counter()
+
+    def spend(self, name: str, part: Callable[[], None]) -> None:
+        """Do a part of the check; says why where it is not measured."""
+        begun = time.perf_counter()
+        try:
+            if self.left() <= 0:
+                raise TimeoutError("no time was left")
+            part()
+        except Exception as error:  # whatever it is, the other parts are worth their time
+            says = (str(error).splitlines() or [""])[0]
+            print(f"not measured: {name}: {type(error).__name__}: {says}", flush=True)
+        print(f"  ({name}: {time.perf_counter() - begun:.0f} s)", flush=True)
+
+
+def random_batches(vocab_size: int, block_size: int, sequences: int, count: int) -> list[Batch]:
+    """Batches of random tokens, in the machine's memory; a document begins within each sequence."""
+    generator = torch.Generator().manual_seed(0)
+    idx = torch.randint(vocab_size, (count, sequences, block_size + 1), generator=generator)
+    half = block_size // 2
+    begins = torch.where(torch.arange(block_size) < half, 0, half).expand(sequences, -1).contiguous()
+    return [Batch(part[:, :-1].contiguous(), part[:, 1:].contiguous(), begins) for part in idx]
+
+
+def stepper(
+    model: GPT, device: str, precision: str, batches: list[Batch], optimizer: str = "muon", compiled: str = ""
+) -> RunAhead:
+    """Our steps on batches that come again and again."""
+    config, ranks = OptimizerConfig(name=optimizer, lr=1e-2), Ranks(0, 1, device)  # type: ignore[arg-type]
+    forward = compile_model(model, graphs=compiled == "graphs") if compiled else model
+    learner = make_learner(model, config, ranks, precision, forward)
+    if device != "cpu":
+        batches = [batch.pin_memory() for batch in batches]
+
+    def begin(number: int) -> Step:
+        batch = batches[number % len(batches)]
+        return training_step(learner, ranks, [batch], len(batch.inputs), config.lr)
+
+    distance = 0 if device == "cpu" or precision == "fp16" else AHEAD
+    return RunAhead(begin, 0, distance, pauses=lambda number: False)
+
+
+def check_steps(figures: Figures, device: str) -> None:
+    """Losses of steps on one batch, by which they fall, against the CPU's in fp32."""
+    for vocab_size in (300, 30_000):  # the logits of the second come in chunks
+
+        def losses(device: str, precision: str, vocab_size: int = vocab_size) -> list[float]:
+            torch.manual_seed(0)
+            model = GPT(SMALL, vocab_size, 64).to(device)
+            steps = stepper(model, device, precision, random_batches(vocab_size, 64, 16, 1))
+            return [steps.read()[0].loss for _ in range(10)]
+
+        with patch("model.loss.chunk_logits", lambda device: 1 << 22):  # as on a CPU
+            expected = losses("cpu", "fp32")
+            found = {precision: losses(device, precision) for precision in ("fp32", "bf16", "fp16")}
+        for precision, values in found.items():
+            worst = max(abs(ratio - 1) for ratio in ratios(values, expected))
+            row(figures, f"step, V={vocab_size}, {precision}: largest difference of loss, ratio", worst)
+        row(figures, f"step, V={vocab_size}: last loss by the first, ratio", expected[-1] / expected[0])
+
+
+def make_text(folder: Path) -> None:
+    """Make the arrays of `byte` on this checkout's own text."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for number, path in enumerate(sorted(TEXT.glob("[!.]*/*.py")) + sorted(TEXT.glob("docs/*.md"))):
+        (folder / f"{number:03}.txt").write_text(path.read_text())
+    config = CorpusConfig(f"text:{folder / '*.txt'}", val_fraction=0.1, test_fraction=0.1)
+    corpus = make_corpus(config, folder / "corpus")
+    make_arrays(corpus, train_tokenizer("byte", []), folder / "data")
+
+
+def train_command(folder: Path, run: str, device: str) -> list[str]:
+    """The command of a run of the trainer, with frequent checkpoints."""
+    options = {
+        "data": folder / "data",
+        "out": folder / run,
+        "model.preset": "modern",
+        "model.n_embd": 64,
+        "optimizer.name": "muon",
+        "context.tokens": 64,
+        "batch.tokens": 2048,
+        "budget.steps": 150 if device == "cpu" else 2000,
+        "execution.device": device,
+        "execution.compile": "false",
+        "checkpoints.seconds": 0.2,
+        "tracking.validations": 4,
+        "tracking.wandb": "disabled",
+    }
+    return [sys.executable, "train_ddp.py", *(f"--{name}={value}" for name, value in options.items())]
+
+
+def outcome(run: Path) -> tuple[str, list[dict]]:
+    """SHA-256 of the weights at the end, and the record without times."""
+    found = newest_checkpoint(run / "checkpoints")
+    if not found or not found[1]["finished"]:
+        raise ValueError(f"{run} did not end")
+    lines = [
+        {k: v for k, v in line.items() if k not in TIMES} for line in read_metrics(run / "metrics.jsonl")
+    ]
+    return sha256_file(found[0] / "model.safetensors"), lines
+
+
+def check_resume(figures: Figures, folder: Path, device: str) -> None:
+    """Whether two runs, and one that is killed and resumed, come to the same bits."""
+
+    def train(run: str) -> None:
+        subprocess.run(train_command(folder, run, device), check=True, capture_output=True)
+
+    train("whole")
+    train("again")
+    process = subprocess.Popen(
+        train_command(folder, "killed", device), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None and not newest_checkpoint(folder / "killed" / "checkpoints", speak=False):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    step = read_metrics(folder / "killed" / "metrics.jsonl")[-1]["step"]
+    train("killed")
+    whole = outcome(folder / "whole")
+    row(figures, "resume: the run is killed after, steps", step)
+    row(figures, "resume: a run and another one are equal, share", outcome(folder / "again") == whole)
+    row(figures, "resume: a run and a killed one are equal, share", outcome(folder / "killed") == whole)
+
+
+def check_scoring(figures: Figures, run: Path, device: str) -> None:
+    """The test text's bits and what they take, in each precision, against the CPU's in fp32."""
+    opened = open_run(run)
+    sequences = opened.arrays.split("test").sequences()
+
+    def bits(device: str, scoring: Scoring) -> tuple[float, float]:
+        model, begun = opened.load_model(device), time.perf_counter()
+        found = score(model, sequences, max(1, model.block_size // 2), device, scoring=scoring).sum()
+        return float(found), time.perf_counter() - begun
+
+    expected, _ = bits("cpu", "fp32")
+    precisions: tuple[Scoring, ...] = ("fp32", "tf32", "bf16")
+    for scoring in precisions:
+        bits(device, scoring)  # the first time takes longer
+        found, took = bits(device, scoring)
+        row(figures, f"scoring, {scoring}: difference of bits, ratio", abs(found / expected - 1))
+        row(figures, f"scoring, {scoring}: seconds", took)
+
+
+def check_no_waiting(figures: Figures, device: str) -> None:
+    """Fifty steps of both optimizers, in which a wait for the device is an error."""
+    for optimizer in ("adamw", "muon"):
+        torch.manual_seed(0)
+        steps = stepper(
+            GPT(SMALL, 5000, 64).to(device),
+            device,
+            best_precision(device),
+            random_batches(5000, 64, 16, 4),
+            optimizer,
+        )
+        for _ in range(3):  # memory is taken, the optimizer's state is made
+            steps.read()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for _ in range(50):
+                steps.read()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        row(figures, f"no waiting, {optimizer}: steps", 50)
+
+
+def check_characters(figures: Figures, device: str) -> None:
+    """Steps of a small model, plain, compiled and with CUDA graphs."""
+    config, block_size, sequences = (SMALL, 64, 4) if device == "cpu" else (CHARACTERS, 256, 64)
+    speeds = {}
+    for compiled in ("", "plain", "graphs"):
+        if device == "cpu" and compiled:
+            continue
+        torch.manual_seed(0)
+        model = GPT(config, 128, block_size).to(device)
+        batches = [batch._replace(begins=None) for batch in random_batches(128, block_size, sequences, 4)]
+        steps = stepper(model, device, best_precision(device), batches, compiled=compiled)
+        block_seconds(steps.read, 5, device)
+        calls = max(3, round(BLOCK_SECONDS / block_seconds(steps.read, 3, device)))
+        took = [block_seconds(steps.read, calls, device) for _ in range(3)]
+        speeds[compiled] = [sequences * block_size / seconds for seconds in took]
+        name = {"": "eager", "plain": "compiled", "graphs": "compiled, with CUDA graphs"}[compiled]
+        row(figures, f"characters, {name}: tokens/s", *speeds[compiled])
+
+
+def check_vocabularies(figures: Figures, device: str, nanogpt: Path | None, clock: Clock) -> None:
+    """GPT-2's shape at its vocabulary sizes, the one of nanoGPT first."""
+    *_, sizes = SHAPES[device]
+    sizes = sizes[:1] if device == "cpu" else sorted(sizes, key=lambda size: size != 50257)
+    for vocab_size in sizes:
+        speeds: dict[str, float] = {}
+
+        def measure(who: str, vocab_size: int = vocab_size, speeds: dict[str, float] = speeds) -> None:
+            found = measured_apart(who, device, vocab_size, 3, nanogpt, max(1, clock.left()))
+            speeds[who] = statistics.median(found["tokens/s"])
+            for what, values in found.items():
+                row(figures, f"{who}, V={vocab_size}: {what}", *values)
+
+        theirs = nanogpt is not None and vocab_size == sizes[0]
+        for who in ["ours", "nanoGPT"] if theirs else ["ours"]:
+            clock.spend(f"{who}, V={vocab_size}", partial(measure, who))
+        if len(speeds) == 2:
+            row(figures, f"ours to nanoGPT, V={vocab_size}: ratio", speeds["ours"] / speeds["nanoGPT"])
+
+
+def main(arguments: Arguments) -> None:
+    """Check part by part, the shortest and most telling first."""
+    clock, device = Clock(arguments.seconds), "cuda" if torch.cuda.is_available() else "cpu"
+    keep_freed_memory()
+    print(f"torch {torch.__version__} on {torch.cuda.get_device_name() if device != 'cpu' else 'a CPU'}")
+    if device == "cpu":
+        print("not measured: a GPU, there is none here; the small form runs on the CPU")
+    with table(arguments.json) as figures:
+        parts: dict[str, Callable[[], None]] = {
+            "steps": lambda: check_steps(figures, device),
+            "no waiting": lambda: check_no_waiting(figures, device),
+            "vocabularies": lambda: check_vocabularies(figures, device, arguments.nanogpt, clock),
+            "text": lambda: make_text(arguments.folder),
+            "resume": lambda: check_resume(figures, arguments.folder, device),
+            "scoring": lambda: check_scoring(figures, arguments.folder / "whole", device),
+            "characters": lambda: check_characters(figures, device),
+        }
+        for name, part in parts.items():
+            if name == "no waiting" and device == "cpu":
+                continue
+            clock.spend(name, part)
+
+
+if __name__ == "__main__":
+    run_command(main, Arguments, "Whether a GPU does what the CPU does, and how fast.")

@@ -1,0 +1,142 @@
+"""A comparison on one GPU in at most eight minutes: bytes and a ladder of BPEs, a body of 33M parameters.
+
+    python -m benchmarks.debian_corpus --out out/debian
+    python -m benchmarks.gpu_study --prepare out/debian/debian.jsonl     where there is a network and no GPU
+    python -m benchmarks.gpu_study --pack gpu_study.tar.gz               where there is a GPU
+
+The second command writes the text and trains the tokenizers: 27 MB in out/gpu/text and out/gpu/data, which go
+to the machine with the GPU. The third makes corpus and arrays of them there, trains, evaluates and reports,
+several runs on the card at a time. Where the time ends before the runs do, the report is of the tokenizers
+and seeds that are done.
+
+Needs torch, numpy, safetensors, pyarrow, tiktoken, sentencepiece, scipy, matplotlib, jinja2, tqdm and PyYAML,
+and jsonargparse with docstring_parser and typeshed_client, and markdown.
+"""
+
+import signal
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow.json
+import pyarrow.parquet
+
+from common.cli import as_yaml, log, parse, run_command
+from common.files import read_json, write_file
+from comparison import Comparison
+from comparison.labels import shortest_entries
+from data_prep.corpus import make_corpus
+from data_prep.tokenizer import make_tokenizer
+
+LARGE = ("checkpoints", "corpus", "data", "text")  # folders that are not packed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Run a comparison within a limit of time."""
+
+    file: Path = Path("configs/gpu.yaml")
+    """the comparison; its corpus is a folder of Parquet files"""
+    prepare: Path | None = None
+    """write the text of this JSON Lines file there, train the tokenizers, and nothing else"""
+    jobs: int = 4
+    """runs on the card at a time"""
+    seconds: float = 480.0
+    """no run goes on after this time"""
+    pack: Path | None = None
+    """write report and results, without weights and text, into this .tar.gz"""
+
+
+def prepare(comparison: Comparison, text: Path) -> None:
+    """Write the text, well compressed, and train the tokenizers on it."""
+    folder = Path(comparison.corpus.source.removeprefix("parquet:"))
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pyarrow.json.read_json(text)
+    pyarrow.parquet.write_table(
+        table, folder / f"{text.stem}.parquet", compression="zstd", compression_level=19
+    )
+    corpus = make_corpus(comparison.corpus, comparison.folder / "corpus")
+    for label, spec in comparison.specs.items():
+        make_tokenizer(corpus, spec, comparison.data(label) / "tokenizer", comparison.train_chars)
+    travels = [path for path in (folder, comparison.folder / "data") for path in path.rglob("*")]
+    size = sum(path.stat().st_size for path in travels if path.is_file())
+    log(f"{folder} and {comparison.folder / 'data'}: {size / 1e6:.1f} MB for the machine with the GPU")
+
+
+def compare(command: str, file: Path, *options: str, timeout: float | None = None) -> bool:
+    """Run a command of compare.py; whether it has ended by itself.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    process = subprocess.Popen([sys.executable, "compare.py", command, str(file), *options])
+    try:
+        code = process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        return False
+    if code:
+        raise RuntimeError(f"compare.py {command} {file} failed: see above")
+    return True
+
+
+def finished(comparison: Comparison) -> Comparison:
+    """What there is of a comparison: the tokenizers that have a result, and the seeds that all of these have.
+
+    Raises:
+        ValueError: no tokenizer has one.
+    """
+
+    def seeds(label: str) -> set[int]:
+        runs = [
+            comparison.run(label, model, seed) for model in comparison.models for seed in comparison.seeds
+        ]
+        missing = {run.seed for run in runs if read_json(run.folder / "result.json") is None}
+        return set(comparison.seeds) - missing
+
+    done = {label: seeds(label) for label in comparison.specs}
+    tokenizers = shortest_entries(
+        {label: comparison.specs[label] for label in comparison.specs if done[label]}
+    )
+    if not tokenizers:
+        raise ValueError(
+            f"{comparison.folder}: no run has ended: give it more --seconds, or a smaller budget"
+        )
+    of_all = set.intersection(*(found for found in done.values() if found))
+    if not of_all:
+        raise ValueError(f"{comparison.folder}: no seed has ended with all of {', '.join(done)}")
+    return replace(comparison, tokenizers=tokenizers, seeds=sorted(of_all))
+
+
+def pack(comparison: Comparison, path: Path) -> None:
+    """Write all but the large files of a comparison into a .tar.gz."""
+    with tarfile.open(path, "w:gz") as archive:
+        for file in sorted(comparison.folder.rglob("*")):
+            inside = file.relative_to(comparison.folder).parts
+            if file.is_file() and not set(inside) & set(LARGE):
+                archive.add(file, Path(comparison.name, *inside))
+    log(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def main(arguments: Arguments) -> None:
+    """Prepare, or run, report and pack."""
+    comparison = parse(Comparison, [str(arguments.file)])
+    if arguments.prepare:
+        prepare(comparison, arguments.prepare)
+        return
+    options = ["--jobs", str(arguments.jobs)]
+    if not compare("run", arguments.file, *options, timeout=arguments.seconds):
+        partial = finished(comparison)
+        log(f"the time has ended: reported are {', '.join(partial.specs)}, seeds {partial.seeds}")
+        file = comparison.folder / "finished.yaml"
+        write_file(file, as_yaml(partial))
+        compare("report", file)
+    if arguments.pack:
+        pack(comparison, arguments.pack)
+
+
+if __name__ == "__main__":
+    run_command(main, Arguments, "A comparison on one GPU within a limit of time.")
