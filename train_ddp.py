@@ -120,7 +120,10 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
         size = int(execution.micro_batch)  # resolved
         parts = [starts[at : at + size] for at in range(0, len(starts), size)]
         made = [make_batch(train_split, part, plan, described["compiled"]) for part in parts]
-        return [batch.pin_memory() for batch in made] if ranks.device != "cpu" else made
+        if ranks.device == "cpu":
+            return made
+        torch.cuda.set_device(ranks.device)  # of this thread, which would take memory of the first GPU
+        return [batch.pin_memory() for batch in made]
 
     profile = Profile(config.out / "profile.json", enabled=execution.profile and ranks.main)
     batches = prefetch(micro_batches, itertools.count(state.step))

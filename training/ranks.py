@@ -151,7 +151,14 @@ def join(device: str, timeout: float | None = None) -> Ranks:
         patience = timedelta(seconds=timeout + 60) if timeout else dist.default_pg_timeout
         backend = "nccl" if kind.startswith("cuda") else "gloo"
         store = meeting_place(rank == 0, patience)
-        dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=patience)
+        dist.init_process_group(
+            backend,
+            store=store,
+            rank=rank,
+            world_size=world_size,
+            timeout=patience,
+            device_id=torch.device(kind) if backend == "nccl" else None,  # of barriers, too
+        )
         if watchdog:
             watchdog.meet(meeting_place(False, timedelta(seconds=10)))
     return Ranks(rank, world_size, kind, watchdog)
