@@ -148,6 +148,9 @@ def parse_all(types: list[type], arguments: list[str], about: str) -> list[Any]:
         options = parser.instantiate(parser.parse_args(given))
     except (argparse.ArgumentError, jsonargparse.ArgumentError, UnicodeDecodeError) as error:
         message = _explain(str(error), names)
+        if missing := re.search(r"arguments are required: (.*)", message):
+            where = f"{file}: " if file else ""
+            message = f"{where}missing: {missing[1]}; give a YAML file that has them, or options (see --help)"
         if re.match("Problems parsing config|Unexpected config|'utf-8' codec", message):
             message = f"{file} is not a valid configuration: {message}"
         elif message.startswith("Option "):  # a key; an option of the command line begins with --

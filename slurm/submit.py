@@ -77,7 +77,8 @@ def submit_jobs(comparison: Comparison, cluster_file: Path, revision: str, dry_r
                 id_ = slurm(*command, **variables).split(";")[0]
                 tasks = {number: stage.tasks[int(number) - 1] for number in numbers if number}
                 add_submitted(folder, Submitted(id_, stage.name, name, this, tasks))
-                what = stage.name + (f" ({len(numbers)} jobs)" if stage.tasks else "")
+                jobs = "1 job" if len(numbers) == 1 else f"{len(numbers)} jobs"
+                what = stage.name + (f" ({jobs})" if stage.tasks else "")
                 print(f"{id_:>8}  {what}" + (f", {waits}" if waits else ""))
             doing.setdefault(stage.name, {}).update(dict.fromkeys(numbers, id_))
             count += 1

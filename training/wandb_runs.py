@@ -52,6 +52,8 @@ def start_wandb(wanted: str, folder: Path, **settings: Any) -> "tuple[Run, int]"
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # goes to the same server, which may be silent
     for variable in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):  # by default in the home folder
         os.environ.setdefault(variable, str(folder / "wandb"))
+    if not os.environ.get("WANDB_MODE", "set"):
+        del os.environ["WANDB_MODE"]  # wandb does not take it empty
     import wandb
 
     def start(mode: Mode) -> "Run":

@@ -113,9 +113,9 @@ def as_latex(rows: list[Row]) -> str:
 
 
 def as_csv(rows: list[Row]) -> str:
-    """Every figure of every row."""
+    """Every figure of every row; seeds are separated by spaces."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({**row, "seeds": " ".join(map(str, row["seeds"]))} for row in rows)
     return text.getvalue()

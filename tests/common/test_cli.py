@@ -131,6 +131,12 @@ def test_an_unknown_option_names_the_nearest(option: str, nearest: str) -> None:
     assert option in message and f"did you mean '{nearest}'?" in message
 
 
+def test_what_is_missing_is_named_and_the_file_that_lacks_it(recipe: Path) -> None:
+    assert refusal() == "missing: name; give a YAML file that has them, or options (see --help)"
+    recipe.write_text("layers: 3\n")
+    assert refusal(recipe).startswith(f"{recipe}: missing: name; ")
+
+
 @pytest.mark.parametrize(
     ("key", "nearest"),
     [("layer: 3", "layers"), ("oven: {degres: 3}", "degrees"), ("fillngs: [a]", "fillings")],

@@ -110,8 +110,8 @@ def test_learning_rates_are_tried_on_the_cluster_and_one_that_diverges_is_a_resu
         "prepare",
         "trials (2 jobs)",
         "rates",
-        "train (1 jobs)",
-        "evaluate (1 jobs)",
+        "train (1 job)",
+        "evaluate (1 job)",
         "report",
     ]
     compared.ends()
@@ -131,7 +131,7 @@ def test_what_fails_is_named_with_its_reason_and_only_that_is_submitted_again(co
 
     compared.content["tokenizers"] = ["byte", "bpe-300"]
     jobs = [what.split(",")[0] for what in compared.submit().values()]
-    assert jobs[:3] == ["tokenizer bpe-300", "encode bpe-300 (1 jobs)", "prepare"]
+    assert jobs[:3] == ["tokenizer bpe-300", "encode bpe-300 (1 job)", "prepare"]
 
 
 def test_cancel_ends_the_jobs_of_this_comparison_and_no_others(compared, sbatch):

@@ -240,6 +240,7 @@ def test_a_server_that_falls_silent_costs_nothing_but_ten_seconds_at_the_end(tra
 
 def test_without_a_login_it_is_offline_and_with_one_online(training, server):
     key = training.environment.pop("WANDB_API_KEY")
+    training.environment["WANDB_MODE"] = ""  # as if it were not there
     training.finish("--budget.steps=3", "--tracking.validations=1")
     assert not server.runs and list(training.folder.glob("wandb/offline-run-*"))
     training.environment |= {"WANDB_MODE": "disabled", "WANDB_API_KEY": key}
