@@ -203,6 +203,8 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
                 arrays.check_unchanged()  # no checkpoint of other data than was trained on
                 checkpoints.save(model, learner.optimizer_state(), state, before=tracker.sync)
     batches.close()
+    if state.finished:
+        stopped = ""  # the last step had begun when a stop was asked for
     ranks.beat("ending")
 
     if ranks.main:

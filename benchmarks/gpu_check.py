@@ -3,9 +3,9 @@
     python -m benchmarks.gpu_check --nanogpt out/nanoGPT --json gpu_check.json
 
 1) our step in fp32, bf16 and fp16 against the CPU's in fp32: ten of them on one batch
-2) a run that is killed and resumed against one that is not, and against its like: to the last bit
-3) the evaluation in fp32, tf32 and bf16 against the CPU's in fp32, and what each takes
-4) fifty steps in which the host never waits for the device, AdamW and Muon
+2) fifty steps in which the host never waits for the device, AdamW and Muon
+3) a run that is killed and resumed against one that is not, and that one against its like: to the last bit
+4) the evaluation in fp32, tf32 and bf16 against the CPU's in fp32, and what each takes
 5) GPT-2's 124M shape at four vocabulary sizes: tokens/s, MFU, peak memory, the output layer's share; at one
    of them nanoGPT, too, where its folder is given
 6) a small model of characters, eager, compiled and with CUDA graphs
@@ -16,12 +16,13 @@ and the rest is measured.
 """
 
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,11 +32,14 @@ import torch
 
 from common.cli import run_command
 from common.files import sha256_file
+from data_prep.arrays import TokenArrays
 from data_prep.corpus import CorpusConfig, make_corpus
 from data_prep.encode import make_arrays
 from model import GPT, ModelConfig, compile_model
 from model.scoring import Scoring, score
 from tokenizers import train_tokenizer
+from training.batches import crop_starts, make_batch
+from training.budget import Budget, TextAmount, make_plan
 from training.checkpoint import newest_checkpoint
 from training.hardware import keep_freed_memory
 from training.optimizer import OptimizerConfig
@@ -46,6 +50,7 @@ from training.run_ahead import AHEAD, RunAhead
 from training.step import Batch, Step, make_learner, training_step
 from training.tracking import read_metrics
 
+from .process import output_of
 from .step import BLOCK_SECONDS, SHAPES, block_seconds, measured_apart
 from .table import Figures, ratios, row, table
 
@@ -65,7 +70,7 @@ class Arguments:
     folder: Path = Path("out/gpu_check")
     """where text and runs go; what is there is removed"""
     seconds: float = 300.0
-    """no further part begins after this time, and none lasts longer"""
+    """no part begins after this time; most that has begun ends with it"""
     json: Path | None = None
     """write the figures as one flat JSON object"""
 
@@ -90,6 +95,7 @@ class Clock:
         except Exception as error:  # whatever it is, the other parts are worth their time
             says = (str(error).splitlines() or [""])[0]
             print(f"not measured: {name}: {type(error).__name__}: {says}", flush=True)
+            traceback.print_exc()
         print(f"  ({name}: {time.perf_counter() - begun:.0f} s)", flush=True)
 
 
@@ -120,23 +126,31 @@ def stepper(
     return RunAhead(begin, 0, distance, pauses=lambda number: False)
 
 
-def check_steps(figures: Figures, device: str) -> None:
+def check_steps(figures: Figures, clock: Clock, device: str) -> None:
     """Losses of steps on one batch, by which they fall, against the CPU's in fp32."""
-    for vocab_size in (300, 30_000):  # the logits of the second come in chunks
 
-        def losses(device: str, precision: str, vocab_size: int = vocab_size) -> list[float]:
-            torch.manual_seed(0)
-            model = GPT(SMALL, vocab_size, 64).to(device)
-            steps = stepper(model, device, precision, random_batches(vocab_size, 64, 16, 1))
-            return [steps.read()[0].loss for _ in range(10)]
+    def losses(device: str, precision: str, vocab_size: int) -> list[float]:
+        torch.manual_seed(0)
+        model = GPT(SMALL, vocab_size, 64).to(device)
+        steps = stepper(model, device, precision, random_batches(vocab_size, 64, 16, 1))
+        return [steps.read()[0].loss for _ in range(10)]
 
-        with patch("model.loss.chunk_logits", lambda device: 1 << 22):  # as on a CPU
-            expected = losses("cpu", "fp32")
-            found = {precision: losses(device, precision) for precision in ("fp32", "bf16", "fp16")}
-        for precision, values in found.items():
-            worst = max(abs(ratio - 1) for ratio in ratios(values, expected))
-            row(figures, f"step, V={vocab_size}, {precision}: largest difference of loss, ratio", worst)
-        row(figures, f"step, V={vocab_size}: last loss by the first, ratio", expected[-1] / expected[0])
+    def compare(precision: str, vocab_size: int, expected: list[float]) -> None:
+        worst = max(abs(ratio - 1) for ratio in ratios(losses(device, precision, vocab_size), expected))
+        row(figures, f"step, V={vocab_size}, {precision}: largest difference of loss, ratio", worst)
+
+    with few_logits():
+        for vocab_size in (300, 30_000):  # the logits of the second come in chunks
+            expected = losses("cpu", "fp32", vocab_size)
+            for precision in ("fp32", "bf16", "fp16"):
+                name = f"steps, V={vocab_size}, {precision}"
+                clock.spend(name, partial(compare, precision, vocab_size, expected))
+            row(figures, f"step, V={vocab_size}: last loss by the first, ratio", expected[-1] / expected[0])
+
+
+def few_logits() -> AbstractContextManager:
+    """The context in which logits come in chunks of a CPU's size."""
+    return patch("model.loss.chunk_logits", lambda device: 1 << 22)
 
 
 def make_text(folder: Path) -> None:
@@ -147,7 +161,7 @@ def make_text(folder: Path) -> None:
         (folder / f"{number:03}.txt").write_text(path.read_text())
     config = CorpusConfig(f"text:{folder / '*.txt'}", val_fraction=0.1, test_fraction=0.1)
     corpus = make_corpus(config, folder / "corpus")
-    make_arrays(corpus, train_tokenizer("byte", []), folder / "data")
+    make_arrays(corpus, train_tokenizer("byte", []), folder / "data", processes=1)
 
 
 def train_command(folder: Path, run: str, device: str) -> list[str]:
@@ -160,7 +174,7 @@ def train_command(folder: Path, run: str, device: str) -> list[str]:
         "optimizer.name": "muon",
         "context.tokens": 64,
         "batch.tokens": 2048,
-        "budget.steps": 150 if device == "cpu" else 2000,
+        "budget.steps": 150 if device == "cpu" else 600,
         "execution.device": device,
         "execution.compile": "false",
         "checkpoints.seconds": 0.2,
@@ -181,25 +195,30 @@ def outcome(run: Path) -> tuple[str, list[dict]]:
     return sha256_file(found[0] / "model.safetensors"), lines
 
 
-def check_resume(figures: Figures, folder: Path, device: str) -> None:
+def check_resume(figures: Figures, clock: Clock, folder: Path, device: str) -> None:
     """Whether two runs, and one that is killed and resumed, come to the same bits."""
 
     def train(run: str) -> None:
-        subprocess.run(train_command(folder, run, device), check=True, capture_output=True)
+        output_of(train_command(folder, run, device), timeout=max(1, clock.left()))
+
+    def steps_of(run: str) -> int:
+        lines = read_metrics(folder / run / "metrics.jsonl")
+        return lines[-1]["step"] if lines else 0
 
     train("whole")
     train("again")
     process = subprocess.Popen(
         train_command(folder, "killed", device), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    while process.poll() is None and not newest_checkpoint(folder / "killed" / "checkpoints", speak=False):
+    quarter = outcome(folder / "whole")[1][-1]["step"] / 4
+    while process.poll() is None and clock.left() > 0 and steps_of("killed") < quarter:
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
-    step = read_metrics(folder / "killed" / "metrics.jsonl")[-1]["step"]
+    killed = steps_of("killed")
     train("killed")
     whole = outcome(folder / "whole")
-    row(figures, "resume: the run is killed after, steps", step)
+    row(figures, "resume: the run is killed after, steps", killed)
     row(figures, "resume: a run and another one are equal, share", outcome(folder / "again") == whole)
     row(figures, "resume: a run and a killed one are equal, share", outcome(folder / "killed") == whole)
 
@@ -223,45 +242,52 @@ def check_scoring(figures: Figures, run: Path, device: str) -> None:
         row(figures, f"scoring, {scoring}: seconds", took)
 
 
-def check_no_waiting(figures: Figures, device: str) -> None:
-    """Fifty steps of both optimizers, in which a wait for the device is an error."""
-    for optimizer in ("adamw", "muon"):
-        torch.manual_seed(0)
-        steps = stepper(
-            GPT(SMALL, 5000, 64).to(device),
-            device,
-            best_precision(device),
-            random_batches(5000, 64, 16, 4),
-            optimizer,
-        )
+def check_no_waiting(figures: Figures, device: str, optimizer: str, arrays: Path) -> None:
+    """Fifty steps, of the trainer's own batches and with logits in chunks, in which a wait is an error."""
+    torch.manual_seed(0)
+    split, block_size, sequences = TokenArrays(arrays).split("train"), 64, 64
+    budget = Budget(steps=1)
+    tokens = TextAmount(tokens=block_size), TextAmount(tokens=block_size * sequences)
+    plan = make_plan(SMALL, 257, block_size, *tokens, budget, split, eot=256)
+    batches = [make_batch(split, crop_starts(split, plan, 0, step), plan) for step in range(4)]
+    model, precision = GPT(SMALL, 5000, block_size).to(device), best_precision(device)
+    with few_logits():
+        steps = stepper(model, device, precision, batches, optimizer)
         for _ in range(3):  # memory is taken, the optimizer's state is made
             steps.read()
-        torch.cuda.set_sync_debug_mode("error")
-        try:
+        with waiting_is_an_error(device):
             for _ in range(50):
                 steps.read()
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-        row(figures, f"no waiting, {optimizer}: steps", 50)
+    # A copy from memory that is not pinned may wait, too, and is not seen
+    pinned = all(tensor.is_contiguous() for batch in batches for tensor in batch if tensor is not None)
+    row(figures, f"no waiting, {optimizer}: steps", 50 if pinned else 0)
 
 
-def check_characters(figures: Figures, device: str) -> None:
-    """Steps of a small model, plain, compiled and with CUDA graphs."""
+@contextmanager
+def waiting_is_an_error(device: str) -> Iterator[None]:
+    """The context in which torch raises where the host would wait for a GPU."""
+    if device == "cpu":
+        yield
+        return
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def check_characters(figures: Figures, device: str, compiled: str) -> None:
+    """Steps of a small model: eager, compiled, or with CUDA graphs."""
     config, block_size, sequences = (SMALL, 64, 4) if device == "cpu" else (CHARACTERS, 256, 64)
-    speeds = {}
-    for compiled in ("", "plain", "graphs"):
-        if device == "cpu" and compiled:
-            continue
-        torch.manual_seed(0)
-        model = GPT(config, 128, block_size).to(device)
-        batches = [batch._replace(begins=None) for batch in random_batches(128, block_size, sequences, 4)]
-        steps = stepper(model, device, best_precision(device), batches, compiled=compiled)
-        block_seconds(steps.read, 5, device)
-        calls = max(3, round(BLOCK_SECONDS / block_seconds(steps.read, 3, device)))
-        took = [block_seconds(steps.read, calls, device) for _ in range(3)]
-        speeds[compiled] = [sequences * block_size / seconds for seconds in took]
-        name = {"": "eager", "plain": "compiled", "graphs": "compiled, with CUDA graphs"}[compiled]
-        row(figures, f"characters, {name}: tokens/s", *speeds[compiled])
+    torch.manual_seed(0)
+    model = GPT(config, 128, block_size).to(device)
+    batches = [batch._replace(begins=None) for batch in random_batches(128, block_size, sequences, 4)]
+    way = "" if compiled == "eager" else compiled
+    steps = stepper(model, device, best_precision(device), batches, compiled=way)
+    block_seconds(steps.read, 5, device)
+    calls = max(3, round(BLOCK_SECONDS / block_seconds(steps.read, 3, device)))
+    took = [block_seconds(steps.read, calls, device) for _ in range(3)]
+    row(figures, f"characters, {compiled}: tokens/s", *(sequences * block_size / seconds for seconds in took))
 
 
 def check_vocabularies(figures: Figures, device: str, nanogpt: Path | None, clock: Clock) -> None:
@@ -285,26 +311,24 @@ def check_vocabularies(figures: Figures, device: str, nanogpt: Path | None, cloc
 
 
 def main(arguments: Arguments) -> None:
-    """Check part by part, the shortest and most telling first."""
+    """Check part by part, what is right before what is fast."""
     clock, device = Clock(arguments.seconds), "cuda" if torch.cuda.is_available() else "cpu"
+    folder = arguments.folder
     keep_freed_memory()
     print(f"torch {torch.__version__} on {torch.cuda.get_device_name() if device != 'cpu' else 'a CPU'}")
     if device == "cpu":
         print("not measured: a GPU, there is none here; the small form runs on the CPU")
     with table(arguments.json) as figures:
-        parts: dict[str, Callable[[], None]] = {
-            "steps": lambda: check_steps(figures, device),
-            "no waiting": lambda: check_no_waiting(figures, device),
-            "vocabularies": lambda: check_vocabularies(figures, device, arguments.nanogpt, clock),
-            "text": lambda: make_text(arguments.folder),
-            "resume": lambda: check_resume(figures, arguments.folder, device),
-            "scoring": lambda: check_scoring(figures, arguments.folder / "whole", device),
-            "characters": lambda: check_characters(figures, device),
-        }
-        for name, part in parts.items():
-            if name == "no waiting" and device == "cpu":
-                continue
-            clock.spend(name, part)
+        clock.spend("text", lambda: make_text(folder))
+        clock.spend("steps", lambda: check_steps(figures, clock, device))
+        for optimizer in ("adamw", "muon"):
+            part = partial(check_no_waiting, figures, device, optimizer, folder / "data")
+            clock.spend(f"no waiting, {optimizer}", part)
+        clock.spend("resume", lambda: check_resume(figures, clock, folder, device))
+        clock.spend("scoring", lambda: check_scoring(figures, folder / "whole", device))
+        check_vocabularies(figures, device, arguments.nanogpt, clock)
+        for compiled in ("eager", "compiled", "graphs") if device != "cpu" else ("eager",):
+            clock.spend(f"characters, {compiled}", partial(check_characters, figures, device, compiled))
 
 
 if __name__ == "__main__":

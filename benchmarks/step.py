@@ -119,7 +119,7 @@ def measure(who: str, device: str, vocab_size: int, blocks: int, nanogpt: str) -
     memory = peak_memory(device)
 
     x = torch.randn(sequences, block_size, config.n_embd, device=device, requires_grad=True)
-    weight = nn.Parameter(torch.randn(vocab_size, config.n_embd, device=device))
+    weight = nn.Parameter(torch.randn(-(-vocab_size // 64) * 64, config.n_embd, device=device))
     loss_of = torch.compile(linear_cross_entropy, dynamic=False) if device == "cuda" else linear_cross_entropy
 
     def output_layer() -> None:

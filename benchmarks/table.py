@@ -4,6 +4,7 @@ A row's name ends in its unit, and so does its figure's name in JSON: "small, ch
 `small_char_ours_tokens_per_s`.
 """
 
+import math
 import re
 import statistics
 import time
@@ -78,6 +79,8 @@ def number(value: float | None) -> str:
     """Three digits, or all digits before the point."""
     if value is None:
         return "–"
+    if not math.isfinite(value):
+        return str(value)
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
 
 

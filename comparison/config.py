@@ -154,6 +154,7 @@ class Comparison(TrainingOptions):
             batch=self.batch,
             budget=self.budget_of(model),
             documents=self.documents,
+            scoring=self.scoring,
             execution=self.execution,
             checkpoints=self.checkpoints,
             tracking=self.tracking,

@@ -36,7 +36,9 @@ def environments(comparison: Comparison, jobs: int | None) -> list[dict[str, str
         found: list[dict[str, str]] = [{} for _ in range(jobs or max(1, cores // processes))]
     else:
         assigned = assign_gpus(visible_gpus(), processes, jobs)
-        found = [{"CUDA_VISIBLE_DEVICES": gpus} for gpus in assigned]
+        found = [
+            {"CUDA_VISIBLE_DEVICES": gpus, "RUNS_PER_GPU": str(assigned.count(gpus))} for gpus in assigned
+        ]
     # Threads of processes that share a core wait for each other by spinning: a step takes far longer.
     threads = str(max(1, cores // (len(found) * processes)))
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))

@@ -85,7 +85,7 @@ def check_same_text(runs: list[EvaluatedRun]) -> None:
         ValueError: one scored another.
     """
     for run in runs:
-        for key in ("test_sha256", "test_chars", "test_documents"):
+        for key in ("test_sha256", "test_chars", "test_documents", "scoring"):
             if run.result[key] != runs[0].result[key]:
                 raise ValueError(
                     f"{run.asked.folder} scored another test text than {runs[0].asked.folder} "

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -43,7 +44,16 @@ def compile_model(model: LanguageModel, graphs: bool = False) -> Callable[..., T
     With `graphs` its kernels are launched all at once, as CUDA graphs; on a CPU that changes nothing.
     """
     loss.compile_chunks()
-    return torch.compile(model, dynamic=False, mode="reduce-overhead" if graphs else None)
+    if not graphs:
+        return torch.compile(model, dynamic=False)
+    compiled = torch.compile(model, dynamic=False, mode="reduce-overhead")
+
+    def step(*arguments: Any, **options: Any) -> Tensor:
+        # Or the chunks of the loss, which are compiled, too, would end the step before its backward pass
+        torch.compiler.cudagraph_mark_step_begin()
+        return compiled(*arguments, **options)
+
+    return step
 
 
 def save_model(weights: Weights, path: Path) -> None:

@@ -50,12 +50,13 @@ def test_a_gpu_is_checked_in_a_small_form_on_a_cpu(tmp_path, bare):
         assert 0 < figures[f"step_v_{vocab_size}_bf16_largest_difference_of_loss_ratio"] < 0.02
     assert figures["scoring_tf32_difference_of_bits_ratio"] == 0
     assert 0 < figures["scoring_bf16_difference_of_bits_ratio"] < 1e-3
+    assert figures["no_waiting_adamw_steps"] == figures["no_waiting_muon_steps"] == 50
     assert {"ours_v_257_tokens_per_s", "characters_eager_tokens_per_s"} <= set(figures)
 
 
 def test_what_the_time_is_too_short_for_is_named(tmp_path, bare):
     output = run("benchmarks.gpu_check", "--folder", tmp_path, "--seconds", 1e-9, env=bare)
-    assert output.count("TimeoutError: no time was left") == 6
+    assert output.count("TimeoutError: no time was left") == 8
 
 
 def test_the_study_goes_to_a_gpu_as_text_and_tokenizers_and_comes_back_as_a_report(
@@ -92,5 +93,10 @@ def test_the_study_goes_to_a_gpu_as_text_and_tokenizers_and_comes_back_as_a_repo
     assert finished(comparison) == comparison
     (tmp_path / "out/gpu/runs/bpe-300/gpt/seed1/result.json").unlink()
     assert finished(comparison).seeds == [0] and [*finished(comparison).specs] == ["byte", "bpe-300"]
+    late = ["--seconds", "0.01", "--pack", tmp_path / "part.tar.gz"]  # too late for what is missing
+    said = run("benchmarks.gpu_study", "--file", file, *late, env=bare)
+    assert "not all has ended: reported are byte, bpe-300, seeds [0]" in said
+    assert "It was not tested" in said or "one seed" in said
+    assert (tmp_path / "part.tar.gz").stat().st_size > 10_000
     (tmp_path / "out/gpu/runs/bpe-300/gpt/seed0/result.json").unlink()
     assert finished(comparison).seeds == [0, 1] and [*finished(comparison).specs] == ["byte"]

@@ -56,7 +56,8 @@ def make_batch(split: Split, starts: np.ndarray, plan: Plan, compiled: bool = Fa
     """
     rows = np.stack([split.crop(start, plan.block_size + 1) for start in starts.tolist()])  # (B, T+1)
     crops = torch.from_numpy(rows.astype(np.int64))
-    inputs, targets = crops[:, :-1], crops[:, 1:]
+    # Contiguous: a copy to a GPU would wait for it otherwise
+    inputs, targets = crops[:, :-1].contiguous(), crops[:, 1:].contiguous()
     if plan.eot is None or not (compiled or (inputs[:, 1:] == plan.eot).any()):
         return Batch(inputs, targets)
     begins = torch.where(inputs == plan.eot, torch.arange(plan.block_size), 0).cummax(dim=1).values

@@ -57,9 +57,9 @@ def saved_bytes(
 
 
 def free_memory(device: str) -> float:
-    """Bytes that this process may still take; processes on one CPU share its memory."""
+    """Bytes that this process may still take; processes on one CPU, or runs on one GPU, share its memory."""
     if device != "cpu":
-        return torch.cuda.mem_get_info(device)[0]
+        return torch.cuda.mem_get_info(device)[0] / int(os.environ.get("RUNS_PER_GPU", 1))
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         lines = dict(line.split(":") for line in meminfo.read_text().splitlines())

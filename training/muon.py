@@ -19,6 +19,7 @@ class Kind(NamedTuple):
     """What matrices have in common that are updated together."""
 
     shape: torch.Size
+    """rows and columns"""
     lr: float
     weight_decay: float
     momentum: float
@@ -67,12 +68,12 @@ class Muon(torch.optim.Optimizer):
             update = self._orthogonal(torch.stack(torch._foreach_lerp(gradients, momenta, kind.momentum)))
             if self.found_inf is not None:
                 update = update.masked_fill(halted, 0.0)
-            update = update.to(parameters[0].dtype)
+            update = update.to(parameters[0].dtype).contiguous()  # or foreach takes them one by one
             torch._foreach_mul_(parameters, decay)
-            torch._foreach_add_(parameters, update.unbind(), alpha=-kind.lr * 0.2 * kind.shape[1] ** 0.5)
+            torch._foreach_add_(parameters, update.unbind(), alpha=-kind.lr * 0.2 * max(kind.shape) ** 0.5)
 
     def _by_kind(self) -> dict[Kind, list[tuple[Tensor, Tensor, Tensor]]]:
-        """Every matrix with its gradient and its momentum, lying on its longer side."""
+        """Every matrix with its gradient and its momentum."""
         found: dict[Kind, list[tuple[Tensor, Tensor, Tensor]]] = defaultdict(list)
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -81,15 +82,14 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(parameter)
                 of_parameter = (parameter, parameter.grad, state["momentum"])
                 for parts in zip(*(tensor.chunk(group["parts"]) for tensor in of_parameter), strict=True):
-                    rows, columns = parts[0].shape
-                    # The smaller side is squared
-                    matrix, gradient, momentum = parts if rows <= columns else [part.T for part in parts]
-                    kind = Kind(matrix.shape, group["lr"], group["weight_decay"], group["momentum"])
-                    found[kind].append((matrix, gradient, momentum))
+                    kind = Kind(parts[0].shape, group["lr"], group["weight_decay"], group["momentum"])
+                    found[kind].append(parts)
         return found
 
     def _orthogonal(self, x: Tensor) -> Tensor:
-        """`orthogonal(x)`, to which every rank contributes its share."""
+        """`orthogonal(x)`, to which every rank contributes its share; x (N, rows, columns)."""
+        if x.shape[1] > x.shape[2]:  # the smaller side is squared
+            return self._orthogonal(x.mT.contiguous()).mT
         if self.ranks is None or self.ranks.world_size == 1:
             return orthogonal(x)
         own = -(-len(x) // self.ranks.world_size)  # the last rank has fewer, or none

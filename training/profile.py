@@ -24,6 +24,7 @@ class Profile:
             activities = [ProfilerActivity.CPU]
             if torch.cuda.is_available():
                 activities.append(ProfilerActivity.CUDA)
+                torch.cuda.synchronize()  # steps that were begun before are not measured
             self.profiler = torch.profiler.profile(activities=activities)
             self.profiler.start()
         yield

@@ -77,7 +77,7 @@ class Ranks:
     def gather_rows(self, own: torch.Tensor) -> torch.Tensor:
         """Every rank's tensor, all of one shape, one after the other along the first dimension."""
         found = own.new_empty(self.world_size * len(own), *own.shape[1:])
-        dist.all_gather_into_tensor(found, own.contiguous())
+        dist.all_gather(list(found.split(len(own))), own.contiguous())
         return found
 
     def sum_array(self, values: np.ndarray) -> np.ndarray:

@@ -204,3 +204,21 @@ def test_a_file_of_an_earlier_version_is_refused_in_one_line(tmp_path, content, 
 def test_a_folder_without_one_is_named():
     with pytest.raises(ValueError, match="nowhere holds no comparison"):
         load_comparison(Path("nowhere"))
+
+
+def test_every_option_of_training_reaches_the_runs():
+    """Those that a comparison and a run have in common, with other values than their defaults."""
+    others = {
+        "context": TextAmount(tokens=7),
+        "batch": TextAmount(tokens=70),
+        "budget": Budget(steps=3),
+        "documents": "packed",
+        "scoring": "bf16",
+        "execution": ExecutionConfig(device="cpu", max_seconds=9),
+        "checkpoints": CheckpointConfig(seconds=7),
+        "tracking": TrackingConfig(validations=3),
+    }
+    assert set(others) == {field.name for field in fields(TrainingOptions)}
+    made = Comparison(name="x", tokenizers=["byte"], models={"gpt": Recipe()}, **others)
+    (run,) = made.first_runs()
+    assert {name: getattr(run.config, name) for name in others} == others

@@ -85,6 +85,9 @@ def test_the_environment_of_a_run_says_which_gpus_are_its_own(monkeypatch):
     found = environments(comparison(processes=2), None)
     assert [env["CUDA_VISIBLE_DEVICES"] for env in found] == ["4,5", "6,7"]
     assert {env["OMP_NUM_THREADS"] for env in found} == {"4"}
+    assert {env["RUNS_PER_GPU"] for env in found} == {"1"}
+    shared = environments(comparison(processes=2), 3)
+    assert [env["RUNS_PER_GPU"] for env in shared] == ["2", "1", "2"]  # of whose memory each takes its part
 
 
 def test_on_a_cpu_there_is_a_run_per_core_and_a_given_number_of_threads_is_kept(monkeypatch):

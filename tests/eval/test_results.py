@@ -66,6 +66,7 @@ def write_run(run: RunSpec, bits: np.ndarray) -> None:
         "seed": run.seed,
         "block_size": BLOCK,
         "test_sha256": "0",
+        "scoring": "fp32",
         "test_chars": DOCUMENTS * CHARS,
         "test_documents": DOCUMENTS,
         "test_bpc": float(bits.sum() / (DOCUMENTS * CHARS)),

@@ -51,3 +51,13 @@ def test_the_weights_that_are_kept_are_those_before_the_bad_step(new_run):
         assert code == 1 and "the loss is nan at step 50 on rank 1 (batch 49 of seed 0)" in output
         kept.append((run.folder / "bad" / "step-00000049" / "model.safetensors").read_bytes())
     assert kept[0] == kept[1]
+
+
+def test_a_stop_that_comes_when_the_last_step_has_begun_is_none(new_run):
+    run, options = (
+        new_run(),
+        ["--budget.steps=2", "--tracking.validations=1", "--execution.max_seconds=0.001"],
+    )
+    code, output = run.start(*options, **sabotage("ahead")).end()
+    assert code == 0 and "stopped" not in output, output
+    assert run.state()["finished"] and not (run.folder / "stopped.json").exists()

@@ -77,6 +77,23 @@ def test_a_step_that_is_not_finite_changes_no_weight_and_no_moment():
     assert not torch.equal(weights(made), before)
 
 
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_an_update_that_is_halted_on_the_device_changes_nothing(name):
+    """As on a GPU, where nobody waits to decide."""
+    made, (x, y) = learner(name), batch()
+    take_step(made, [Batch(x, y)], 6, lr=0.01)
+    before, moments = weights(made), str(made.optimizer_state())
+    for parameter in made.model.parameters():
+        parameter.grad = torch.full_like(parameter, math.nan)
+    for halted in (1.0, 0.0):
+        for optimizer in made.optimizers:
+            optimizer.found_inf = torch.tensor(halted)
+            optimizer.step()
+        if halted:
+            assert torch.equal(weights(made), before) and str(made.optimizer_state()) == moments
+    assert weights(made).isnan().any()
+
+
 def test_gradients_too_large_for_fp16_are_the_scalers_business():
     made, (x, y) = learner(precision="fp16"), batch()
     made.scaler = torch.amp.GradScaler("cpu", init_scale=1e30)
