@@ -24,6 +24,11 @@ class Kind(NamedTuple):
     weight_decay: float
     momentum: float
 
+    @property
+    def tall(self) -> bool:
+        """Whether they have more rows than columns."""
+        return self.shape[0] > self.shape[1]
+
 
 class Muon(torch.optim.Optimizer):
     """As `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, but with equal shapes all at once.
@@ -54,23 +59,39 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # takes no closure
         """Apply the gradients."""
-        for kind, matrices in self._by_kind().items():
-            parameters, gradients, momenta = zip(*matrices, strict=True)
-            keeps = 1 - kind.lr * kind.weight_decay
-            decay: float | Tensor = keeps
-            if self.found_inf is not None:
-                halted = self.found_inf != 0
-                # A momentum that meets itself remains as it is
-                gradients = torch.where(halted, torch.stack(momenta), torch.stack(gradients)).unbind()
-                decay = torch.full((), keeps, device=halted.device).masked_fill(halted, 1.0)
-            torch._foreach_lerp_(momenta, gradients, 1 - kind.momentum)
-            # Nesterov's
-            update = self._orthogonal(torch.stack(torch._foreach_lerp(gradients, momenta, kind.momentum)))
-            if self.found_inf is not None:
-                update = update.masked_fill(halted, 0.0)
-            update = update.to(parameters[0].dtype).contiguous()  # or foreach takes them one by one
-            torch._foreach_mul_(parameters, decay)
-            torch._foreach_add_(parameters, update.unbind(), alpha=-kind.lr * 0.2 * max(kind.shape) ** 0.5)
+        found = self._by_kind()
+        lying: dict[tuple[int, ...], list[Kind]] = defaultdict(list)  # tall ones lie down with the others
+        for kind in found:
+            lying[tuple(sorted(kind.shape))].append(kind)
+        for kinds in lying.values():
+            moved = [self._move_momenta(kind, found[kind]) for kind in kinds]
+            updates = self._orthogonal(torch.cat(moved)).split([len(own) for own in moved])
+            for kind, update in zip(kinds, updates, strict=True):
+                self._apply(kind, [parameter for parameter, _, _ in found[kind]], update)
+
+    def _move_momenta(self, kind: Kind, matrices: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+        """Move the momenta towards the gradients; returns Nesterov's, lying: (N, shorter, longer)."""
+        _, gradients, momenta = zip(*matrices, strict=True)
+        if self.found_inf is not None:  # a momentum that meets itself remains as it is
+            halted = self.found_inf != 0
+            gradients = torch.where(halted, torch.stack(momenta), torch.stack(gradients)).unbind()
+        torch._foreach_lerp_(momenta, gradients, 1 - kind.momentum)
+        updates = torch._foreach_lerp(gradients, momenta, kind.momentum)
+        return torch.stack([update.T for update in updates] if kind.tall else updates)
+
+    def _apply(self, kind: Kind, parameters: list[Tensor], update: Tensor) -> None:
+        """Apply updates that lie."""
+        update = update.mT if kind.tall else update
+        keeps = 1 - kind.lr * kind.weight_decay
+        decay: float | Tensor = keeps
+        if self.found_inf is not None:
+            halted = self.found_inf != 0
+            update = update.masked_fill(halted, 0.0)
+            decay = torch.full((), keeps, device=halted.device).masked_fill(halted, 1.0)
+        if update.is_cuda:  # else foreach would take them one by one, as it does on a CPU
+            update = update.to(parameters[0].dtype).contiguous()
+        torch._foreach_mul_(parameters, decay)
+        torch._foreach_add_(parameters, update.unbind(), alpha=-kind.lr * 0.2 * max(kind.shape) ** 0.5)
 
     def _by_kind(self) -> dict[Kind, list[tuple[Tensor, Tensor, Tensor]]]:
         """Every matrix with its gradient and its momentum."""
@@ -87,9 +108,7 @@ class Muon(torch.optim.Optimizer):
         return found
 
     def _orthogonal(self, x: Tensor) -> Tensor:
-        """`orthogonal(x)`, to which every rank contributes its share; x (N, rows, columns)."""
-        if x.shape[1] > x.shape[2]:  # the smaller side is squared
-            return self._orthogonal(x.mT.contiguous()).mT
+        """`orthogonal(x)`, to which every rank contributes its share."""
         if self.ranks is None or self.ranks.world_size == 1:
             return orthogonal(x)
         own = -(-len(x) // self.ranks.world_size)  # the last rank has fewer, or none
