@@ -252,7 +252,7 @@ def parallelise(
     whole = per_rank(plan, ranks) <= int(execution.micro_batch)
     if execution.compile == "graphs" and not (whole and ranks.world_size == 1):
         raise ValueError(
-            "execution.compile graphs needs one process, and the whole batch at a time: set it to true"
+            "execution.compile: graphs needs one process and the whole batch at a time: set it to true"
         )
     compiles = plan.compiles(execution.compile, ranks.device)
     forward = compile_model(model, graphs=execution.compile == "graphs") if compiles else model

@@ -1,4 +1,4 @@
-"""Whether a GPU does what the CPU does, and how fast: at most five minutes, one command.
+"""Whether a GPU does what the CPU does, and how fast: about five minutes, one command.
 
     python -m benchmarks.gpu_check --nanogpt out/nanoGPT --json gpu_check.json
 
@@ -10,9 +10,9 @@
    of them nanoGPT, too, where its folder is given
 6) a small model of characters, eager, compiled and with CUDA graphs
 
-Without a GPU a small form runs on the CPU. Needs torch, numpy, safetensors, pyarrow, tqdm, PyYAML, and
-jsonargparse with docstring_parser and typeshed_client. What cannot be measured, or not in the time, says so,
-and the rest is measured.
+Without a GPU a small form runs on the CPU. Needs torch, numpy, safetensors, pyarrow, tiktoken, sentencepiece
+with protobuf, tqdm, PyYAML, and jsonargparse with docstring_parser and typeshed_client. What cannot be
+measured is named with the reason, and the rest is measured.
 """
 
 import shutil

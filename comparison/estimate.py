@@ -4,7 +4,6 @@ import statistics
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -68,8 +67,8 @@ def print_estimate(comparison: Comparison, environments: list[dict[str, str]]) -
 def probe(run: TrainConfig, out: Path, processes: int) -> TrainConfig:
     """The same run, for a few steps, somewhere else; compiled if the whole run would be."""
     plan = run.plan(TokenArrays(run.data), processes)
-    compiles: bool | Literal["auto", "graphs"] = run.execution.compile
-    if compiles != "graphs":
+    compiles = run.execution.compile
+    if compiles == "auto":
         compiles = plan.compiles(compiles, pick_device(run.execution.device))
     return replace(
         run,

@@ -79,13 +79,19 @@ def read_run(comparison: Comparison, run: RunSpec, context_chars: int | None = N
 
 
 def check_same_text(runs: list[EvaluatedRun]) -> None:
-    """Whether all runs scored the same text.
+    """Check that all runs scored the same text, in the same precision.
 
     Raises:
-        ValueError: one scored another.
+        ValueError: one scored another, or in another precision.
     """
     for run in runs:
-        for key in ("test_sha256", "test_chars", "test_documents", "scoring"):
+        precision, other = run.result["scoring"], runs[0].result["scoring"]
+        if precision != other:
+            raise ValueError(
+                f"{run.asked.folder} was scored in {precision} and {runs[0].asked.folder} in {other}: "
+                "a report never mixes them; evaluate both on one kind of device, or set scoring: fp32"
+            )
+        for key in ("test_sha256", "test_chars", "test_documents"):
             if run.result[key] != runs[0].result[key]:
                 raise ValueError(
                     f"{run.asked.folder} scored another test text than {runs[0].asked.folder} "

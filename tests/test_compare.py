@@ -159,6 +159,20 @@ def test_results_csv_says_the_same_as_results_json(finished):
     assert [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows] == table
 
 
+def test_runs_of_two_processes_are_evaluated_by_two_as_well(tiny_source, tmp_path):
+    content = comparison_of(tiny_source, tmp_path) | SILENT | {"processes": 2, "tokenizers": ["char"]}
+    result = compare(write(tmp_path / "tiny.yaml", content))
+    assert result.returncode == 0, result.stderr
+    run = tmp_path / "tiny" / "runs" / "char" / "gpt" / "seed0"
+    assert json.loads((run / "plan.json").read_text())["world_size"] == 2
+    (evaluated,) = (json.loads(file.read_text())["test_bpc"] for file in [run / "result.json"])
+    assert f"char/gpt/seed0: {evaluated:.4f} bits per character on the test split" in result.stdout
+    options = ["--run", str(run), "--stride", "20"]
+    (run / "result.json").unlink()
+    subprocess.run([sys.executable, "-m", "eval.evaluate", *options], check=True, capture_output=True)
+    assert json.loads((run / "result.json").read_text())["test_bpc"] == evaluated
+
+
 def test_report_html_is_one_file_that_needs_no_other(finished):
     page = (finished[0] / "report" / "report.html").read_text()
     assert page.count("<svg") == 6

@@ -279,6 +279,10 @@ def test_a_loss_that_is_no_number_ends_the_run(start):
         (["--data", "nowhere"], "nowhere holds no token arrays"),
         (["--execution.device", "cuda"], "torch finds no GPU"),
         (
+            ["--execution.compile", "graphs", "--execution.micro_batch", "3"],
+            "needs one process and the whole",
+        ),
+        (
             ["--execution.compress_gradients", "true", "--execution.device", "cpu"],
             "needs GPUs",
         ),

@@ -60,17 +60,17 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # takes no closure
         """Apply the gradients."""
         found = self._by_kind()
-        lying: dict[tuple[int, ...], list[Kind]] = defaultdict(list)  # tall ones lie down with the others
+        wide: dict[tuple[int, ...], list[Kind]] = defaultdict(list)  # tall ones are transposed
         for kind in found:
-            lying[tuple(sorted(kind.shape))].append(kind)
-        for kinds in lying.values():
+            wide[tuple(sorted(kind.shape))].append(kind)
+        for kinds in wide.values():
             moved = [self._move_momenta(kind, found[kind]) for kind in kinds]
             updates = self._orthogonal(torch.cat(moved)).split([len(own) for own in moved])
             for kind, update in zip(kinds, updates, strict=True):
                 self._apply(kind, [parameter for parameter, _, _ in found[kind]], update)
 
     def _move_momenta(self, kind: Kind, matrices: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-        """Move the momenta towards the gradients; returns Nesterov's, lying: (N, shorter, longer)."""
+        """Move the momenta towards the gradients; returns Nesterov's, (N, shorter side, longer side)."""
         _, gradients, momenta = zip(*matrices, strict=True)
         if self.found_inf is not None:  # a momentum that meets itself remains as it is
             halted = self.found_inf != 0
@@ -80,7 +80,7 @@ class Muon(torch.optim.Optimizer):
         return torch.stack([update.T for update in updates] if kind.tall else updates)
 
     def _apply(self, kind: Kind, parameters: list[Tensor], update: Tensor) -> None:
-        """Apply updates that lie."""
+        """Apply updates (N, shorter side, longer side)."""
         update = update.mT if kind.tall else update
         keeps = 1 - kind.lr * kind.weight_decay
         decay: float | Tensor = keeps

@@ -90,10 +90,9 @@ class StepResult:
 class Step:
     """A step that has begun; a GPU may still be at it, or not have got to it yet."""
 
-    def __init__(self, values: Tensor, precision: str, lr: float) -> None:
+    def __init__(self, values: Tensor, lr: float) -> None:
         # Into memory that the device can write to while the host goes on
-        self.values = values.to("cpu", non_blocking=True)
-        self.precision, self.lr = precision, lr
+        self.values, self.lr = values.to("cpu", non_blocking=True), lr
         self.event = torch.cuda.Event() if values.is_cuda else None
         if self.event:
             self.event.record()
@@ -102,9 +101,8 @@ class Step:
         """What came of it, once the device has done it."""
         if self.event:
             self.event.synchronize()
-        loss, stops, saves, share, norm = self.values.tolist()
-        finite = bool(_finite(self.values[0], self.values[-1], self.precision))
-        return StepResult(loss, share, norm, finite, stops > 0, saves > 0, self.lr)
+        loss, stops, saves, share, norm, finite = self.values.tolist()
+        return StepResult(loss, share, norm, finite > 0, stops > 0, saves > 0, self.lr)
 
 
 def make_learner(
@@ -148,19 +146,12 @@ def training_step(
     asks = [torch.full((), float(ask), dtype=torch.float64, device=ranks.device) for ask in (stop, save)]
     values = torch.stack([share.double(), *asks])
     ranks.add_up(values)
-    loss = values[0]
-    learner.halted |= ~_finite(loss, norm, learner.precision)
+    finite = values[0].isfinite()
+    if learner.precision != "fp16":  # whose scaler leaves out the update where gradients are too large for it
+        finite = finite & norm.isfinite()
+    learner.halted |= ~finite
     _update(learner, lr)
-    values = torch.cat([values, torch.stack([share, norm]).double()])
-    return Step(values, learner.precision, lr)
-
-
-def _finite(loss: Tensor, norm: Tensor, precision: str) -> Tensor:
-    """Whether a step can be applied: a bool of no dimension.
-
-    Gradients that are too large for fp16 are the scaler's business, which leaves the update out.
-    """
-    return loss.isfinite() if precision == "fp16" else loss.isfinite() & norm.isfinite()
+    return Step(torch.cat([values, torch.stack([share, norm, finite]).double()]), lr)
 
 
 def _accumulate(

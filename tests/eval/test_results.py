@@ -93,6 +93,14 @@ def test_a_report_never_mixes_protocols(folder, key, value):
         collect_results(load_comparison(folder))
 
 
+def test_a_report_never_mixes_the_precisions_of_a_gpu_and_a_cpu(folder):
+    file = folder / "runs" / "byte" / "other" / "seed1" / "result.json"
+    file.write_text(file.read_text().replace('"scoring": "fp32"', '"scoring": "tf32"'))
+    says = "byte/other/seed1 was scored in tf32 and .* in fp32: .* set scoring: fp32"
+    with pytest.raises(ValueError, match=says):
+        collect_results(load_comparison(folder))
+
+
 def test_a_comparison_with_another_overlap_does_not_take_what_was_evaluated_before(folder):
     file = folder / "comparison.yaml"
     file.write_text(file.read_text().replace("overlap: 0.5", "overlap: 0.7"))

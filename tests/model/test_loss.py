@@ -53,7 +53,8 @@ def test_what_is_compiled_on_a_gpu_is_what_is_done_on_a_cpu(dtype, vocab_size):
     assert not here[1][:, vocab_size:].any() and not there[1][:, vocab_size:].any()
 
 
-def test_a_compiled_model_has_the_same_loss_and_gradients_in_chunks(monkeypatch):
+@pytest.mark.parametrize("graphs", [False, True])
+def test_a_compiled_model_has_the_same_loss_and_gradients_in_chunks(monkeypatch, graphs):
     for owner, name in ((loss, "loss_of_chunk"), (loss._Chunked, "forward")):
         monkeypatch.setattr(owner, name, getattr(owner, name))  # set back afterwards
     torch.manual_seed(0)
@@ -63,7 +64,7 @@ def test_a_compiled_model_has_the_same_loss_and_gradients_in_chunks(monkeypatch)
     plain.backward()
     expected = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
-    compiled = compile_model(model)(idx, idx)
+    compiled = compile_model(model, graphs)(idx, idx)
     assert loss.loss_of_chunk is not loss.loss_in_place
     compiled.backward()
     torch.testing.assert_close(compiled, plain)
