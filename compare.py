@@ -15,17 +15,18 @@ from pathlib import Path
 
 from common.cli import Command, log, run_commands
 from common.revision import code_revision
-from comparison import Comparison
+from comparison import Comparison, RunSpec
 from comparison.estimate import print_estimate
-from comparison.local import Job, RunJob, TrialJob, environments, evaluate_command, run_jobs, train_command
+from comparison.local import RunJob, TrialJob, environments, module_command, run_jobs, train_command
 from comparison.protocol import matched_context
+from comparison.replace import refuse_to_discard
 from comparison.runs import chosen_rates, counted_runs, trained_or_removed, trials
 from comparison.stages import make_data
-from eval.evaluate import evaluate_options, evaluated
+from eval.evaluate import evaluate_options, evaluated, protocol_options
 from eval.intrinsic import measure_tokenizers
 from eval.report.write import publish_report
 from slurm.status import print_status
-from slurm.submit import cancel_jobs, submit_jobs
+from slurm.submit import cancel_jobs, refuse_beside_jobs, submit_jobs
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,14 @@ class LocalOptions:
 
 
 @dataclass(frozen=True)
+class RunOptions(LocalOptions):
+    """How a comparison is run on this machine."""
+
+    replace: bool = False
+    """discard results that were made with other options"""
+
+
+@dataclass(frozen=True)
 class ClusterOptions:
     """How a cluster is told."""
 
@@ -55,31 +64,34 @@ class SubmitOptions(ClusterOptions):
 
     dry_run: bool = False
     """print the commands of sbatch instead of giving them"""
+    replace: bool = False
+    """discard results that were made with other options"""
 
 
-def run(comparison: Comparison, options: LocalOptions) -> None:
+def run(comparison: Comparison, options: RunOptions) -> None:
     """Run the comparison on this machine, from where it is to its report."""
     stop_on_signals()
+    refuse_beside_jobs(comparison)
+    refuse_to_discard(comparison, options.replace)
     at_once = environments(comparison, options.jobs)
-    make_data(comparison)
+    make_data(comparison, options.replace)
     comparison.freeze(code_revision())
     measure_tokenizers(comparison)
-    train_sweeps(comparison, at_once)
-    train_and_evaluate(comparison, at_once)
+    train_sweeps(comparison, at_once, options.replace)
+    train_and_evaluate(comparison, at_once, options.replace)
     report(comparison)
 
 
 def plan(comparison: Comparison, options: LocalOptions) -> None:
-    """Make tokenizers and arrays, time a few steps of each run and print what the runs would take."""
+    """Say what a run would take: time, memory, compute. Changes nothing."""
     stop_on_signals()
     at_once = environments(comparison, options.jobs)
-    make_data(comparison)
-    print_estimate(comparison, at_once)
+    print_estimate(comparison, at_once, {run.title for run in finished_runs(comparison)})
 
 
 def submit(comparison: Comparison, options: SubmitOptions) -> None:
     """Submit what is missing to a Slurm cluster, and return (docs/slurm.md)."""
-    submit_jobs(comparison, options.cluster, code_revision(), options.dry_run)
+    submit_jobs(comparison, options.cluster, code_revision(), options.dry_run, options.replace)
 
 
 def status(comparison: Comparison, options: ClusterOptions) -> None:
@@ -93,7 +105,8 @@ def cancel(comparison: Comparison) -> None:
 
 
 def report(comparison: Comparison) -> None:
-    """Write the report of a comparison whose runs are evaluated."""
+    """Write the report of the runs that are evaluated so far."""
+    refuse_beside_jobs(comparison)
     for line in publish_report(comparison):
         log(line)
 
@@ -104,10 +117,19 @@ def stop_on_signals() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-def train_sweeps(comparison: Comparison, at_once: list[dict[str, str]]) -> None:
+def finished_runs(comparison: Comparison) -> list[RunSpec]:
+    """The runs that are trained and evaluated as the comparison asks."""
+    try:
+        matched = matched_context(comparison)
+        return [run for run in counted_runs(comparison) if evaluated(comparison, run, matched)]
+    except (ValueError, OSError):  # there is no data yet, or no learning rate is chosen
+        return []
+
+
+def train_sweeps(comparison: Comparison, at_once: list[dict[str, str]], replace: bool) -> None:
     """Train a run for every learning rate that is tried, and say which are kept."""
-    waiting = [run for run in trials(comparison) if not trained_or_removed(run, trial=True)]
-    jobs: list[Job] = []
+    waiting = [run for run in trials(comparison) if not trained_or_removed(run, trial=True, replace=replace)]
+    jobs = []
     for trial in waiting:
         trial.config.write()
         jobs.append(TrialJob(trial, train_command(trial.folder / "config.yaml", comparison.processes)))
@@ -119,21 +141,27 @@ def train_sweeps(comparison: Comparison, at_once: list[dict[str, str]]) -> None:
         log(f"{tokenizer} {name}: learning rate {lr:g}, the best on validation text{hint}")
 
 
-def train_and_evaluate(comparison: Comparison, at_once: list[dict[str, str]]) -> None:
+def train_and_evaluate(comparison: Comparison, at_once: list[dict[str, str]], replace: bool) -> None:
     """Train and evaluate every run that is not done; on a stop all write a checkpoint."""
-    jobs: list[Job] = []
+    jobs, done = [], 0
     matched = matched_context(comparison)
-    for counted in counted_runs(comparison):
+    runs = counted_runs(comparison)
+    runs.sort(
+        key=lambda run: comparison.seeds_of(run.model).index(run.seed)
+    )  # every tokenizer soon has a row
+    for counted in runs:
         if evaluated(comparison, counted, matched):
-            log(f"{counted.title}: done")
+            done += 1
             continue
-        train = []
-        if not trained_or_removed(counted):
-            train = train_command(counted.folder / "config.yaml", comparison.processes)
+        if trained_or_removed(counted, replace=replace):
+            module, options = "eval.evaluate", evaluate_options(comparison, counted, matched)
+        else:
+            module = "eval.train_and_evaluate"
+            options = [f"--run={counted.folder}", *protocol_options(comparison, counted, matched)]
         counted.config.write()
-        options = evaluate_options(comparison, counted, matched)
-        evaluate = evaluate_command(options, comparison.processes)
-        jobs.append(RunJob(counted, train, evaluate))
+        jobs.append(RunJob(counted, module_command(module, options, comparison.processes)))
+    if done:
+        log(f"{done} of {done + len(jobs)} runs are done")
     run_jobs(jobs, at_once)
 
 

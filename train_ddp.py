@@ -127,7 +127,9 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
 
     profile = Profile(config.out / "profile.json", enabled=execution.profile and ranks.main)
     batches = prefetch(micro_batches, itertools.count(state.step))
-    logged, waited, nonfinite, asked, stopped = state, 0.0, 0, "", ""
+    logged, waited, nonfinite, asked = state, 0.0, 0, ""
+    # A signal before the first step: there is nothing to save. Several ranks agree on a stop within a step
+    stopped = stop.asked() if ranks.world_size == 1 else ""
 
     def begin(number: int) -> Step:
         """Begin a step, on every rank."""
@@ -187,7 +189,9 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
             logged, waited = state, 0.0
         if validates:
             ranks.beat(f"validating after step {done}")
+            began = time.perf_counter()
             metrics["val_bpc"] = validate(model, val_sequences, val_chars, ranks, config.scoring)
+            metrics["val_seconds"] = time.perf_counter() - began
             if state.best_val_bpc is None or metrics["val_bpc"] < state.best_val_bpc:
                 state.best_val_bpc, state.best_step = metrics["val_bpc"], done
         if ranks.main:

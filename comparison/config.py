@@ -96,6 +96,9 @@ class Comparison(TrainingOptions):
     """characters of the training split that tokenizers are trained on, drawn by document"""
     allow_lossy: bool = False
     """report a published tokenizer that loses text, apart and unranked, rather than refuse it"""
+    test_chars: int | None = None
+    """score only this many characters of the test split: whole documents, drawn at random, the same for all
+    tokenizers (default: the whole split)"""
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     """a run for each; results are their mean, and with one seed no tokenizer can be said to be better"""
     overlap: float = 0.5
@@ -112,8 +115,9 @@ class Comparison(TrainingOptions):
                 raise ValueError(f"{key} is empty: give at least one")
         check_seeds(self.seeds)
         specs_by_label(self.tokenizers)  # refuses what cannot be told apart
-        if self.train_chars < 1:
-            raise ValueError(f"train_chars {self.train_chars} must be at least 1")
+        for name in ("train_chars", "test_chars"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"{name} {value} must be at least 1")
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap {self.overlap} is not at least 0 and below 1")
         for name in [self.name, *self.models]:

@@ -1,13 +1,27 @@
-"""What the runs of a comparison would take, before they run: `compare.py plan FILE`."""
+"""What a comparison would take, before it runs: `compare.py plan FILE`.
 
+Everything happens in a temporary folder. What the comparison's folder holds is used and left alone. What is
+missing is made and timed. Each kind of run is rehearsed for a few steps, as many at a time as there would be.
+"""
+
+import heapq
 import statistics
+import subprocess
 import tempfile
-from dataclasses import replace
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from common.cli import log
+from common.files import read_json
 from data_prep.arrays import TokenArrays
+from data_prep.corpus import find_corpus, make_corpus
+from data_prep.encode import Encoding, make_arrays
+from data_prep.tokenizer import find_tokenizer
 from model import build_model
 from training.budget import Budget
 from training.config import TrainConfig
@@ -15,79 +29,236 @@ from training.ranks import pick_device
 from training.tracking import read_metrics
 
 from .config import Comparison, RunSpec
-from .local import Job, run_jobs, train_command
+from .local import Job, child_environment, duration, module_command, run_jobs
+from .protocol import run_stride
+from .replace import NO_SWEEP, discarded
+from .stages import make_tokenizers
 
-PROBE_STEPS = 6
+PROBE_STEPS = 12
+PROBE_CHARS = 30_000  # of the test split, which are scored in a rehearsal
 
 
-def print_estimate(comparison: Comparison, environments: list[dict[str, str]]) -> None:
-    """Print a line for each tokenizer and model, and the total.
+@dataclass(frozen=True)
+class Rehearsed:
+    """What the rehearsal of a run found. Times are in seconds."""
 
-    Time and memory are measured: the trainer runs for a few steps, as many runs at a time as there would be,
-    in the same `environments`.
+    run: RunSpec
+    steps: int
+    train: float
+    """all steps of the run"""
+    validate: float
+    """all of its validations"""
+    test: float
+    """scoring the test split"""
+    start: float
+    """starting, and everything else"""
+    flops: float
+    params: int
+    block_size: int
+    sequences: float
+    """in a step"""
+    memory_gb: float
+
+    @property
+    def seconds(self) -> float:
+        """From start to end."""
+        return self.train + self.validate + self.test + self.start
+
+
+def print_estimate(comparison: Comparison, environments: list[dict[str, str]], done: set[str]) -> None:
+    """Print a line for each tokenizer and model, the time that each part takes, and the total.
+
+    `done` has the titles of the runs that are trained and evaluated already.
     """
-    runs, at_once = comparison.first_runs(), len(environments)
-    with tempfile.TemporaryDirectory() as scratch:
-        folders = [Path(scratch) / str(number) for number in range(len(runs))]
-        jobs = [
-            probe_job(run, folder, comparison.processes) for run, folder in zip(runs, folders, strict=True)
-        ]
-        print(f"timing {PROBE_STEPS} steps of {len(jobs)} runs, {at_once} at a time", flush=True)
-        run_jobs(jobs, environments)
-        measured = [read_metrics(folder / "metrics.jsonl") for folder in folders]
-    print(f"\n{'tokenizer':18}{'model':12}{'block':>6}{'batch':>6}{'steps':>7}", end="")
-    print(f"{'params':>8}{'FLOPs':>9}{'time':>8}{'memory':>8}")
-    total = {"runs": 0, "flops": 0.0, "seconds": 0.0}
-    for run, metrics in zip(runs, measured, strict=True):
-        arrays = TokenArrays(run.config.data)
-        plan = run.config.plan(arrays, comparison.processes)
-        with torch.device("meta"):
-            model = build_model(plan.model, arrays.vocab_size, plan.block_size)
-        # The first steps are slow: memory is taken, threads start
-        speed = statistics.median(line["tokens_per_second"] for line in metrics[PROBE_STEPS // 2 :])
-        step_seconds = plan.tokens_per_step / speed
-        steps = plan.steps or round((plan.seconds or 0) / step_seconds)
-        seconds = plan.seconds or steps * step_seconds
-        flops = steps * plan.tokens_per_step * sum(model.flops_per_token().values())
-        print(
-            f"{run.tokenizer[-17:]:18}{run.model[:11]:12}{plan.block_size:>6}{plan.sequences:>6.1f}{steps:>7,}"
-            f"{(model.params_body() + model.params_embedding()) / 1e6:>7.2f}M{flops:>9.2g}"
-            f"{clock(seconds):>8}{metrics[-1]['memory_gb']:>6.2f}GB"
-        )
-        number = len(comparison.seeds_of(run.model)) + max(0, len(comparison.models[run.model].lr or []) - 1)
-        for key, value in (("runs", 1), ("flops", flops), ("seconds", seconds)):
-            total[key] += number * value
-    print(
-        f"\n{total['runs']} runs (seeds and swept learning rates counted), {total['flops']:.2g} FLOPs of "
-        f"training,\n{clock(total['seconds'] / at_once)} at {at_once} at a time, without validation, test "
-        "and the start of each run.\nBatch is in sequences, memory is that of a process."
-    )
+    if lines := discarded(comparison):
+        log(f"{comparison.folder} holds results of other options, which a run would discard (--replace):")
+        for line in lines:
+            log(f"  {line}")
+    with rehearsal(comparison) as scratch:
+        data = _make_data(scratch)
+        found = _rehearse(scratch, environments, done)
+        if found:
+            print("\n" + "\n".join(_table(found)) + "\n")
+        print("\n".join(_summary(scratch, data, found, done, len(environments))))
 
 
-def probe(run: TrainConfig, out: Path, processes: int) -> TrainConfig:
-    """The same run, for a few steps, somewhere else; compiled if the whole run would be."""
+@contextmanager
+def rehearsal(comparison: Comparison) -> Iterator[Comparison]:
+    """The same comparison in a temporary folder, which has links to the current data of the real one."""
+    with tempfile.TemporaryDirectory(prefix="codebook-plan-") as folder:
+        scratch = replace(comparison, out=Path(folder))
+        (scratch.folder / "data").mkdir(parents=True)
+        if corpus := find_corpus(comparison.corpus, comparison.folder / "corpus"):
+            _link(corpus.folder, scratch.folder / "corpus")
+            for label, spec in comparison.specs.items():
+                data = comparison.data(label)
+                tokenizer = find_tokenizer(corpus, spec, data / "tokenizer", comparison.train_chars)
+                if tokenizer and Encoding(corpus, tokenizer, data, comparison.allow_lossy).published():
+                    _link(data, scratch.data(label))
+                elif tokenizer:
+                    scratch.data(label).mkdir()
+                    _link(data / "tokenizer", scratch.data(label) / "tokenizer")
+        yield scratch
+
+
+def _link(target: Path, link: Path) -> None:
+    link.symlink_to(target.resolve(), target_is_directory=True)
+
+
+def _make_data(scratch: Comparison) -> dict[str, float]:
+    """Make the data that is missing; returns the seconds for each kind of it."""
+    seconds, began = {}, time.monotonic()
+
+    def lap(name: str) -> None:
+        nonlocal began
+        seconds[name], began = time.monotonic() - began, time.monotonic()
+
+    corpus = make_corpus(scratch.corpus, scratch.folder / "corpus")
+    lap("corpus")
+    tokenizers = make_tokenizers(scratch, corpus)
+    lap("tokenizers")
+    for label, tokenizer in tokenizers.items():
+        if not scratch.data(label).is_symlink():
+            make_arrays(corpus, tokenizer, scratch.data(label), allow_lossy=scratch.allow_lossy)
+    lap("token arrays")
+    scratch.freeze("")
+    command = module_command("eval.intrinsic", [f"--folder={scratch.folder}"])
+    subprocess.run(command, env=child_environment(), check=True, capture_output=True)
+    lap("statistics of tokenizers")
+    return seconds
+
+
+def _rehearse(scratch: Comparison, environments: list[dict[str, str]], done: set[str]) -> list[Rehearsed]:
+    """Rehearse one run of each tokenizer and model of which runs are missing."""
+    runs = [run for run in scratch.first_runs() if _missing(scratch, run, done)]
+    jobs = [Rehearsal(run, scratch) for run in runs]
+    log(f"rehearsing {len(jobs)} runs for {PROBE_STEPS} steps, {len(environments)} at a time")
+    run_jobs(jobs, environments, "rehearsals")
+    return [job.found(scratch) for job in jobs]
+
+
+def probe(run: TrainConfig, processes: int) -> TrainConfig:
+    """The same run for a few steps; compiled if the whole run would be."""
     plan = run.plan(TokenArrays(run.data), processes)
     compiles = run.execution.compile
     if compiles == "auto":
         compiles = plan.compiles(compiles, pick_device(run.execution.device))
     return replace(
         run,
-        out=out,
         budget=Budget(steps=PROBE_STEPS),
         execution=replace(run.execution, compile=compiles, profile=False),
         tracking=replace(run.tracking, validations=1, wandb="disabled"),
     )
 
 
-def probe_job(run: RunSpec, folder: Path, processes: int) -> Job:
-    """The trainer on a probe of a run."""
-    probe(run.config, folder, processes).write()
-    command = train_command(folder / "config.yaml", processes)
-    return Job(run.title, folder / "train.log", [command])
+class Rehearsal(Job):
+    """A run for a few steps, and its evaluation on a part of the test split."""
+
+    def __init__(self, run: RunSpec, scratch: Comparison) -> None:
+        options = [
+            f"--run={run.folder}",
+            f"--stride={run_stride(scratch, run)}",
+            f"--test_chars={min(PROBE_CHARS, scratch.test_chars or PROBE_CHARS)}",
+            f"--scoring={scratch.scoring}",
+        ]
+        command = module_command("eval.train_and_evaluate", options, scratch.processes)
+        super().__init__(run.title, run.model, run.folder / "train.log", command)
+        self.run, self.wall = run, 0.0
+        probe(run.config, scratch.processes).write()
+
+    def result(self) -> str:
+        """Nothing: it is kept how long the process took."""
+        self.wall = time.monotonic() - self.started
+        return ""
+
+    def found(self, scratch: Comparison) -> Rehearsed:
+        """What the whole run would take."""
+        config, metrics = self.run.config, read_metrics(self.run.folder / "metrics.jsonl")
+        result, arrays = read_json(self.run.folder / "result.json") or {}, TokenArrays(config.data)
+        plan = config.plan(arrays, scratch.processes)
+        with torch.device("meta"):
+            model = build_model(plan.model, arrays.vocab_size, plan.block_size)
+        # The first steps are slow: memory is taken, threads start
+        speed = statistics.median(line["tokens_per_second"] for line in metrics[PROBE_STEPS // 3 :])
+        step = plan.tokens_per_step / speed
+        steps = plan.steps or round((plan.seconds or 0) / step)
+        test = arrays.split("test", scratch.test_chars).chars / result["test_chars"]
+        validation = metrics[-1]["val_seconds"]
+        parts = metrics[-1]["train_seconds"] + validation + result["test_seconds"]
+        matched = 2 if scratch.context.tokens else 1  # scored a second time, in windows of equal characters
+        return Rehearsed(
+            run=self.run,
+            steps=steps,
+            train=plan.seconds or steps * step,
+            validate=config.tracking.validations * validation,
+            test=test * matched * result["test_seconds"],
+            start=max(0.0, self.wall - parts),
+            flops=steps * plan.tokens_per_step * sum(model.flops_per_token().values()),
+            params=model.params_body() + model.params_embedding(),
+            block_size=plan.block_size,
+            sequences=plan.sequences,
+            memory_gb=metrics[-1]["memory_gb"],
+        )
 
 
-def clock(seconds: float) -> str:
-    """A duration such as 45s, 12m or 3.5h."""
-    if seconds < 100:
-        return f"{seconds:.0f}s"
-    return f"{seconds / 60:.0f}m" if seconds < 6000 else f"{seconds / 3600:.1f}h"
+def _table(found: list[Rehearsed]) -> list[str]:
+    """A line for each tokenizer and model, in 80 columns."""
+    form = "{:16.16} {:10.10}{:>8}{:>7}{:>8}{:>8}{:>8}{:>6}{:>8}".format
+    head = form("tokenizer", "model", "context", "batch", "steps", "params", "FLOPs", "GB", "time")
+    units = form("", "", "tokens", "seqs.", "", "", "per run", "", "per run")
+    return [head, units] + [
+        form(
+            each.run.tokenizer[-16:],
+            each.run.model,
+            f"{each.block_size:,}",
+            f"{each.sequences:.1f}",
+            f"{each.steps:,}" if each.steps < 1e6 else f"{each.steps:.2g}",
+            f"{each.params / 1e6:.2f}M" if each.params < 1e9 else f"{each.params / 1e9:.2f}B",
+            f"{each.flops:.1e}" if each.flops else "0",
+            f"{each.memory_gb:.2f}",
+            duration(each.seconds),
+        )
+        for each in found
+    ]
+
+
+def _summary(
+    scratch: Comparison, data: dict[str, float], found: list[Rehearsed], done: set[str], at_once: int
+) -> list[str]:
+    """The time that each part takes, and the total."""
+    waiting = [each for each in found for _ in range(_missing(scratch, each.run, done))]
+    parts = {
+        name: duration(sum(getattr(each, name) for each in waiting) / at_once)
+        for name in ("train", "validate", "test", "start")
+    }
+    seconds = sum(data.values()) + makespan([each.seconds for each in waiting], at_once)
+    flops = sum(each.flops for each in waiting)
+    lines = [f"data      {', '.join(f'{name} {duration(value)}' for name, value in data.items())}"]
+    if done:
+        lines.append(f"done      {len(done)} runs")
+    if waiting:
+        lines += [
+            f"to do     {len(waiting)} runs, {at_once} at a time, {flops:.2g} FLOPs of training",
+            f"          training {parts['train']}, validation {parts['validate']}, test {parts['test']}, "
+            f"start-up {parts['start']}",
+        ]
+    return [*lines, f"in all    about {duration(seconds)}, and then the report"]
+
+
+def _missing(scratch: Comparison, first: RunSpec, done: set[str]) -> int:
+    """How many runs like the first one of a tokenizer and model are not done, trials included."""
+    recipe, seeds = scratch.models[first.model], scratch.seeds_of(first.model)
+    titles = [
+        [scratch.run(first.tokenizer, first.model, seed, lr).title for lr in recipe.lr or NO_SWEEP]
+        for seed in seeds
+    ]
+    missing = sum(not done.intersection(of_seed) for of_seed in titles)
+    return missing + len((recipe.lr or [])[1:]) if missing else 0
+
+
+def makespan(seconds: list[float], at_once: int) -> float:
+    """When the last job ends if each begins, in order, as soon as one of `at_once` places is free."""
+    places = [0.0] * at_once
+    for each in seconds:
+        heapq.heapreplace(places, places[0] + each)
+    return max(places)

@@ -1,12 +1,15 @@
-"""Runs on this machine: commands that follow each other, several at a time, each with a log of its own."""
+"""Jobs on this machine: runs and other commands, several at a time, each with a log of its own."""
 
 import math
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
@@ -41,9 +44,13 @@ def environments(comparison: Comparison, jobs: int | None) -> list[dict[str, str
         ]
     # Threads of processes that share a core wait for each other by spinning: a step takes far longer.
     threads = str(max(1, cores // (len(found) * processes)))
+    return [{"OMP_NUM_THREADS": threads, **child_environment(), **own} for own in found]
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment, in which a child finds Codebook's modules."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    inherited = {"OMP_NUM_THREADS": threads, **os.environ, "PYTHONPATH": path}
-    return [{**inherited, **own} for own in found]
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def train_command(config: Path, processes: int) -> list[str]:
@@ -51,9 +58,9 @@ def train_command(config: Path, processes: int) -> list[str]:
     return [*launcher(processes), str(ROOT / "train_ddp.py"), "--config", str(config)]
 
 
-def evaluate_command(options: list[str], processes: int) -> list[str]:
-    """The command that evaluates a run on this machine; its `options` are those of eval.evaluate."""
-    return [*launcher(processes), "-m", *(["--"] if processes > 1 else []), "eval.evaluate", *options]
+def module_command(module: str, options: list[str], processes: int = 1) -> list[str]:
+    """The command that runs a module of Codebook with options on this machine."""
+    return [*launcher(processes), "-m", *(["--"] if processes > 1 else []), module, *options]
 
 
 def launcher(processes: int) -> list[str]:
@@ -64,22 +71,27 @@ def launcher(processes: int) -> list[str]:
 
 @dataclass
 class Job:
-    """Commands that follow each other."""
+    """A command with a log of its own."""
 
     title: str
     """its name in the progress bar and in an error"""
+    kind: str
+    """what takes about as long as it, such as the runs of one model"""
     log: Path
-    """where its output goes"""
-    commands: list[list[str]]
-    """what is left to start"""
+    """file of its output"""
+    command: list[str]
     process: subprocess.Popen | None = None
-    """what runs, or ran last"""
+    """what runs, or ran"""
     environment: dict[str, str] = field(default_factory=dict)
-    """of what it runs"""
+    """the environment of its process"""
+    started: float = 0.0
+    """when it started, by time.monotonic()"""
+    share_at_start: float = 0.0
+    """the share of its work that an earlier process had done"""
 
-    def progress(self) -> str:
-        """How far it is, for the progress bar."""
-        return ""
+    def share(self) -> float:
+        """The share of its work that is done, from 0 to 1."""
+        return 0.0
 
     def result(self) -> str:
         """What came of it, for the terminal; empty where there is nothing to say."""
@@ -90,17 +102,17 @@ class Job:
         return False
 
     def start(self, environment: dict[str, str]) -> None:
-        """Start the next command; those that follow it have the same environment."""
-        self.environment = environment
+        """Start the process."""
+        self.environment, self.started, self.share_at_start = environment, time.monotonic(), self.share()
         with open(self.log, "ab") as file:
-            self.process = subprocess.Popen(self.commands.pop(0), stdout=file, stderr=file, env=environment)
+            self.process = subprocess.Popen(self.command, stdout=file, stderr=file, env=environment)
 
     def done(self) -> bool:
-        """Whether the last command has ended; starts the next one where one has.
+        """Whether the process has ended.
 
         Raises:
-            ValueError, RuntimeError: a command was refused or failed; says what its log ends with.
-            KeyboardInterrupt: the trainer was asked to stop, and has.
+            ValueError, RuntimeError: it was refused or failed; says what its log ends with.
+            KeyboardInterrupt: it was asked to stop, and has.
         """
         code = self.process.poll() if self.process else None
         if code is None:
@@ -112,22 +124,24 @@ class Job:
             ours = [line.removeprefix("codebook: ") for line in lines if line.startswith("codebook: ")]
             kind = ValueError if code == 2 else RuntimeError
             raise kind(f"{self.title} failed: {(ours or lines or ['no output'])[-1]} ({self.log})")
-        if self.commands:
-            self.start(self.environment)
-            return False
         return True
+
+    def seconds(self) -> float | None:
+        """How long it takes from start to end, by how far it is; None while that is unknown."""
+        elapsed, share = time.monotonic() - self.started, self.share() - self.share_at_start
+        return elapsed / share * (1 - self.share_at_start) if share > 0.02 else None
 
 
 class TrialJob(Job):
     """The training of a run whose learning rate is tried."""
 
     def __init__(self, run: RunSpec, train: list[str]) -> None:
-        super().__init__(run.title, run.folder / "train.log", [train])
+        super().__init__(run.title, run.model, run.folder / "train.log", train)
         self.run = run
 
-    def progress(self) -> str:
+    def share(self) -> float:
         """The share of its budget that is used up."""
-        return _share(self.run)
+        return _trained_share(self.run)
 
     def result(self) -> str:
         """What it has learnt."""
@@ -144,15 +158,13 @@ class TrialJob(Job):
 class RunJob(Job):
     """A run that counts: its training, unless that is done, and its evaluation."""
 
-    def __init__(self, run: RunSpec, train: list[str], evaluate: list[str]) -> None:
-        super().__init__(
-            run.title, run.folder / "train.log", [command for command in (train, evaluate) if command]
-        )
+    def __init__(self, run: RunSpec, command: list[str]) -> None:
+        super().__init__(run.title, run.model, run.folder / "train.log", command)
         self.run = run
 
-    def progress(self) -> str:
-        """The share of its budget that is used up, or that it is evaluated."""
-        return _share(self.run) if self.commands else "test"
+    def share(self) -> float:
+        """The share of its work that is done; the evaluation is taken for the last tenth."""
+        return 0.9 * _trained_share(self.run)
 
     def result(self) -> str:
         """What it scored."""
@@ -160,19 +172,20 @@ class RunJob(Job):
         return f"{self.title}: {result['test_bpc']:.4f} bits per character on the test split"
 
 
-def _share(run: RunSpec) -> str:
+def _trained_share(run: RunSpec) -> float:
     metrics = read_metrics(run.folder / "metrics.jsonl")
-    return f"{metrics[-1]['progress']:.0%}" if metrics else "starts"
+    return metrics[-1]["progress"] if metrics else 0.0
 
 
-def run_jobs(jobs: list[Job], environments: list[dict[str, str]]) -> None:
+def run_jobs(jobs: Sequence[Job], environments: list[dict[str, str]], unit: str = "runs") -> None:
     """Run all jobs, one at a time in each of the environments; when one fails all are stopped.
 
     A training that is stopped writes a checkpoint. Raises what `Job.done` raises.
     """
     waiting, active, free = list(jobs), list[Job](), list(environments)
-    form = "{n_fmt}/{total_fmt} runs, {elapsed}{postfix}"
-    bar = tqdm(total=len(jobs), bar_format=form, disable=None, leave=False)
+    ended: list[tuple[str, float]] = []
+    form = f"{{n_fmt}}/{{total_fmt}} {unit}, {{elapsed}}{{postfix}}"
+    bar = tqdm(total=len(jobs), bar_format=form, disable=None, leave=False, dynamic_ncols=True)
     try:
         while waiting or active:
             while waiting and free:
@@ -182,11 +195,15 @@ def run_jobs(jobs: list[Job], environments: list[dict[str, str]]) -> None:
             for job in [job for job in active if job.done()]:
                 active.remove(job)
                 free.append(job.environment)
+                ended.append((job.kind, time.monotonic() - job.started))
                 bar.update()
                 if result := job.result():
-                    log(result)
+                    left = time_left(waiting, active, ended, len(environments)) if bar.disable else ""
+                    log(f"{result}  ({len(ended)}/{len(jobs)}, {left})" if left else result)
             if not bar.disable:
-                bar.set_postfix_str(", ".join(f"{job.title} {job.progress()}" for job in active))
+                left = time_left(waiting, active, ended, len(environments))
+                titles = ", ".join(f"{job.title} {job.share():.0%}" for job in active)
+                bar.set_postfix_str(": ".join(filter(None, [left, titles])))
     finally:
         processes = [job.process for job in active if job.process]
         for process in processes:
@@ -194,3 +211,33 @@ def run_jobs(jobs: list[Job], environments: list[dict[str, str]]) -> None:
         for process in processes:
             process.wait()
         bar.close()
+
+
+def time_left(waiting: list[Job], active: list[Job], ended: list[tuple[str, float]], at_once: int) -> str:
+    """The time until all jobs have ended, such as "about 4 min left"; empty while nothing is known.
+
+    A job takes as long as those of its kind that have `ended` (kind and seconds), or else as one that is
+    active is about to, or else as any.
+    """
+    known: dict[str, list[float]] = {}
+    for kind, seconds in ended:
+        known.setdefault(kind, []).append(seconds)
+    for job in active:
+        if job.kind not in known and (expected := job.seconds()):
+            known[job.kind] = [expected]
+    if not known:
+        return ""
+    any_kind = statistics.mean(chain.from_iterable(known.values()))
+    left = sum(statistics.mean(known.get(job.kind, [any_kind])) for job in waiting)
+    now = time.monotonic()
+    for job in active:
+        expected = job.seconds() or statistics.mean(known.get(job.kind, [any_kind]))
+        left += max(0.0, expected - (now - job.started))
+    return f"about {duration(left / at_once)} left" if waiting or active else ""
+
+
+def duration(seconds: float) -> str:
+    """A time span in words, such as "45 s", "12 min" or "3.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -24,7 +24,9 @@ def matched_context(comparison: Comparison) -> int | None:
     tokens = comparison.context.tokens
     if not tokens:
         return None
-    splits = [TokenArrays(comparison.data(label)).split("test") for label in comparison.specs]
+    splits = [
+        TokenArrays(comparison.data(label)).split("test", comparison.test_chars) for label in comparison.specs
+    ]
     return int(tokens * min(split.chars_per_token for split in splits))
 
 

@@ -66,16 +66,6 @@ def found_state(run: RunSpec) -> dict | None:
     return found[1] if found else None
 
 
-def remove_changed(run: RunSpec) -> list[str]:
-    """Remove a run of other options or data; returns in what it differs."""
-    state = found_state(run)
-    differs = changes(run, state) if state else []
-    if differs:
-        with lock_folder(run.folder):
-            shutil.rmtree(run.folder)
-    return differs
-
-
 def trained(run: RunSpec, trial: bool = False) -> bool:
     """Whether the run as it is wanted has ended: its last checkpoint is there, or a trial has diverged."""
     state = found_state(run)
@@ -84,8 +74,18 @@ def trained(run: RunSpec, trial: bool = False) -> bool:
     return state["finished"] or (trial and final_val_bpc(run.folder) == math.inf)
 
 
-def trained_or_removed(run: RunSpec, trial: bool = False) -> bool:
-    """Whether the run has ended; one with other options or data is removed, aloud."""
-    if differs := remove_changed(run):
-        log(f"{run.title}: {', '.join(differs)} changed, so this run is done again")
+def trained_or_removed(run: RunSpec, trial: bool = False, replace: bool = False) -> bool:
+    """Whether the run has ended. One of other options or data is removed if `replace` is set.
+
+    Raises:
+        ValueError: there is a run of other options or data, and `replace` is not set.
+    """
+    state = found_state(run)
+    if state and (differs := changes(run, state)):
+        if not replace:
+            other = ", ".join(differs)
+            raise ValueError(f"{run.folder} is a run of another {other}: give --replace to discard it")
+        with lock_folder(run.folder):
+            shutil.rmtree(run.folder)
+        log(f"{run.title}: discarded, its {', '.join(differs)} changed")
     return trained(run, trial)

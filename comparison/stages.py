@@ -1,45 +1,128 @@
 """The data of a comparison: its corpus, its tokenizers and their arrays."""
 
+import math
+import re
+import time
+
 from common.cli import log
 from data_prep.arrays import TokenArrays
 from data_prep.corpus import Corpus, make_corpus
 from data_prep.encode import make_arrays
-from data_prep.tokenizer import make_tokenizer
-from tokenizers import Tokenizer
+from data_prep.row_groups import usable_cores
+from data_prep.tokenizer import find_tokenizer, make_tokenizer
+from tokenizers import SIZED, Tokenizer, check_spec
 from training.budget import plan_block_size
 
 from .config import Comparison
+from .local import Job, child_environment, duration, module_command, run_jobs
 from .protocol import check_test_length
 
+SHRINK = 0.75  # what SentencePiece keeps of its candidate pieces in each round of pruning
 
-def make_data(comparison: Comparison) -> None:
-    """Make corpus, tokenizers and arrays, where they are not there or not as they should be.
+
+def make_data(comparison: Comparison, replace: bool = False) -> None:
+    """Make the corpus, the tokenizers and the arrays that are missing or not current.
+
+    Those that were made with other options are replaced only if `replace` is set.
 
     Raises:
-        ValueError: one cannot be made, or a run could not be trained or evaluated on it. What was there of
-            it is then as it was.
+        ValueError: one cannot be made, or a run could not be trained or evaluated on it. What there was of it
+            is unchanged.
     """
-    corpus = make_corpus(comparison.corpus, comparison.folder / "corpus")
+    corpus = make_corpus(comparison.corpus, comparison.folder / "corpus", replace)
     splits = corpus.manifest["splits"]
     documents = " / ".join(str(counts["documents"]) for counts in splits.values())
     chars = sum(counts["chars"] for counts in splits.values())
-    log(f"corpus {comparison.corpus.source}: {documents} documents, {chars:,} characters")
-    # All tokenizers before any arrays: a size that the corpus cannot fill leaves the arrays as they are
-    tokenizers = [
-        make_tokenizer(corpus, spec, comparison.data(label) / "tokenizer", comparison.train_chars)
-        for label, spec in comparison.specs.items()
-    ]
-    for label, tokenizer in zip(comparison.specs, tokenizers, strict=True):
+    log(
+        f"corpus {comparison.corpus.source}: {chars:,} characters, {documents} documents for training / "
+        "validation / test"
+    )
+    # All tokenizers before any arrays: a size that the corpus cannot fill leaves the arrays unchanged
+    tokenizers = make_tokenizers(comparison, corpus, replace)
+    for label, tokenizer in tokenizers.items():
         _encode(comparison, corpus, label, tokenizer)
     for run in comparison.first_runs():
         run.config.plan(TokenArrays(run.config.data), comparison.processes)  # refused before it is touched
+
+
+def make_tokenizers(comparison: Comparison, corpus: Corpus, replace: bool = False) -> dict[str, Tokenizer]:
+    """The tokenizers by label; those that are missing or not current are made first, the quick ones first.
+
+    Raises:
+        ValueError: as `make_tokenizer`.
+    """
+    chars = comparison.train_chars
+    jobs = []
+    for label, spec in sorted(comparison.specs.items(), key=_cost):
+        folder = comparison.data(label) / "tokenizer"
+        if check_spec(spec) not in SIZED or find_tokenizer(corpus, spec, folder, chars):
+            make_tokenizer(corpus, spec, folder, chars, replace)
+        else:
+            jobs.append(TokenizerJob(comparison, label, replace))
+    if jobs:
+        trained_on = min(chars, corpus.manifest["splits"]["train"]["chars"])
+        log(f"training {len(jobs)} tokenizers on {trained_on:,} characters")
+        at_once = max(1, usable_cores() // 2)  # a training has several threads
+        run_jobs(jobs, [child_environment() | {"SENTENCEPIECE_LOG_LEVEL": "0"}] * at_once, "tokenizers")
+    return {
+        label: make_tokenizer(corpus, spec, comparison.data(label) / "tokenizer", chars, replace)
+        for label, spec in comparison.specs.items()
+    }
+
+
+def _cost(item: tuple[str, str]) -> tuple[int, int]:
+    """A key that sorts labels and specs by the time that training takes: by family, and then by size."""
+    families = ("bpe", "spbpe", "unigram")
+    family, _, size = item[1].partition(":")[0].partition("-")
+    return families.index(family) + 1 if family in families else 0, int(size or 0)
+
+
+class TokenizerJob(Job):
+    """The training of a tokenizer, in a process of its own: libraries do not answer a Ctrl-C meanwhile."""
+
+    def __init__(self, comparison: Comparison, label: str, replace: bool) -> None:
+        spec, folder = comparison.specs[label], comparison.data(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        options = [
+            f"--corpus={comparison.folder / 'corpus'}",
+            f"--spec={spec}",
+            f"--out={folder / 'tokenizer'}",
+            f"--train_chars={comparison.train_chars}",
+            f"--replace={str(replace).lower()}",
+        ]
+        kind = check_spec(spec)
+        command = module_command("data_prep.tokenizer", options)
+        super().__init__(f"tokenizer {label}", kind, folder / "tokenizer.log", command)
+        self.size = int(spec.partition(":")[0].partition("-")[2])
+
+    def start(self, environment: dict[str, str]) -> None:
+        """As `Job.start`, with a new log: what an earlier process has done is lost."""
+        self.log.unlink(missing_ok=True)
+        super().start(environment)
+
+    def share(self) -> float:
+        """The share of its work that is done, by what SentencePiece logs."""
+        try:
+            text = self.log.read_text(errors="replace")
+        except FileNotFoundError:
+            return 0.0
+        if sizes := [int(size) for size in re.findall(r"EM sub_iter=0 size=(\d+)", text)]:
+            # Candidates are pruned to a little more than the vocabulary; finding them is the first fifth
+            rounds = math.log(max(1.0, sizes[0] / (1.1 * self.size))) / -math.log(SHRINK) + 1
+            return min(0.2 + 0.8 * len(sizes) / rounds, 0.99)
+        merges = re.findall(r"merges=(\d+)", text)
+        return min(int(merges[-1]) / self.size, 0.99) if merges else 0.0
+
+    def result(self) -> str:
+        """How long it took."""
+        return f"{self.title}: trained in {duration(time.monotonic() - self.started)}"
 
 
 def _encode(comparison: Comparison, corpus: Corpus, label: str, tokenizer: Tokenizer) -> None:
     """Make the arrays of a tokenizer, and check that they are enough text for the context."""
     arrays = make_arrays(corpus, tokenizer, comparison.data(label), allow_lossy=comparison.allow_lossy)
     train = arrays.split("train")
-    check_test_length(arrays.split("test"), plan_block_size(comparison.context, train))
-    log(
-        f"tokenizer {label}: vocabulary {arrays.vocab_size:,}, {train.chars_per_token:.3f} characters a token"
-    )
+    test = arrays.split("test", comparison.test_chars)
+    check_test_length(test, plan_block_size(comparison.context, train))
+    length = f"{train.chars_per_token:.3f} characters per token"
+    log(f"tokenizer {label}: vocabulary {arrays.vocab_size:,}, {length}")

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from common.cli import run_command
-from common.files import read_manifest, sha256_file
+from common.files import fingerprint, read_manifest, sha256_file
 
 FORMAT = 3
 MARK_CHARS = 32  # characters between two marks
@@ -64,9 +64,12 @@ class Split:
 
     For training its documents form a circle: an `eot`, a document, an `eot`, a document, ..., and the first
     again. Marks are places of the text, the same for every tokenizer.
+
+    For scoring it may be limited to whole documents that hold `limit` characters together. They are drawn at
+    random, but the same ones under every tokenizer; `chosen` has their numbers.
     """
 
-    def __init__(self, folder: Path, name: str, counts: dict) -> None:
+    def __init__(self, folder: Path, name: str, counts: dict, limit: int | None = None) -> None:
         self.name = name
         self.chars: int = counts["chars"]
         self.bytes: int = counts["bytes"]
@@ -87,6 +90,19 @@ class Split:
         self.ends = np.cumsum([len(shard) - 1 for shard in self.shards])  # of each shard on the circle
         self.mark_ends = np.cumsum([len(marks) for marks in self.marks])
         self.length = int(self.ends[-1])  # of the circle: tokens, and an eot for each document
+        self.chosen = np.arange(self.documents)
+        if limit is not None and limit < self.chars:
+            self._choose(limit)
+
+    def _choose(self, limit: int) -> None:
+        """Limit the split to some of its documents."""
+        order = np.random.default_rng(0).permutation(self.documents)
+        enough = int(np.searchsorted(np.cumsum(self.document_chars()[order]), limit)) + 1
+        self.chosen = np.sort(order[:enough])
+        self.documents = len(self.chosen)
+        self.chars, self.bytes = int(self.document_chars().sum()), int(self.document_bytes().sum())
+        self.tokens = sum(len(sequence) - 2 for sequence in self.sequences())
+        self.text_sha256 = fingerprint([self.text_sha256, self.chosen.tolist()])
 
     @property
     def chars_per_token(self) -> float:
@@ -137,15 +153,15 @@ class Split:
             starts = table["start"] - 1
             ends = np.append(starts[1:] + 1, len(shard))
             found += [shard[start:end] for start, end in zip(starts, ends, strict=True)]
-        return found
+        return found if len(self.chosen) == len(found) else [found[i] for i in self.chosen]
 
     def document_chars(self) -> np.ndarray:
         """Characters of each document, 1-d int64."""
-        return np.concatenate([table["chars"] for table in self.tables])
+        return np.concatenate([table["chars"] for table in self.tables])[self.chosen]
 
     def document_bytes(self) -> np.ndarray:
         """Bytes of UTF-8 of each document, 1-d int64."""
-        return np.concatenate([table["bytes"] for table in self.tables])
+        return np.concatenate([table["bytes"] for table in self.tables])[self.chosen]
 
 
 def _read(file: BinaryIO, array: np.memmap, start: int, count: int) -> np.ndarray:
@@ -226,9 +242,9 @@ class TokenArrays:
         except ValueError:
             return "no array"
 
-    def split(self, name: str) -> Split:
-        """Open the train, val or test split."""
-        return Split(self.folder, name, self.manifest["splits"][name])
+    def split(self, name: str, limit: int | None = None) -> Split:
+        """Open the train, val or test split; with a `limit`, documents with so many characters of it."""
+        return Split(self.folder, name, self.manifest["splits"][name], limit)
 
 
 @dataclass(frozen=True)

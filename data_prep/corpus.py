@@ -127,21 +127,37 @@ def find_corpus(config: CorpusConfig, folder: Path) -> Corpus | None:
     return None
 
 
+def corpus_changes(config: CorpusConfig, folder: Path) -> list[str]:
+    """The options in which the corpus in `folder` differs from `config`, such as corpus.source."""
+    manifest = read_json(folder / "manifest.json")
+    if manifest is None:
+        return []
+    if manifest.get("format") != FORMAT:
+        return ["the format of an earlier version"]
+    return [f"corpus.{key}" for key, value in asdict(config).items() if manifest["config"].get(key) != value]
+
+
 def _made_from(config: CorpusConfig) -> str:
     inputs = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in input_files(config.source)]
     return fingerprint([FORMAT, asdict(config), inputs])
 
 
-def make_corpus(config: CorpusConfig, folder: Path) -> Corpus:
+def make_corpus(config: CorpusConfig, folder: Path, replace: bool = False) -> Corpus:
     """Read the source, split it and write it, unless `folder` holds just that already.
 
+    A corpus of other text is replaced only if `replace` is set.
+
     Raises:
-        ValueError: no text, an empty split, or what `read_documents` raises. `folder` is then as it was.
+        ValueError: no text, an empty split, another corpus in `folder`, or what `read_documents` raises.
+            `folder` is unchanged.
     """
     if corpus := find_corpus(config, folder):
         return corpus
     check_replaceable(folder, "manifest.json")
-    made_from = _made_from(config)
+    refusal = "give another folder or name, or --replace to discard it and what was made from it"
+    if not replace and (differs := corpus_changes(config, folder)):
+        raise ValueError(f"{folder} holds another corpus ({', '.join(differs)}): {refusal}")
+    made_from, old = _made_from(config), read_json(folder / "manifest.json")
 
     with new_folder(folder) as temporary:
         writers = {split: _SplitWriter(temporary, split) for split in SPLITS}
@@ -190,6 +206,10 @@ def make_corpus(config: CorpusConfig, folder: Path) -> Corpus:
             content["categories"] = [writer.category_digest.hexdigest() for writer in writers.values()]
         if "group" in labels:
             content["groups"] = [writer.group_digest.hexdigest() for writer in writers.values()]
+        if old and not replace and old["fingerprint"] != fingerprint(content):
+            raise ValueError(
+                f"{folder} holds a corpus of other text: {config.source} has changed since: {refusal}"
+            )
         files = sorted(p for p in temporary.rglob("*.parquet"))
         manifest = {
             "format": FORMAT,
@@ -280,11 +300,13 @@ class Arguments:
     """folder to write, such as out/shakespeare/corpus"""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     """where the text comes from and how it is split"""
+    replace: bool = False
+    """replace a corpus of other text in that folder"""
 
 
 def main(arguments: Arguments) -> None:
     """Make the corpus and print what is in it."""
-    corpus = make_corpus(arguments.corpus, arguments.out)
+    corpus = make_corpus(arguments.corpus, arguments.out, arguments.replace)
     for split, counts in corpus.manifest["splits"].items():
         print(f"{split:5}  {counts['documents']:>9,} documents  {counts['chars']:>13,} characters")
 

@@ -203,6 +203,8 @@ class Arguments:
     """encode also with a tokenizer that loses text, and count the documents in which it does"""
     part: str | None = None
     """K/N, such as 3/8: every N-th shard from the K-th; who ends last puts the arrays in place (none: all)"""
+    replace: bool = False
+    """replace other arrays in that folder"""
 
 
 def parse_part(text: str) -> tuple[int, int]:
@@ -225,6 +227,9 @@ def main(arguments: Arguments) -> None:
     encoding = Encoding(corpus, tokenizer, out, arguments.allow_lossy)
     shards = encoding.shards[first - 1 :: step]
     were_there = encoding.published()
+    there = read_json(out / MANIFEST)
+    if there and not arguments.replace and not encoding.made_from.items() <= there.items():
+        raise ValueError(f"{out} holds other token arrays: give another folder, or --replace")
     are_there = encoding.make(shards, arguments.processes)
     if part and were_there:
         print(f"part {part}: nothing to do, {out} holds these arrays")

@@ -35,6 +35,30 @@ def find_tokenizer(
         return None  # damaged: made again
 
 
+def tokenizer_changes(
+    corpus: Corpus | None, spec: str, folder: Path, train_chars: int = TRAIN_CHARS
+) -> list[str]:
+    """The options in which the tokenizer in `folder` differs from the one that is asked for.
+
+    Without a corpus only the spec is compared.
+    """
+    there = read_json(folder / "made_from.json")
+    if there is None:
+        return []
+    if there.get("spec") != spec:
+        return [f"its spec was {there.get('spec')}"]
+    if corpus is None:
+        return []
+    words = {
+        "format": "made by an earlier version",
+        "train_sha256": "trained on other text",
+        "train_chars": "train_chars",
+        "file_sha256": "its file has changed",
+    }
+    asked = _made_from(corpus, spec, train_chars)
+    return [words[name] for name, value in asked.items() if there.get(name) != value]
+
+
 def _made_from(corpus: Corpus | None, spec: str, train_chars: int) -> dict:
     made_from: dict = {"format": FORMAT, "spec": spec}
     if trained_on := _trained_on(corpus, spec):
@@ -56,16 +80,20 @@ def _trained_on(corpus: Corpus | None, spec: str) -> Corpus | None:
 
 
 def make_tokenizer(
-    corpus: Corpus | None, spec: str, folder: Path, train_chars: int = TRAIN_CHARS
+    corpus: Corpus | None,
+    spec: str,
+    folder: Path,
+    train_chars: int = TRAIN_CHARS,
+    replace: bool = False,
 ) -> Tokenizer:
     """Train a tokenizer on the training split and write it, unless `folder` holds just that already.
 
     `unigram`, `spbpe` and `bpe` are trained on a sample of `train_chars` characters, `char` on the whole
-    split; the others want no corpus.
+    split; the others want no corpus. Another tokenizer is replaced only if `replace` is set.
 
     Raises:
-        ValueError: an unknown spec, a size that the corpus cannot fill, or a published tokenizer that cannot
-            be read. `folder` is then as it was.
+        ValueError: an unknown spec, a size that the corpus cannot fill, a published tokenizer that cannot be
+            read, or another tokenizer in `folder`, which is unchanged.
     """
     family = check_spec(spec)
     if train_chars < 1:
@@ -73,6 +101,10 @@ def make_tokenizer(
     if tokenizer := find_tokenizer(corpus, spec, folder, train_chars):
         return tokenizer
     check_replaceable(folder, "made_from.json")
+    if not replace and (differs := tokenizer_changes(corpus, spec, folder, train_chars)):
+        raise ValueError(
+            f"{folder} holds another tokenizer ({', '.join(differs)}): give another folder, or --replace"
+        )
     texts: Iterable[str] = ()
     trained_on = _trained_on(corpus, spec)
     if trained_on and family in SIZED:
@@ -98,12 +130,16 @@ class Arguments:
     """folder to write, such as out/shakespeare/data/bpe-2048/tokenizer"""
     train_chars: int = TRAIN_CHARS
     """characters of the training split to train on, drawn by document (char: all of it)"""
+    replace: bool = False
+    """replace another tokenizer in that folder"""
 
 
 def main(arguments: Arguments) -> None:
     """Train the tokenizer and print what came out."""
     corpus = Corpus(arguments.corpus)
-    tokenizer = make_tokenizer(corpus, arguments.spec, arguments.out, arguments.train_chars)
+    tokenizer = make_tokenizer(
+        corpus, arguments.spec, arguments.out, arguments.train_chars, arguments.replace
+    )
     print(f"{tokenizer.spec}  vocabulary {tokenizer.vocab_size}  {tokenizer.fingerprint[:12]}")
 
 

@@ -33,9 +33,13 @@ class TestText:
     """of each question its answers, and of each character the number of its own, uint8; 255: none"""
 
 
-def read_test_text(corpus: Corpus) -> TestText:
-    """The test split of a corpus, its characters told apart in every way but by context."""
-    texts = list(corpus.texts("test"))
+def read_test_text(corpus: Corpus, chosen: np.ndarray) -> TestText:
+    """Test documents of a corpus, their characters told apart in every way but by context.
+
+    `chosen` has the numbers of the documents that were scored, 1-d.
+    """
+    everything = list(corpus.texts("test"))
+    texts = [everything[i] for i in chosen]
     points = np.frombuffer("".join(texts).encode("utf-32-le"), dtype=np.uint32)
     different, number = np.unique(points, return_inverse=True)
     sizes = np.array([len(chr(point).encode()) for point in different], dtype=np.uint8)[number]
@@ -44,7 +48,7 @@ def read_test_text(corpus: Corpus) -> TestText:
     bands = {"kind of character": (names, kinds), "frequency of the word": _word_bands(corpus, texts)}
     lengths = [len(text) for text in texts]
     for column, values in corpus.categories("test").items():
-        names, codes = code_values(values)
+        names, codes = code_values([values[i] for i in chosen])
         if len(names) < 255:
             bands[column] = names, np.repeat(codes.astype(np.uint8), lengths)  # -1 becomes 255
     return TestText(texts, sizes, bands)

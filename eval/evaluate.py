@@ -7,7 +7,8 @@ does the same on two processes, to the last bit. (Without the `--` torchrun take
 
 import io
 import os
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,62 +23,81 @@ from comparison.protocol import check_test_length, run_stride, window_stride
 from comparison.runs import trained
 from model.scoring import Scoring, document_bits, score, scored_in
 from training.checkpoint import newest_checkpoint
-from training.ranks import end, join, leave
+from training.ranks import Ranks, end, join, leave
 from training.run import open_run
 from training.tracking import read_metrics
 
 from .inference_cost import measure_inference_cost
 
-FORMAT = 4
+FORMAT = 5
 
 
-def finished_result(run: Path, stride: int, context_chars: int | None, scoring: Scoring) -> dict | None:
-    """The content of `result.json` where it is that of the newest checkpoint and of these options."""
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How a run is scored."""
+
+    stride: int | None = None
+    """tokens by which a window moves; the rest of it is context only (default: half a block)"""
+    context_chars: int | None = None
+    """score a second time, in windows of about this many characters (default: only in windows of a block)"""
+    test_chars: int | None = None
+    """score whole documents, drawn at random, with this many characters (default: the whole test split)"""
+    scoring: Scoring | None = None
+    """precision: fp32, tf32 or bf16 (default: that of the run's validations)"""
+
+    def __post_init__(self) -> None:
+        for name in ("stride", "context_chars", "test_chars"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"{name} is {value}: it must be at least 1")
+
+
+def protocol_of(comparison: Comparison, run: RunSpec, matched: int | None) -> Protocol:
+    """The protocol by which a comparison scores a run; `matched` is what `matched_context` returns."""
+    return Protocol(
+        stride=run_stride(comparison, run),
+        context_chars=matched,
+        test_chars=comparison.test_chars,
+        scoring=comparison.scoring,
+    )
+
+
+def protocol_options(comparison: Comparison, run: RunSpec, matched: int | None) -> list[str]:
+    """The protocol of a run as options of the command line; `matched` as for `protocol_of`."""
+    protocol = asdict(protocol_of(comparison, run, matched))
+    return [f"--{name}={value}" for name, value in protocol.items() if value is not None]
+
+
+def evaluate_options(comparison: Comparison, run: RunSpec, matched: int | None) -> list[str]:
+    """The options of this module's command for a run; `matched` as for `protocol_of`."""
+    options = [f"--run={run.folder}", f"--device={run.config.execution.device}"]
+    return options + protocol_options(comparison, run, matched)
+
+
+def finished_result(run: Path, protocol: Protocol) -> dict | None:
+    """The content of `result.json` if it was made from the newest checkpoint by this protocol."""
     found, result = newest_checkpoint(run / "checkpoints"), read_json(run / "result.json")
-    if found and result and result["made_from"] == _made_from(found[1], stride, context_chars, scoring):
+    if found and result and result["made_from"] == _made_from(found[1], protocol):
         return result
     return None
 
 
 def evaluated(comparison: Comparison, run: RunSpec, matched: int | None) -> bool:
-    """Whether the result of the run as it is wanted is there; `matched` is what `matched_context` returns."""
-    result = finished_result(run.folder, run_stride(comparison, run), matched, comparison.scoring)
-    return bool(result) and trained(run)
+    """Whether the run is trained and evaluated as the comparison asks; `matched` as for `protocol_of`."""
+    return bool(finished_result(run.folder, protocol_of(comparison, run, matched))) and trained(run)
 
 
-def evaluate_options(comparison: Comparison, run: RunSpec, matched: int | None) -> list[str]:
-    """The options of this module's command for a run; `matched` as for `evaluated`."""
-    stride, device = run_stride(comparison, run), run.config.execution.device
-    options = [f"--run={run.folder}", f"--stride={stride}", f"--device={device}"]
-    options.append(f"--scoring={comparison.scoring}")
-    return options + ([f"--context_chars={matched}"] if matched else [])
+def _made_from(state: dict, protocol: Protocol) -> dict:
+    known = {field.name: getattr(protocol, field.name) for field in fields(Protocol)}
+    return {"format": FORMAT, **known, "checkpoint": state["files"], "identity": state["identity"]}
 
 
-def _made_from(state: dict, stride: int, context_chars: int | None, scoring: Scoring) -> dict:
-    return {
-        "format": FORMAT,
-        "stride": stride,
-        "context_chars": context_chars,
-        "scoring": scoring,
-        "checkpoint": state["files"],
-        "identity": state["identity"],
-    }
-
-
-def evaluate_run(
-    folder: Path,
-    stride: int | None = None,
-    context_chars: int | None = None,
-    scoring: Scoring | None = None,
-    device: str = "auto",
-) -> dict:
+def evaluate_run(folder: Path, protocol: Protocol | None = None, ranks: Ranks | None = None) -> dict:
     """Score the test split with the final checkpoint of a run, unless `result.json` holds just that.
 
-    Writes `token_bits.npy` (1-d float16: of every test document the bits of its tokens and of the `eot`
-    behind it), `documents.parquet` (a row per test document: chars, bytes, tokens, bits, eot_bits) and
-    `result.json`, which is returned. A window moves on by `stride` tokens (default: half a block). With
-    `context_chars` the text is scored once more, in windows of about so many characters. `scoring` is the
-    precision (default: that of the run's validations).
+    Writes `token_bits.npy` (1-d float16: of every scored document the bits of its tokens and of the `eot`
+    behind it), `documents.parquet` (a row per scored document: chars, bytes, tokens, bits, eot_bits) and
+    `result.json`, which is returned. `ranks` are the processes that share the work (default: this one, or
+    torchrun's).
 
     Raises:
         ValueError: the run is not finished, or its arrays are not those it was trained on.
@@ -86,15 +106,15 @@ def evaluate_run(
     state, config = opened.state, opened.config
     if not plan or not state["finished"]:
         raise ValueError(f"{folder} is not a finished run: train it with train_ddp.py")
-    if stride is None:
-        stride = window_stride(plan["block_size"])
-    scoring = scoring or config.scoring
-    if result := finished_result(folder, stride, context_chars, scoring):
+    protocol = protocol or Protocol()
+    stride, scoring = protocol.stride or window_stride(plan["block_size"]), protocol.scoring or config.scoring
+    protocol = replace(protocol, stride=stride, scoring=scoring)
+    if result := finished_result(folder, protocol):
         return result
-    test = opened.arrays.split("test")
+    test = opened.arrays.split("test", protocol.test_chars)
     check_test_length(test, plan["block_size"])
     sequences = test.sequences()
-    ranks = join(device)
+    ranks, began = ranks or join("auto"), time.perf_counter()
     model = opened.load_model(ranks.device)
 
     def score_test(stride: int, block_size: int) -> np.ndarray:
@@ -105,11 +125,13 @@ def evaluate_run(
     bits, eot_bits = document_bits(token_bits, sequences)
     chars, sizes = test.document_chars(), test.document_bytes()
     matched = {}
-    if context_chars is not None:
-        block_size = min(plan["block_size"], max(1, round(context_chars / test.chars_per_token)))
+    if protocol.context_chars is not None:
+        block_size = min(plan["block_size"], max(1, round(protocol.context_chars / test.chars_per_token)))
         again = score_test(max(1, round(stride * block_size / plan["block_size"])), block_size)
         matched["test_bpc_matched"] = float(document_bits(again, sequences)[0].sum() / chars.sum())
         matched["matched_context_chars"] = block_size * test.chars_per_token
+
+    seconds = time.perf_counter() - began
 
     flops = plan["flops_per_token"]
     train_tokens = state["step"] * plan["sequences_per_step"] * plan["block_size"]
@@ -117,7 +139,7 @@ def evaluate_run(
     generation = measure_inference_cost(model, ranks.device)
     train_chars = state["step"] * plan["chars_per_step"]
     result = {
-        "made_from": _made_from(state, stride, context_chars, scoring),
+        "made_from": _made_from(state, protocol),
         "tokenizer": plan["tokenizer"],
         "kind": plan["kind"],
         "seed": config.seed,
@@ -141,6 +163,7 @@ def evaluate_run(
         "train_flops": train_tokens * sum(flops.values()),
         "train_seconds": state["train_seconds"],
         "train_chars_per_second": train_chars / state["train_seconds"],
+        "test_seconds": seconds,
         "memory_gb": read_metrics(folder / "metrics.jsonl")[-1]["memory_gb"],
         "generation_chars_per_second": generation["tokens_per_second"] * test.chars_per_token,
         "cache_bytes_per_char": generation["cache_bytes_per_token"] / test.chars_per_token,
@@ -169,32 +192,19 @@ def evaluate_run(
     return result
 
 
-@dataclass(frozen=True)
-class Arguments:
+@dataclass(frozen=True, kw_only=True)
+class Arguments(Protocol):
     """Evaluate a run."""
 
     run: Path
     """folder of a finished run, such as out/shakespeare/runs/bpe-2048/gpt/seed0"""
-    stride: int | None = None
-    """tokens by which a window moves on; what else it holds is context only (default: half a block)"""
-    context_chars: int | None = None
-    """score once more, in windows of about so many characters (default: only in windows of a block)"""
-    scoring: Scoring | None = None
-    """fp32, tf32 or bf16 (default: that of the run's validations)"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda where there is one"""
-
-    def __post_init__(self) -> None:
-        for name in ("stride", "context_chars"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"{name} is {value}: it must be at least 1")
 
 
 def main(arguments: Arguments) -> int:
     """Evaluate and print the result."""
-    result = evaluate_run(
-        arguments.run, arguments.stride, arguments.context_chars, arguments.scoring, arguments.device
-    )
+    result = evaluate_run(arguments.run, arguments, join(arguments.device))
     if int(os.environ.get("RANK", 0)) == 0:
         print(
             f"{result['tokenizer']} {result['kind']}: {result['test_bpc']:.4f} bits per character, "

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.cli import run_command
 from comparison import Comparison, load_comparison
-from comparison.estimate import clock
+from comparison.local import duration
 
 from .ladder import at_ends, family, find_minimum, minima, open_end
 from .results import collect_results, grouped
@@ -157,7 +157,7 @@ def _which(entry: dict) -> list[str]:
         return [
             "Not tested: each tokenizer has one run, and runs that differ in their seed alone may differ as "
             f"much as these tokenizers do. To test it, set {more['option']}, which takes "
-            f"{more['runs']} more runs, about {clock(more['train_seconds'])} of training.",
+            f"{more['runs']} more runs, about {duration(more['train_seconds'])} of training.",
             f"Measured lowest: {name}, {bits}.",
         ]
     if len(may) == 1:

@@ -13,6 +13,7 @@ from common.files import read_json
 from comparison import Comparison, RunSpec
 from comparison.protocol import matched_context, window_stride
 from comparison.runs import changes, counted_runs
+from data_prep.arrays import TokenArrays
 from data_prep.corpus import Corpus
 from training.tracking import read_metrics
 
@@ -61,8 +62,12 @@ def read_run(comparison: Comparison, run: RunSpec, context_chars: int | None = N
     made_from = result["made_from"]
     if differs := changes(run, made_from):
         raise ValueError(f"{folder} was trained with another {', '.join(differs)} than the comparison says")
-    stride = window_stride(result["block_size"], comparison.overlap)
-    asked = {"stride": stride, "context_chars": context_chars, "scoring": comparison.scoring}
+    asked = {
+        "stride": window_stride(result["block_size"], comparison.overlap),
+        "context_chars": context_chars,
+        "test_chars": comparison.test_chars,
+        "scoring": comparison.scoring,
+    }
     for key, value in asked.items():
         if made_from[key] != value:
             raise ValueError(
@@ -195,8 +200,13 @@ def collect_results(comparison: Comparison) -> tuple[dict, dict[str, Errors]]:
 
 
 def test_clusters(comparison: Comparison) -> np.ndarray | None:
-    """The number of each test document's group; None where every document is a group of its own."""
-    return Corpus(comparison.folder / "corpus").clusters("test")
+    """The number of each scored document's group; None where every document is a group of its own."""
+    clusters = Corpus(comparison.folder / "corpus").clusters("test")
+    if clusters is None:
+        return None
+    some = TokenArrays(comparison.data(next(iter(comparison.specs)))).split("test", comparison.test_chars)
+    groups, numbers = np.unique(clusters[some.chosen], return_inverse=True)
+    return numbers if len(groups) < len(numbers) else None
 
 
 def _compare_with_best(rows: list[dict], errors: Errors, outlying: np.ndarray) -> None:

@@ -36,14 +36,17 @@ class Stage:
     """for each task, or for the one job, whether what it makes is there"""
 
 
-def stages(comparison: Comparison, cluster: Cluster, frozen: str) -> list[Stage]:
-    """All jobs of a comparison, each behind those it waits for; `frozen` is where its configuration lies."""
+def stages(comparison: Comparison, cluster: Cluster, frozen: str, replace: bool = False) -> list[Stage]:
+    """All jobs of a comparison, each behind those it waits for; `frozen` is where its configuration lies.
+
+    With `replace` the jobs replace what was made with other options.
+    """
     folder, config = comparison.folder, comparison.corpus
     corpus = find_corpus(config, folder / "corpus")
-    make_corpus = [f"--corpus.{name}={value}" for name, value in vars(config).items()]
-    found = [
-        _prep("corpus", ["data_prep.corpus", *make_corpus, f"--out={folder / 'corpus'}"], {}, bool(corpus))
-    ]
+    replaces = ["--replace=true"] if replace else []
+    make_corpus = ["data_prep.corpus", *(f"--corpus.{name}={value}" for name, value in vars(config).items())]
+    make_corpus += [f"--out={folder / 'corpus'}", *replaces]
+    found = [_prep("corpus", make_corpus, {}, bool(corpus))]
 
     ready = {}  # whose arrays are there
     parts = [f"part {number}" for number in range(1, cluster.encode_parts + 1)]
@@ -58,15 +61,15 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str) -> list[Stage]
         where = [f"--corpus={folder / 'corpus'}", f"--tokenizer={data / 'tokenizer'}", f"--out={data}"]
         lossy = ["--allow_lossy=true"] if comparison.allow_lossy else []
         train = ["data_prep.tokenizer", where[0], f"--spec={spec}", f"--out={data / 'tokenizer'}"]
-        train += [f"--train_chars={comparison.train_chars}"]
+        train += [f"--train_chars={comparison.train_chars}", *replaces]
         found.append(_prep(f"tokenizer {label}", train, {"corpus": "afterok"}, bool(tokenizer)))
-        encode = ["prep.sbatch", "data_prep.encode", *where, *lossy]
+        encode = ["prep.sbatch", "data_prep.encode", *where, *lossy, *replaces]
         needs = {f"tokenizer {label}": "afterok"}
         found.append(Stage(f"encode {label}", "prep", encode, needs, parts, [ready[label]] * len(parts)))
 
     # Lists and config.yaml files of runs; after trials of learning rates a second time, for the chosen ones
     encoded = {f"encode {label}": "afterok" for label in comparison.specs}
-    prepare = ["slurm.prepare", f"{frozen}/comparison.yaml"]
+    prepare = ["slurm.prepare", f"{frozen}/comparison.yaml", *replaces]
 
     tried = trials(comparison)
     rates = _quietly(lambda: chosen_rates(comparison)) if tried else {}

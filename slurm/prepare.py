@@ -21,25 +21,27 @@ from eval.intrinsic import measure_tokenizers
 
 @dataclass(frozen=True)
 class Options:
-    """What must be there already."""
+    """What must be there already, and what may go."""
 
     rates: bool = False
     """refuse unless all learning rates have been tried"""
+    replace: bool = False
+    """discard what was made with other options"""
 
 
 def prepare(comparison: Comparison, options: Options) -> None:
     """Write the lists and config.yaml of every run that is known."""
-    make_data(comparison)
+    make_data(comparison, options.replace)
     comparison.freeze(code_revision())
     measure_tokenizers(comparison)
     trying = trials(comparison)
     _write_list(comparison, "trials", [str(run.folder) for run in trying])
-    missing = [run for run in trying if not trained_or_removed(run, trial=True)]
+    missing = [run for run in trying if not trained_or_removed(run, trial=True, replace=options.replace)]
     if missing and options.rates:
         raise ValueError(f"{missing[0].title} has not ended: train it, or submit again")
     runs = [] if missing else comparison.runs(chosen_rates(comparison))
     for run in missing or runs:
-        trained_or_removed(run)
+        trained_or_removed(run, replace=options.replace)
         run.config.write()
         log(str(run.folder / "config.yaml"))
     matched = matched_context(comparison)

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from common.files import fingerprint
 from comparison import Comparison
+from comparison.replace import changed_options
 from training.tracking import read_metrics
 
 from .cluster import read_cluster
@@ -13,7 +15,9 @@ from .state import Queued, Submitted, ended_as, read_queue, read_submitted
 
 def print_status(comparison: Comparison, cluster_file: Path) -> None:
     """A line for each kind of job, and one for each task that is not done."""
-    cluster = read_cluster(cluster_file)
+    cluster, this = read_cluster(cluster_file), fingerprint(comparison.content())
+    if changed := changed_options(comparison):
+        print(f"the file has changed since it was last run or submitted ({', '.join(changed)})")
     submitted = read_submitted(comparison.folder)
     queue = read_queue(submitted)
     summary: dict[str, dict[str, int]] = {}
@@ -24,7 +28,7 @@ def print_status(comparison: Comparison, cluster_file: Path) -> None:
             number = str(place + 1) if stage.tasks else ""
             name = " ".join(filter(None, [of, stage.tasks[place] if stage.tasks else ""]))
             state, why = (
-                ("done", "") if done else task_state(comparison.folder, stage, number, submitted, queue)
+                ("done", "") if done else task_state(comparison.folder, stage, number, submitted, queue, this)
             )
             counts = summary.setdefault(kind, {})
             counts[state] = counts.get(state, 0) + 1
@@ -37,9 +41,17 @@ def print_status(comparison: Comparison, cluster_file: Path) -> None:
 
 
 def task_state(
-    folder: Path, stage: Stage, number: str, submitted: list[Submitted], queue: dict[tuple[str, str], Queued]
+    folder: Path,
+    stage: Stage,
+    number: str,
+    submitted: list[Submitted],
+    queue: dict[tuple[str, str], Queued],
+    this: str,
 ) -> tuple[str, str]:
-    """A word for the state of a task that is not done, and more to be said of it."""
+    """A word for the state of a task that is not done, and details.
+
+    `this` is the comparison's fingerprint: jobs of the comparison before an edit say nothing of it.
+    """
     jobs = [job for job in submitted if job.stage == stage.name and (number in job.tasks or not number)]
     if not jobs:
         return "not submitted", ""
@@ -50,6 +62,8 @@ def task_state(
             waits = "" if queued.reason == "Dependency" else f", job {id_} ({queued.reason})"
             return "waiting", waits
         return "running", f" on {queued.nodes}, job {id_}{progress(folder, stage, number)}"
+    if job.comparison != this:
+        return "not submitted", ""
     ended = ended_as(id_)
     if (
         ended == "COMPLETED" and stage.kind == "prep"

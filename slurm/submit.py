@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.files import fingerprint
 from comparison import Comparison
+from comparison.replace import refuse_to_discard
 from data_prep.corpus import make_corpus
 from data_prep.sources import needs_network
 from data_prep.tokenizer import make_tokenizer
@@ -21,26 +22,26 @@ Doing = dict[
 ]  # of each stage, the tasks that are on their way and the ids of their jobs: 12, or 12_3
 
 
-def submit_jobs(comparison: Comparison, cluster_file: Path, revision: str, dry_run: bool) -> None:
+def submit_jobs(
+    comparison: Comparison, cluster_file: Path, revision: str, dry_run: bool, replace: bool = False
+) -> None:
     """Submit the jobs of all that is neither done nor on its way, and say what each waits for.
 
     Raises:
-        ValueError: sbatch refuses one (those before it stay), or jobs of the comparison as it was are active.
+        ValueError: sbatch refuses one (those before it stay), jobs of the comparison as it was are active, or
+            results of other options would be discarded and `replace` is not set.
     """
     cluster = read_cluster(cluster_file)
     submitted, folder = read_submitted(comparison.folder), comparison.folder
     queue = read_queue(submitted)
     this = fingerprint(comparison.content())
     active = [job for job in submitted if any(id_ == job.id for id_, _ in queue)]
-    if other := [job.id for job in active if job.comparison != this]:
-        raise ValueError(
-            f"{comparison.name} has changed, and jobs of it as it was are active ({', '.join(other)}): "
-            "wait for them, or cancel them with compare.py cancel"
-        )
+    refuse_beside(comparison, active)
+    refuse_to_discard(comparison, replace)
     if dry_run:
         frozen = frozen_folder(comparison, cluster_file)
     else:
-        make_what_needs_a_network(comparison)
+        make_what_needs_a_network(comparison, replace)
         frozen = freeze(comparison, cluster_file, revision)
         (folder / "slurm" / "logs").mkdir(exist_ok=True)
 
@@ -49,7 +50,7 @@ def submit_jobs(comparison: Comparison, cluster_file: Path, revision: str, dry_r
         numbers = [number for id_, number in queue if id_ == job.id]
         tasks = {number: f"{job.id}_{number}" if number else job.id for number in numbers}
         doing.setdefault(job.stage, {}).update(tasks)
-    found = stages(comparison, cluster, str(frozen))
+    found = stages(comparison, cluster, str(frozen), replace)
     missing = {stage.name: missing_tasks(stage, doing) for stage in found}
     if missing.get("trials") and "rates" in doing:  # it would not wait for what is new
         redone = [doing.pop(name, {}).values() for name in ("rates", "train", "evaluate", "report")]
@@ -145,14 +146,37 @@ def ranges(numbers: list[str]) -> str:
     return ",".join("-".join(map(str, ends)) for ends in found)
 
 
-def make_what_needs_a_network(comparison: Comparison) -> None:
+def refuse_beside_jobs(comparison: Comparison) -> None:
+    """Refuse to change anything while the cluster has jobs of the comparison as it was before an edit.
+
+    Raises:
+        ValueError: it has.
+    """
+    submitted = read_submitted(comparison.folder)
+    if all(job.comparison == fingerprint(comparison.content()) for job in submitted):
+        return
+    queue = read_queue(submitted)
+    refuse_beside(comparison, [job for job in submitted if any(id_ == job.id for id_, _ in queue)])
+
+
+def refuse_beside(comparison: Comparison, active: list[Submitted]) -> None:
+    """As `refuse_beside_jobs`; `active` are the jobs that the cluster has."""
+    this = fingerprint(comparison.content())
+    if other := [job.id for job in active if job.comparison != this]:
+        raise ValueError(
+            f"{comparison.name} has changed, and jobs of it as it was are active ({', '.join(other)}): "
+            "wait for them, or cancel them with compare.py cancel"
+        )
+
+
+def make_what_needs_a_network(comparison: Comparison, replace: bool) -> None:
     """The corpus and the published tokenizers that are fetched: nodes of a cluster may have no network."""
     corpus = None
     if needs_network(comparison.corpus.source):
-        corpus = make_corpus(comparison.corpus, comparison.folder / "corpus")
+        corpus = make_corpus(comparison.corpus, comparison.folder / "corpus", replace)
     for label, spec in comparison.specs.items():
         if spec.partition(":")[0] in PUBLISHED and not published_file(spec):
-            make_tokenizer(corpus, spec, comparison.data(label) / "tokenizer")
+            make_tokenizer(corpus, spec, comparison.data(label) / "tokenizer", replace=replace)
 
 
 def cancel_jobs(comparison: Comparison) -> None:

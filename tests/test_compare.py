@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,9 +57,9 @@ def compare(path: Path, *options: str, command: str = "run") -> subprocess.Compl
     return subprocess.run(words, capture_output=True, text=True, timeout=240)
 
 
-def prepare(path: Path) -> subprocess.CompletedProcess:
+def prepare(path: Path, *options: str) -> subprocess.CompletedProcess:
     """What a job on a cluster does before runs are trained there."""
-    words = [sys.executable, "-m", "slurm.prepare", str(path)]
+    words = [sys.executable, "-m", "slurm.prepare", str(path), *options]
     return subprocess.run(words, capture_output=True, text=True, timeout=240)
 
 
@@ -202,7 +204,7 @@ def test_the_frozen_comparison_is_a_comparison_file_of_the_same_comparison(finis
     before = snapshot(folder)
     result = compare(folder / "comparison.yaml")
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count(": done") == 4
+    assert "4 of 4 runs are done\n" in result.stdout
     assert snapshot(folder) == before
 
 
@@ -233,8 +235,8 @@ def test_a_second_call_finds_everything_done(finished, tiny_source):
     folder, _ = finished
     before = snapshot(folder)
     result = compare(folder.parent / "tiny.yaml")
-    assert result.stdout.count(": done") == 4
-    assert "bits per character on the test split\n" not in result.stdout
+    assert "4 of 4 runs are done\n" in result.stdout
+    assert "bits per character on the test split" not in result.stdout
     assert snapshot(folder) == before
 
 
@@ -242,11 +244,13 @@ def test_a_second_call_finds_everything_done(finished, tiny_source):
 def change(finished, tmp_path, tiny_source) -> Callable[..., tuple[subprocess.CompletedProcess, Path]]:
     """A function: compare a copy of the finished folder again, with some settings changed."""
 
-    def run(by: Callable = compare, **settings: object) -> tuple[subprocess.CompletedProcess, Path]:
+    def run(
+        *options: str, by: Callable = compare, **settings: object
+    ) -> tuple[subprocess.CompletedProcess, Path]:
         subprocess.run(["cp", "-a", str(finished[0]), str(tmp_path / "tiny")], check=True)
         comparison = {**comparison_of(tiny_source, tmp_path), **SILENT, **settings}
         # The copies of the runs still name the arrays they were trained on, which are the same.
-        return by(write(tmp_path / "tiny.yaml", comparison)), tmp_path / "tiny"
+        return by(write(tmp_path / "tiny.yaml", comparison), *options), tmp_path / "tiny"
 
     return run
 
@@ -254,8 +258,8 @@ def change(finished, tmp_path, tiny_source) -> Callable[..., tuple[subprocess.Co
 def test_another_tokenizer_adds_its_runs_and_keeps_the_others(change):
     result, folder = change(tokenizers=["char", "bpe-300", "spbpe-420"], models=BIGRAM)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count(": done") == 2
-    assert result.stdout.count("bits per character on the test split\n") == 1
+    assert "2 of 3 runs are done\n" in result.stdout
+    assert result.stdout.count("bits per character on the test split") == 1
     assert len(json.loads((folder / "report" / "results.json").read_text())["rows"]) == 3
 
 
@@ -263,7 +267,7 @@ def test_one_tokenizer_under_two_labels_is_two_in_every_file(change):
     labelled = [{"a": "bpe-300:gpt2"}, {"b": "bpe-300:gpt2"}]
     result, folder = change(tokenizers=["bpe-300", *labelled], models=BIGRAM, seeds=[0])
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count(": done") == 1  # what has no label is where it was
+    assert "1 of 3 runs are done\n" in result.stdout  # what has no label is where it was
     results, labels = json.loads((folder / "report" / "results.json").read_text()), ["bpe-300", "a", "b"]
     specs = {"bpe-300": "bpe-300", "a": "bpe-300:gpt2", "b": "bpe-300:gpt2"}
     for part in ("rows", "runs"):
@@ -278,13 +282,23 @@ def test_one_tokenizer_under_two_labels_is_two_in_every_file(change):
     page = (folder / "report" / "report.md").read_text()
     assert "**Labels**: `a` is `bpe-300:gpt2`; `b` is `bpe-300:gpt2`." in page
     assert yaml.safe_load((folder / "comparison.yaml").read_text())["tokenizers"] == ["bpe-300", *labelled]
-    assert compare(folder / "comparison.yaml").stdout.count(": done") == 3
+    assert "3 of 3 runs are done\n" in compare(folder / "comparison.yaml").stdout
 
 
-def test_a_run_whose_options_changed_is_done_again_and_says_why(change):
-    models = {"gpt": {"model": {"n_layer": 1, "n_embd": 16}, "optimizer": {"lr": 0.003}}}
-    result, folder = change(models=models, tokenizers=["char"])
-    assert re.search(r"char/gpt/seed0: model\..* changed, so this run is done again", result.stdout)
+NARROWER = {"gpt": {"model": {"n_layer": 1, "n_embd": 16}, "optimizer": {"lr": 0.003}}}
+
+
+def test_a_run_whose_options_changed_is_listed_and_kept(change):
+    result, folder = change(models=NARROWER, tokenizers=["char"])
+    assert result.returncode == 2
+    assert re.search(r"^  1 run, evaluated \(model\.n_embd.*\)$", result.stdout, re.MULTILINE)
+    assert result.stderr.startswith("codebook: tiny has changed since it was made: give --replace")
+    assert (folder / "runs/char/gpt/seed0/result.json").exists()
+
+
+def test_with_replace_a_run_whose_options_changed_is_trained_again(change):
+    result, folder = change("--replace", models=NARROWER, tokenizers=["char"])
+    assert re.search(r"char/gpt/seed0: discarded, its model\..* changed", result.stdout)
     (row,) = json.loads((folder / "report" / "results.json").read_text())["rows"]
     assert row["params_total"] < 20_000
 
@@ -294,11 +308,70 @@ def test_a_changed_corpus_is_never_silently_reused(change, tiny_source, tmp_path
     (tmp_path / "other.jsonl").write_text("".join(lines[:-30]))
     corpus = {"source": f"jsonl:{tmp_path}/other.jsonl", "val_fraction": 0.08, "test_fraction": 0.08}
     result, folder = change(tokenizers=["char"], models=BIGRAM, corpus=corpus)
+    assert result.returncode == 2
+    assert "  the corpus (corpus.source)\n  1 run, evaluated (corpus.source)\n" in result.stdout
+    before = (folder / "corpus" / "manifest.json").read_bytes()
+    shutil.rmtree(folder)
+    result, folder = change("--replace", tokenizers=["char"], models=BIGRAM, corpus=corpus)
     assert result.returncode == 0, result.stderr
-    assert "corpus_fingerprint" in result.stdout
+    assert (folder / "corpus" / "manifest.json").read_bytes() != before
     results = json.loads((folder / "report" / "results.json").read_text())
     manifest = json.loads((folder / "corpus" / "manifest.json").read_text())
     assert results["corpus"]["test_sha256"] == manifest["splits"]["test"]["sha256"]
+
+
+def test_a_source_whose_text_changed_is_refused_and_one_that_was_only_touched_is_not(change, tmp_path):
+    source = tmp_path / "source.jsonl"
+    corpus = {"source": f"jsonl:{source}", "val_fraction": 0.08, "test_fraction": 0.08}
+    text = [json.dumps({"text": f"Number {i} of the lines. " * 9}) + "\n" for i in range(200)]
+    source.write_text("".join(text))
+    settings = {"tokenizers": ["byte"], "models": BIGRAM, "corpus": corpus}
+    result, folder = change("--replace", **settings)
+    assert result.returncode == 0, result.stderr
+    os.utime(source, (1, 1))
+    assert "1 of 1 runs are done\n" in compare(tmp_path / "tiny.yaml").stdout
+    source.write_text("".join(text[:-1]))
+    result = compare(tmp_path / "tiny.yaml")
+    assert result.returncode == 2
+    assert "holds a corpus of other text" in result.stderr and "--replace" in result.stderr
+    assert (folder / "runs/byte/bigram/seed0/result.json").exists()
+
+
+def inventory(folder: Path) -> bytes:
+    """Names, times and inodes of all that a folder holds."""
+    return subprocess.check_output(["find", str(folder), "-printf", "%P %T@ %i\n"])
+
+
+def test_plan_says_what_a_run_takes_and_changes_nothing(change, tmp_path):
+    def plan(path: Path) -> subprocess.CompletedProcess:
+        before = inventory(path.with_suffix(""))
+        result = compare(path, command="plan")
+        assert inventory(path.with_suffix("")) == before
+        return result
+
+    result, folder = change(by=plan, tokenizers=["char", "bpe-320"], models=BIGRAM)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^bpe-320 +bigram +\d+ .* s$", result.stdout, re.MULTILINE)
+    assert "done      1 runs" in result.stdout and "to do     1 runs, 2 at a time" in result.stdout
+    assert re.search(r"^in all    about \d+ s, and then the report$", result.stdout, re.MULTILINE)
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    shutil.rmtree(folder)
+    assert compare(tmp_path / "tiny.yaml", command="plan").returncode == 0
+    assert not folder.exists()
+
+
+def test_a_limited_test_is_the_same_documents_for_every_tokenizer(change):
+    result, folder = change(test_chars=2_000, models=BIGRAM)
+    assert result.returncode == 0, result.stderr
+    results = json.loads((folder / "report" / "results.json").read_text())
+    whole = json.loads((folder / "corpus" / "manifest.json").read_text())["splits"]["test"]
+    assert 2_000 <= results["corpus"]["test_chars"] < whole["chars"]
+    one, other = (
+        pyarrow.parquet.read_table(folder / f"runs/{label}/bigram/seed0/documents.parquet").to_pydict()
+        for label in ("char", "bpe-300")
+    )
+    assert one["chars"] == other["chars"] and sum(one["chars"]) == results["corpus"]["test_chars"]
+    assert one["bits"] != other["bits"]
 
 
 def test_a_ctrl_c_loses_nothing_and_the_same_command_goes_on(tiny_source, tmp_path):
@@ -362,7 +435,7 @@ REFUSED = [
 ONE_PROCESS = """
 import contextlib, io, json, runpy, sys
 for path in sys.argv[1:]:
-    sys.argv, code, said = ["compare.py", path], None, io.StringIO()
+    sys.argv, code, said = ["compare.py", path, "--replace"], None, io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         try:
             runpy.run_path("compare.py", run_name="__main__")
@@ -414,10 +487,15 @@ def test_a_run_trained_elsewhere_is_evaluated_as_it_is(tiny_source, tmp_path):
     assert row["precision"] == "fp16"
 
 
-def test_prepare_removes_the_runs_that_are_to_be_done_again(change):
+def test_prepare_discards_changed_runs_only_when_told_to(change):
     result, folder = change(by=prepare, budget={"steps": 99})
+    assert result.returncode == 2
+    assert "give --replace to discard it" in result.stderr
+    assert (folder / "runs/char/bigram/seed0/result.json").exists()
+    shutil.rmtree(folder)
+    result, folder = change("--replace", by=prepare, budget={"steps": 99})
     assert result.returncode == 0, result.stderr
-    assert re.search(r"char/bigram/seed0: .*budget.steps.* changed, so this run is done again", result.stdout)
+    assert re.search(r"char/bigram/seed0: discarded, its .*budget.steps.* changed", result.stdout)
     assert [path.name for path in (folder / "runs/char/bigram/seed0").iterdir()] == ["config.yaml"]
 
 

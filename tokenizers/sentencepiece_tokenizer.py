@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -81,7 +82,7 @@ class SentencePieceTokenizer(Tokenizer):
                 eos_id=-1,
                 pad_id=-1,
                 num_threads=4,  # unigram pieces depend on it: the same on every machine
-                minloglevel=2,
+                minloglevel=int(os.environ.get("SENTENCEPIECE_LOG_LEVEL", "2")),  # 0: its progress, too
             )
         except RuntimeError as error:
             raise ValueError(_refusal(spec, str(error))) from None

@@ -1,5 +1,6 @@
 """One process or many: who this process is, and what it agrees on with the others."""
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,11 @@ class Ranks:
         """All ranks have agreed; this one is `doing` that next. Called again within the time-out."""
         if self.watchdog:
             self.watchdog.beat(doing)
+
+    def without_timeout(self) -> None:
+        """What follows may take any time without a `beat`."""
+        if self.watchdog:
+            self.watchdog.timeout = math.inf
 
     @contextmanager
     def alone(self, doing: str) -> Iterator[None]:

@@ -45,6 +45,12 @@ def listen() -> None:
         ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)
 
 
+def no_longer() -> None:
+    """From now on SIGINT and SIGTERM end this process at once, in a way that the user sees."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
 def asked(max_seconds: float | None = None, look: bool = False) -> str:
     """Why this process is asked to stop; empty where it is not. With `look` the file is looked for, too,
     once a second."""

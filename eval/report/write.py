@@ -62,12 +62,18 @@ def _look_closer(
     comparison: Comparison, rows: list[dict], first: dict[tuple[str, str], RunSpec]
 ) -> tuple[dict[str, dict], dict]:
     """Where the bits of each tokenizer go under one model, and the passages on which they differ most."""
-    text = read_test_text(Corpus(comparison.folder / "corpus"))
+    splits = {
+        row["tokenizer"]: TokenArrays(first[row["tokenizer"], row["model"]].config.data).split(
+            "test", comparison.test_chars
+        )
+        for row in rows
+    }
+    text = read_test_text(Corpus(comparison.folder / "corpus"), splits[rows[0]["tokenizer"]].chosen)
     where: dict[str, dict] = {}
     bits: dict[str, np.ndarray] = {}
     for row in rows:
         name, run = row["tokenizer"], first[row["tokenizer"], row["model"]]
-        split = TokenArrays(run.config.data).split("test")
+        split = splits[name]
         tokenizer = load_tokenizer(run.config.data / "tokenizer")
         token_bits = np.load(run.folder / "token_bits.npy")
         of_char, token = character_bits(text, split, tokenizer.token_bytes(), tokenizer.prefix, token_bits)

@@ -147,7 +147,7 @@ def test_an_unchanged_corpus_is_not_made_again(config: CorpusConfig, tmp_path: P
 
 
 @pytest.mark.parametrize("change", ["another document", "the same size", "one file more", "the split"])
-def test_a_change_makes_it_again(change: str, tmp_path: Path) -> None:
+def test_a_corpus_of_other_text_is_replaced_only_when_told_to(change: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     config = write_jsonl(tmp_path / "in" / "a.jsonl", [f"document {i}" for i in range(60)])
     config = CorpusConfig(f"jsonl:{tmp_path / 'in'}", val_fraction=0.2, test_fraction=0.2)
@@ -161,7 +161,11 @@ def test_a_change_makes_it_again(change: str, tmp_path: Path) -> None:
         write_jsonl(tmp_path / "in" / "b.jsonl", ["one more"])
     else:
         config = CorpusConfig(config.source, val_fraction=0.3, test_fraction=0.2)
-    assert make_corpus(config, tmp_path / "corpus").fingerprint != first.fingerprint
+    before = state(first.folder)
+    with pytest.raises(ValueError, match=r"holds (another corpus|a corpus of other text).*--replace"):
+        make_corpus(config, tmp_path / "corpus")
+    assert state(first.folder) == before
+    assert make_corpus(config, tmp_path / "corpus", replace=True).fingerprint != first.fingerprint
 
 
 def test_a_changed_hub_folder_makes_it_again(tmp_path: Path, run_python: Callable) -> None:
@@ -170,9 +174,8 @@ def test_a_changed_hub_folder_makes_it_again(tmp_path: Path, run_python: Callabl
     for count in (60, 61):
         write_jsonl(source / "train.jsonl", [f"document {i}" for i in range(count)])
         fractions = ("--corpus.val_fraction", 0.2, "--corpus.test_fraction", 0.2)
-        done = run_python(
-            "-m", "data_prep.corpus", "--out", out, "--corpus.source", f"hub:{source}", *fractions
-        )
+        options = ("--out", out, "--corpus.source", f"hub:{source}", *fractions)
+        done = run_python("-m", "data_prep.corpus", *options, *(["--replace"] if count > 60 else []))
         assert done.returncode == 0, done.stderr
         assert sum(counts["documents"] for counts in Corpus(out).manifest["splits"].values()) == count
 

@@ -304,7 +304,7 @@ def test_a_group_is_in_one_split_and_its_documents_have_one_number(
     base = tmp_path_factory.getbasetemp()
     texts = [*NO_GROUP, *(f"text {i}" for i in range(len(groups)))]
     config = write_groups(base / "groups.jsonl", texts, [None, None, None, *groups])
-    corpus = make_corpus(config, base / "groups")
+    corpus = make_corpus(config, base / "groups", replace=True)
     group_of = dict(zip(texts, [None, None, None, *(group or None for group in groups)], strict=True))
     split_of: dict[str | None, str] = {}
     for split in SPLITS:

@@ -19,7 +19,8 @@ SPECS = ["byte", "char", "bpe-400", "unigram-400"]
 
 def laid(corpus: Corpus, folder: Path) -> tuple:
     """The test text, its split under a tokenizer, made-up bits of the tokens, and the characters' bits."""
-    text, split = read_test_text(corpus), TokenArrays(folder).split("test")
+    split = TokenArrays(folder).split("test")
+    text = read_test_text(corpus, split.chosen)
     tokenizer = load_tokenizer(folder / "tokenizer")
     token_bits = np.random.default_rng(0).random(split.tokens + split.documents).astype(np.float16)
     found = character_bits(text, split, tokenizer.token_bytes(), tokenizer.prefix, token_bits)

@@ -148,11 +148,16 @@ def test_a_comparison_that_has_changed_waits_until_its_jobs_are_gone(compared):
     compared.cluster_content["all"] = {"begin": "now+1hour"}
     compared.submit()
     compared.content["seeds"] = [0, 1]
-    done = compared.call("submit")
-    assert done.returncode == 2
-    assert re.fullmatch(
-        r"codebook: tiny has changed, and jobs .* are active .*compare.py cancel\n", done.stderr
-    )
+    for command in ("submit", "run", "report"):
+        done = compared.call(command)
+        assert done.returncode == 2
+        assert re.fullmatch(
+            r"codebook: tiny has changed, and jobs .* are active .*compare.py cancel\n", done.stderr
+        )
+    assert "the file has changed since it was last run or submitted (seeds)\n" in compared.status()
+    assert compared.call("cancel").returncode == 0
+    compared.ends()
+    assert re.search(r"^train +4 not submitted$", compared.status(), re.M)
 
 
 def test_every_generated_command_is_one_that_sbatch_accepts(compared):

@@ -1,0 +1,91 @@
+"""Finished work that an edited comparison file would discard: listed, and refused without --replace."""
+
+from collections import Counter
+from dataclasses import replace
+
+from common.cli import log, parse
+from common.files import read_json
+from data_prep.corpus import Corpus, corpus_changes
+from data_prep.tokenizer import tokenizer_changes
+from training.checkpoint import differences
+
+from .config import Comparison, RunSpec
+from .runs import found_state
+
+NO_SWEEP: list[float | None] = [None]
+
+
+def refuse_to_discard(comparison: Comparison, replace: bool) -> None:
+    """List what making this comparison would discard and refuse, unless `replace` is set.
+
+    Raises:
+        ValueError: something would be discarded.
+    """
+    lines = [] if replace else discarded(comparison)
+    if lines:
+        log(f"{comparison.folder} holds results of other options, which would be discarded:")
+        for line in lines:
+            log(f"  {line}")
+        raise ValueError(
+            f"{comparison.name} has changed since it was made: give --replace to discard what is listed, "
+            "or give the comparison another name"
+        )
+
+
+def discarded(comparison: Comparison) -> list[str]:
+    """A line for the corpus, for each tokenizer and for the runs that were made with other options.
+
+    Options alone are compared. Where the files of the source have changed, `make_corpus` compares the text.
+    """
+    lines, folder = [], comparison.folder / "corpus"
+    if of_corpus := corpus_changes(comparison.corpus, folder):
+        lines.append(f"the corpus ({', '.join(of_corpus)})")
+    corpus = Corpus(folder) if (folder / "manifest.json").exists() and not of_corpus else None
+    changed: dict[str, list[str]] = {}
+    for label, spec in comparison.specs.items():
+        data = comparison.data(label)
+        differs = tokenizer_changes(corpus, spec, data / "tokenizer", comparison.train_chars)
+        arrays = read_json(data / "manifest.json")
+        if corpus and arrays and arrays["corpus_fingerprint"] != corpus.fingerprint:
+            differs = differs or ["made from another corpus"]
+        if differs:
+            lines.append(f"tokenizer {label} and its token arrays ({', '.join(differs)})")
+            changed[label] = differs
+    kinds = Counter[tuple[str, ...]]()
+    for run in possible_runs(comparison):
+        if state := found_state(run):
+            options = differences(state, run.config.identity())
+            if differs := [*of_corpus, *changed.get(run.tokenizer, []), *options]:
+                done = "evaluated" if (run.folder / "result.json").exists() else "not evaluated"
+                kinds[done, *differs] += 1
+    for (done, *differs), count in kinds.items():
+        lines.append(f"{count} run{'s' * (count > 1)}, {done} ({', '.join(differs)})")
+    return lines
+
+
+def changed_options(comparison: Comparison) -> list[str]:
+    """The options, such as budget.chars, in which the file differs from when it was last run or submitted."""
+    recorded = [
+        comparison.folder / "comparison.yaml",
+        *(comparison.folder / "slurm").glob("*/comparison.yaml"),
+    ]
+    recorded = sorted((path for path in recorded if path.exists()), key=lambda path: path.stat().st_mtime)
+    if not recorded:
+        return []
+    try:
+        before = parse(Comparison, [str(recorded[-1])])
+    except ValueError:  # written by another version
+        return []
+    before = replace(before, out=comparison.out, name=comparison.name)
+    return differences({"identity": before.content()}, comparison.content())
+
+
+def possible_runs(comparison: Comparison) -> list[RunSpec]:
+    """Every run that the comparison may ask for, whichever learning rates are chosen."""
+    return [
+        comparison.run(tokenizer, name, seed, lr)
+        for tokenizer in comparison.specs
+        for name, recipe in comparison.models.items()
+        for seed in comparison.seeds_of(name)
+        for lr in recipe.lr or NO_SWEEP
+    ]
