@@ -330,8 +330,8 @@ def test_a_ctrl_c_loses_nothing_and_the_same_command_goes_on(tiny_source, tmp_pa
 
 
 REFUSED = [
-    ({"tokenizers": ["char", "bpf-300"]}, "no tokenizer 'bpf-300' (did you mean 'bpe-300'?)"),
-    ({"tokenizers": ["bpe-60000"]}, "bpe-60000: the training text fills a vocabulary of at most"),
+    ({"tokenizers": ["char", "bpf-300"]}, "unknown tokenizer 'bpf-300' (did you mean 'bpe-300'?)"),
+    ({"tokenizers": ["bpe-60000"]}, "bpe-60000: the training text is enough for a vocabulary of at most"),
     ({"budgets": {"chars": 5}}, "did you mean 'budget.chars'"),
     ({"models": {"gpt": {"model": {"n_layers": 3}}}}, "did you mean 'n_layer'"),
     ({"context": {"chars": 400_000}}, "shorter than one context"),

@@ -122,7 +122,7 @@ def test_a_damaged_tokenizer_is_made_again(spec: str, tiny_corpus: Corpus, tmp_p
     first = make_tokenizer(tiny_corpus, spec, folder)
     file = next(p for p in folder.iterdir() if p.suffix in (".txt", ".model", ".tiktoken"))
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(ValueError, match="make the tokenizer again"):
+    with pytest.raises(ValueError, match="create the tokenizer again"):
         load_tokenizer(folder)
     assert make_tokenizer(tiny_corpus, spec, folder).fingerprint == first.fingerprint
     assert load_tokenizer(folder).fingerprint == first.fingerprint
