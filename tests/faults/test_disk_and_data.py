@@ -116,7 +116,7 @@ def data(tiny_arrays, tmp_path):
     [
         ("deleted", "holds no token arrays"),
         ("replaced", "a different tokenizer_fingerprint"),
-        ("cut", "bytes, the manifest says"),
+        ("cut", "in the manifest"),
         ("written", ""),
     ],
 )
@@ -139,7 +139,7 @@ def test_data_that_change_during_a_run_end_it(new_run, tiny_arrays, data, tmp_pa
     code, output = run.end()
     assert code == 2
     line = the_line(output)
-    assert "changed or went away" in line or "became shorter" in line
+    assert "changed or deleted" in line or "was truncated" in line
     assert str(data) in line
     assert run.state()["step"] > 0, "the last good checkpoint is kept"
 
