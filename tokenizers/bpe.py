@@ -68,7 +68,7 @@ class BPETokenizer(Tokenizer):
         family, _, name = spec.partition(":")
         pattern, size = PATTERNS[name or DEFAULT], int(family.split("-")[1])
         if size < 257:
-            raise ValueError(f"{spec} is too small: 256 bytes and end of text need at least 257")
+            raise ValueError(f"{spec}: too small: 256 bytes and end of text need at least 257")
         import rustbpe  # needed only for training
 
         trainer = rustbpe.Tokenizer()

@@ -191,7 +191,7 @@ def _refusal(spec: str, error: str) -> str:
         return f"{spec}: the training text is enough for a vocabulary of at most {largest[1]}"
     if smallest := re.search(r"smaller than required_chars\. \d+ vs (\d+)", error):
         return (
-            f"{spec} is too small: the training text needs at least {smallest[1]} "
+            f"{spec}: too small: the training text needs at least {smallest[1]} "
             "(256 bytes, end of text and its characters)"
         )
     return f"{spec}: sentencepiece cannot train: {error.splitlines()[-1]}"
