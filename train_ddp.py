@@ -331,7 +331,7 @@ def bits_per_char(loss: float, plan: Plan) -> float:
 def measure(
     described: dict, plan: Plan, logged: TrainState, state: TrainState, waited: float, memory: float
 ) -> dict:
-    """Progress of the run, and its speed since the state `logged`; it `waited` so many seconds for data."""
+    """Progress, and speed since the state `logged`; `waited` are the seconds spent waiting for data."""
     tokens = plan.sequences_before(state.step) * plan.block_size
     flops_per_token = sum(described["flops_per_token"].values())
     seconds = state.train_seconds - logged.train_seconds
