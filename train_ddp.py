@@ -3,27 +3,28 @@
     python train_ddp.py --config out/shakespeare/runs/bpe-2048/gpt/seed0/config.yaml
     torchrun --nproc-per-node 2 train_ddp.py --config out/shakespeare/runs/bpe-2048/gpt/seed0/config.yaml
 
-1) one process or many, over any number of nodes: the same global batches in the same order
-2) batches are a pure function of (seed, step), so an interrupted run is resumed bit for bit
-3) losses are in bits, per character wherever two tokenizers are compared
-4) metrics.jsonl is the record; the progress bar and wandb show it
+1) the global batches and their order do not depend on the number of processes or nodes
+2) batches are a pure function of (seed, step), so an interrupted run resumes bit for bit
+3) losses are in bits, and per character wherever tokenizers are compared
+4) metrics.jsonl is the record of the run; the progress bar and wandb only show it
 
-Exit codes: 0 finished, 2 bad input, 1 failed, 75 stopped on request, the same command resumes
+Exit codes: 0 finished, 1 failed, 2 bad input, 75 stopped on request: the same command resumes
 (docs/reliability.md).
 """
 
 from training import stop
 
-stop.listen()  # before torch is imported, which takes seconds
+stop.listen()  # before the import of torch, which takes seconds
 
 import os
 
-# Before torch, too. Threads that spin long for each other lose whole time slices when another process
-# wants a core; a short wait costs nothing otherwise (docs/performance.md).
+# Must be set before torch is imported. Threads that spin for long lose whole time slices when another
+# process needs the core; a short spin costs nothing otherwise (docs/performance.md).
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import itertools
 import math
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -59,33 +60,33 @@ from training.state import TrainState
 from training.step import Batch, Step, make_learner, training_step
 from training.tracking import Tracker
 
-COMPARE_RANKS = 100  # steps between two comparisons of the ranks' weights
-MAX_NONFINITE = 10  # steps in a row that are skipped; then the run ends in any case
-LOGS = 200  # lines in the record of a run
+COMPARE_RANKS = 100  # steps between checks that all ranks hold equal weights
+MAX_NONFINITE = 10  # consecutive steps that may be skipped; one more ends the run
+LOGS = 200  # lines of metrics in the record of a run
 
 
 def main(config: TrainConfig) -> int:
-    """Train, or resume training, together with the other ranks, and return the exit code."""
+    """Start or resume training, together with the other ranks, and return the exit code."""
     keep_freed_memory()
     ranks = join(config.execution.device, config.execution.timeout)
     with ranks.together(), lock_folder(config.out) if ranks.main else nullcontext():
-        ranks.wait()  # from here on no other run changes the folder
+        ranks.wait()  # the folder is now locked against other runs
         return leave(train(config, ranks))
 
 
 def train(config: TrainConfig, ranks: Ranks) -> int:
-    """What every rank does; the main one also speaks and writes."""
+    """Train on this rank and return the exit code; the main rank also prints and writes files."""
     if config.execution.compress_gradients and ranks.device == "cpu":
         raise ValueError("execution.compress_gradients needs GPUs: set it to false on CPUs")
 
-    # The data, what the budget means on it, and the model
+    # The data, the budget in steps on that data, and the model
     arrays = TokenArrays(config.data)
     train_split, val_split = arrays.split("train"), arrays.split("val")
     plan = config.plan(arrays, ranks.world_size)
     torch.manual_seed(config.seed if config.init_seed is None else config.init_seed)
     model = build_model(plan.model, arrays.vocab_size, plan.block_size).to(ranks.device)
 
-    # The state of the run: fresh, or where it was interrupted
+    # The state of the run: new, or restored from the last checkpoint
     found = newest_checkpoint(config.out / "checkpoints", speak=ranks.main)
     config = resolve(config, plan, model, ranks, found[1]["identity"] if found else {})
     execution, tracking = config.execution, config.tracking
@@ -108,13 +109,13 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
             tqdm.write(banner(config, arrays, plan, ranks))
         if not state.finished and described["compiled"]:
             tqdm.write(
-                "codebook: compiling the model, up to a minute before the first step of each batch size"
+                "codebook: compiling the model: the first step of each batch size takes up to a minute"
             )
 
     val_sequences, val_chars = validation_subset(val_split, tracking.val_chars)
 
     def micro_batches(step: int) -> list[Batch]:
-        """This rank's part of the global batch after so many steps, ready to be copied to the device."""
+        """This rank's part of global batch `step`, counted from 0, ready to be copied to the device."""
         mine = rank_slice(plan.sequences_in(step), ranks.rank, ranks.world_size)
         starts = crop_starts(train_split, plan, config.seed, step)[mine]
         size = int(execution.micro_batch)  # resolved
@@ -122,7 +123,9 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
         made = [make_batch(train_split, part, plan, described["compiled"]) for part in parts]
         if ranks.device == "cpu":
             return made
-        torch.cuda.set_device(ranks.device)  # of this thread, which would take memory of the first GPU
+        torch.cuda.set_device(
+            ranks.device
+        )  # per thread: otherwise this one would use memory of the first GPU
         return [batch.pin_memory() for batch in made]
 
     profile = Profile(config.out / "profile.json", enabled=execution.profile and ranks.main)
@@ -132,22 +135,21 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
     stopped = stop.asked() if ranks.world_size == 1 else ""
 
     def begin(number: int) -> Step:
-        """Begin a step, on every rank."""
+        """Begin step `number`, counted from 1."""
         nonlocal waited, asked
         ranks.beat(f"in step {number}")
         begun = time.perf_counter()
         with ranks.alone("reading its batch"):
             batch = next(batches)
         waited += time.perf_counter() - begun
-        # Half a step on
-        lr = learning_rate(plan.progress(number - 0.5, state.train_seconds), config.optimizer)
+        lr = learning_rate(plan.progress(number - 0.5, state.train_seconds), config.optimizer)  # mid-step
         asked = asked or (stop.asked(execution.max_seconds, look=True) if ranks.main else stop.asked())
         sequences, due = plan.sequences_in(number - 1), ranks.main and checkpoints.due()
         with profile.step():
             return training_step(learner, ranks, batch, sequences, lr, bool(asked), due)
 
     def pauses(number: int) -> bool:
-        """Whether something is done with the weights after a step."""
+        """True if the weights after step `number` are validated, compared or the last."""
         before, after = replace(state, step=number - 1), replace(state, step=number)
         validates = plan.passes(tracking.validations, before, after)
         return validates or number % COMPARE_RANKS == 0 or plan.parts_done(1, after) == 1
@@ -158,14 +160,14 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
         before, done = state, state.step + 1
         step, seconds = steps.read()
         if plan.seconds:
-            seconds = ranks.first(seconds)  # on one clock, so that all ranks end after the same step
+            seconds = ranks.first(seconds)  # one clock for all, so that all ranks end after the same step
         nonfinite = 0 if step.finite else nonfinite + 1
-        if not step.finite:  # the weights are as they were
+        if not step.finite:  # the weights have not changed
             problem = keep_for_replay(config, ranks, learner, before, plan.sequences_in(before.step), step)
             if execution.on_nonfinite == "stop" or nonfinite > MAX_NONFINITE:
-                raise Failed(problem)
+                raise Failed(f"{problem}, lower optimizer.lr, or set execution.on_nonfinite to skip")
             if ranks.main:
-                tqdm.write(f"codebook: {problem}: skipped")
+                tqdm.write(f"codebook: batch skipped: {problem}")
             learner.resume()
             steps.forget(done)
             batches.close()
@@ -177,7 +179,7 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
         if step.stop and not state.finished:
             stopped = asked or "a signal to another rank"
         if step.stop or step.save:
-            steps.drain()  # so that the weights are those of `state`
+            steps.drain()  # so that the weights match `state`
         if done % COMPARE_RANKS == 0 or state.finished:
             ranks.check_equal(model, done)
 
@@ -204,17 +206,19 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
                 print(report(arrays.spec, metrics), flush=True)
             best = config.checkpoints.keep_best and state.best_step == done
             if steps.idle and (stopped or state.finished or best or checkpoints.due()):
-                arrays.check_unchanged()  # no checkpoint of other data than was trained on
+                arrays.check_unchanged()  # a checkpoint must not name data that it was not trained on
                 checkpoints.save(model, learner.optimizer_state(), state, before=tracker.sync)
     batches.close()
     if state.finished:
-        stopped = ""  # the last step had begun when a stop was asked for
+        stopped = ""  # the stop was requested during the last step
     ranks.beat("ending")
 
     if ranks.main:
         with ranks.alone("writing the last checkpoint"):
             checkpoints.wait()
         progress.close()
+        if not progress.disable:
+            print("\x1b[K", end="", file=sys.stderr, flush=True)  # erase the ^C that the terminal printed
         tracker.close()
         profile.close()
         if stopped:
@@ -226,7 +230,10 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
 
 
 def resolve(config: TrainConfig, plan: Plan, model: LanguageModel, ranks: Ranks, began: dict) -> TrainConfig:
-    """The configuration with `auto` replaced; a run continues as it `began`, also on another machine."""
+    """The configuration with every `auto` replaced.
+
+    A resumed run keeps the values of `began`, the identity in its checkpoint, also on another machine.
+    """
     execution = config.execution
     if execution.precision == "auto":
         precision = began.get("precision") or best_precision(ranks.device)
@@ -241,28 +248,29 @@ def resolve(config: TrainConfig, plan: Plan, model: LanguageModel, ranks: Ranks,
 
 
 def per_rank(plan: Plan, ranks: Ranks) -> int:
-    """The most sequences of a step that a rank has."""
+    """The largest number of sequences per step on one rank."""
     return math.ceil(plan.most_sequences / ranks.world_size)
 
 
 def parallelise(
     model: LanguageModel, config: TrainConfig, plan: Plan, ranks: Ranks
 ) -> Callable[..., torch.Tensor]:
-    """The model as training calls it: compiled where asked for, under DDP where there are more ranks.
+    """The model as training calls it: compiled if configured, wrapped in DDP if there are several ranks.
 
-    Evaluation takes the plain model: its batches come in many shapes.
+    Validation calls the plain model, because its batches come in many shapes.
     """
     execution = config.execution
     whole = per_rank(plan, ranks) <= int(execution.micro_batch)
     if execution.compile == "graphs" and not (whole and ranks.world_size == 1):
         raise ValueError(
-            "execution.compile: graphs needs one process and the whole batch at a time: set it to true"
+            "execution.compile: graphs needs one process and a single micro-batch per step: set it to true"
         )
     compiles = plan.compiles(execution.compile, ranks.device)
     forward = compile_model(model, graphs=execution.compile == "graphs") if compiles else model
     if ranks.world_size == 1:
         return forward
-    # A static graph must not begin with `no_sync`: torch's reducer asserts that its hooks have run
+    # With a static graph the first backward pass must not be under `no_sync`: torch's reducer asserts that
+    # its hooks have run
     parallel = DistributedDataParallel(
         forward,
         bucket_cap_mb=execution.bucket_mb,
@@ -275,9 +283,10 @@ def parallelise(
 
 
 def steps_ahead(device: str, precision: str, plan: Plan) -> int:
-    """Steps by which the host is ahead of what it has read of a GPU.
+    """The number of steps that the host may begin before it reads their results from a GPU.
 
-    None on a CPU, or where a step must wait for the one before: fp16's scaler does, and a budget of seconds.
+    It is 0 on a CPU, and where a step depends on the one before: with fp16 (its scaler) and with a budget in
+    seconds.
     """
     return 0 if device == "cpu" or precision == "fp16" or plan.seconds else AHEAD
 
@@ -285,7 +294,7 @@ def steps_ahead(device: str, precision: str, plan: Plan) -> int:
 def describe(
     config: TrainConfig, arrays: TokenArrays, plan: Plan, model: LanguageModel, ranks: Ranks
 ) -> dict:
-    """What a run comes to: the content of plan.json."""
+    """The run in numbers: the content of plan.json."""
     peak, peak_source = peak_flops(ranks.device, config.execution.precision)
     return {
         "tokenizer": arrays.spec,
@@ -311,22 +320,22 @@ def describe(
 
 
 def banner(config: TrainConfig, arrays: TokenArrays, plan: Plan, ranks: Ranks) -> str:
-    """The line with which a run begins."""
+    """The first line that a run prints."""
     execution = config.execution
     devices = f"{ranks.world_size} x {ranks.device.split(':')[0]}"
-    batch = f"{plan.sequences:.4g} x {plan.block_size} tokens a step, {execution.micro_batch} at a time"
+    batch = f"{plan.sequences:.4g} x {plan.block_size} tokens per step, micro-batch {execution.micro_batch}"
     return f"{arrays.spec}: {config.model.kind}, {execution.precision} on {devices}, {batch}"
 
 
 def bits_per_char(loss: float, plan: Plan) -> float:
-    """A loss in nats per token as bits per character of the training stream."""
+    """Convert a loss in nats per token to bits per character of the training stream."""
     return loss / math.log(2) / plan.chars_per_token
 
 
 def measure(
     described: dict, plan: Plan, logged: TrainState, state: TrainState, waited: float, memory: float
 ) -> dict:
-    """How far a run is and how fast it was since it `logged` last, of which it `waited` for data."""
+    """Progress, and speed since the state `logged`; `waited` are the seconds spent waiting for data."""
     tokens = plan.sequences_before(state.step) * plan.block_size
     flops_per_token = sum(described["flops_per_token"].values())
     seconds = state.train_seconds - logged.train_seconds
@@ -349,17 +358,20 @@ def measure(
 
 
 def report(tokenizer: str, metrics: dict) -> str:
-    """A line for a log file, at a validation."""
+    """The line that is printed to a log file after each validation."""
     left = metrics["train_seconds"] * (1 / metrics["progress"] - 1)
     share = f"{metrics['mfu']:.0%} of peak" if metrics["mfu"] is not None else "peak unknown"
     return (
         f"{tokenizer}: step {metrics['step']}, {metrics['progress']:.0%}, val bpc {metrics['val_bpc']:.4f}, "
-        f"{metrics['tokens_per_second']:,.0f} tokens/s, {share}, {left:,.0f} s to go"
+        f"{metrics['tokens_per_second']:,.0f} tokens/s, {share}, {left:,.0f} s left"
     )
 
 
 def validation_subset(val: Split, chars: int) -> tuple[list[np.ndarray], int]:
-    """Every k-th document, so many that they hold about `chars`: the same text for every tokenizer."""
+    """Every k-th validation document, about `chars` characters in all: the same text for every tokenizer.
+
+    Returns the token sequences and their number of characters.
+    """
     every = max(1, val.chars // chars)
     return val.sequences()[::every], int(val.document_chars()[::every].sum())
 
@@ -367,7 +379,7 @@ def validation_subset(val: Split, chars: int) -> tuple[list[np.ndarray], int]:
 def validate(
     model: LanguageModel, sequences: list[np.ndarray], chars: int, ranks: Ranks, scoring: Scoring
 ) -> float:
-    """Bits per character of the validation subset, its batches dealt out to the ranks."""
+    """Bits per character of the validation subset; the ranks share its batches."""
     stride = max(1, model.block_size // 2)
     part = (ranks.rank, ranks.world_size)
     bits = ranks.sum_array(score(model, sequences, stride, ranks.device, part=part, scoring=scoring))

@@ -1,9 +1,9 @@
-"""One training of a BPE: reads Parquet files, and prints the seconds that reading and training took.
+"""Train one BPE on Parquet files, and print the seconds that reading and training took.
 
     python -P benchmarks/bpe_trainers.py TRAINER SIZE FILE ...
 
-A script without an import of ours at its top: `tokenizers` is ours only where PYTHONPATH names our checkout,
-and else, with -P, the library of Hugging Face.
+The script does not import Codebook at its top. With -P, `tokenizers` is the library of Hugging Face, unless
+PYTHONPATH names this checkout; then it is ours.
 """
 
 import importlib
@@ -26,7 +26,7 @@ def ours(size: int) -> Train:
 
 
 def sentence_piece(size: int) -> Train:
-    """SentencePiece's BPE, which has bytes to fall back on."""
+    """SentencePiece's BPE with byte fallback."""
     return lambda texts: sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=(line for text in texts for line in text.splitlines()),
         model_writer=io.BytesIO(),
@@ -39,7 +39,7 @@ def sentence_piece(size: int) -> Train:
 
 def hugging_face(size: int) -> Train:
     """The byte-level BPE of the library `tokenizers`."""
-    tokenizers = importlib.import_module("tokenizers")  # where a type checker would find our folder
+    tokenizers = importlib.import_module("tokenizers")  # a type checker would find our folder
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
@@ -51,7 +51,7 @@ TRAINERS = {"ours": ours, "SentencePiece": sentence_piece, "Hugging Face": huggi
 
 
 def read_texts(paths: list[str]) -> Iterator[str]:
-    """The texts of Parquet files, a file in memory at a time."""
+    """The texts of Parquet files, one file in memory at a time."""
     for path in paths:
         yield from pyarrow.parquet.read_table(path, columns=["text"]).column("text").to_pylist()
 

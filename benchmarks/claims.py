@@ -1,10 +1,10 @@
-"""Are the claims of a report true? Simulated comparisons whose truth is known, and the share of wrong claims.
+"""Test the claims of reports on simulated comparisons with known truth: the share of wrong claims.
 
     python -m benchmarks.claims
 
-Tokenizers that are all equal must not be told apart; one that is worse must be found; intervals must hold the
-truth. The simulated comparisons are like the demo: documents of unequal length, some harder than others,
-plays whose scenes are alike, and seeds whose errors are partly the same for all tokenizers.
+Equal tokenizers must not be reported as different; a worse one must be detected; intervals must contain the
+truth. The simulated comparisons resemble the demo: documents of unequal length, some harder than others,
+plays with similar scenes, and seeds whose errors are partly shared by all tokenizers.
 """
 
 import itertools
@@ -24,14 +24,14 @@ from eval.statistics import Errors, estimate_errors, interval, simultaneous
 from .curves import CURVES, LOWEST, bits
 from .table import Figures, row, table
 
-LEVEL = 2.2  # bits per character, the truth for all tokenizers
+LEVEL = 2.2  # true bits per character of all tokenizers
 # Standard deviations in bits per character, fitted to the demo
-DOCUMENT, DOCUMENT_ROW = 0.09, 0.02  # of a document: for all tokenizers, and for one
+DOCUMENT, DOCUMENT_ROW = 0.09, 0.02  # of a document: shared by all tokenizers, and of one tokenizer
 GROUP, GROUP_ROW = 0.05, 0.012  # of a group of documents, likewise
 SEED, SEED_ROW = 0.008, 0.006  # of a seed, likewise
-SEED_DOCUMENT = 0.02  # of a document under one seed and tokenizer
+SEED_DOCUMENT = 0.02  # of a document with one seed and tokenizer
 LENGTH = 0.7  # of the logarithm of a document's length
-PLANTED = 3.0  # standard errors by which the first tokenizer is worse where one is
+PLANTED = 3.0  # standard errors by which the first tokenizer is worse, where a difference is planted
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Cell:
     length: float = LENGTH
     """standard deviation of the logarithm of a document's length"""
     unequal: float = 1.0
-    """times that the seeds of every second row vary more than those of the others"""
+    """ratio of the seeds' standard deviation in every second row to that in the other rows"""
 
     def __str__(self) -> str:
         groups = f" in {self.groups} groups" if self.groups else ""
@@ -64,7 +64,7 @@ CELLS = [
     )
 ] + [Cell(rows, 47, 0, 3, length=1.5) for rows in (2, 5, 14)]
 UNEQUAL = [Cell(rows, 47, 0, seeds, unequal=3) for rows in (5, 14) for seeds in (3, 5)]
-"""kinds that the pooled variance of seeds does not fit, which are reported apart"""
+"""kinds for which the pooled variance of seeds is wrong; reported separately"""
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ class Simulated:
     chars: np.ndarray
     clusters: np.ndarray | None
     standard_error: float
-    """of the difference of two rows"""
+    """standard error of the difference of two rows"""
 
 
 def simulate(cell: Cell, draw: np.random.Generator) -> Simulated:
-    """Bits of every tokenizer, seed and document."""
+    """Draw a comparison: the bits of every tokenizer, seed and document."""
     rows, documents, seeds = cell.rows, cell.documents, cell.seeds
     chars = np.round(6000 * np.exp(cell.length * draw.standard_normal(documents))) + 1
     shares, clusters = chars / chars.sum(), None
@@ -101,12 +101,13 @@ def simulate(cell: Cell, draw: np.random.Generator) -> Simulated:
 
 
 def worse_than_best(bpc: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """The rows that a report would call worse than the best, given half the widths of their intervals."""
+    """The rows that a report would call worse than the best, given the half-widths of their intervals."""
     return bpc - bpc.min() > half
 
 
 def measure(cell: Cell, repeats: int) -> dict[str, float]:
-    """Shares of `repeats` comparisons: a false claim, the planted row found, the truth in its interval."""
+    """Shares of `repeats` comparisons with a false claim, with the planted row found, and with the truth in
+    the interval."""
     draw = np.random.default_rng([cell.rows, cell.documents, cell.groups, cell.seeds])
     counts = dict.fromkeys(("false", "found", "level", "difference"), 0)
     for _ in range(repeats):
@@ -136,11 +137,11 @@ class LadderCell:
     noise: float
     """standard error of a rung, in bits per character"""
     depth: float
-    """times that the measured curve is as deep"""
+    """factor on the depth of the measured curve"""
     place: str
-    """where the true minimum lies"""
+    """location of the true minimum"""
     outlier: bool = False
-    """whether one rung has four times the standard error, as its seeds tell"""
+    """true if one rung has four times the standard error, which its seeds show"""
 
     def __str__(self) -> str:
         outlier = ", an outlier" * self.outlier
@@ -148,7 +149,7 @@ class LadderCell:
 
     @property
     def inside(self) -> bool:
-        """Whether the ladder holds the true minimum."""
+        """True if the true minimum is within the ladder."""
         return "beyond" not in self.place
 
 
@@ -162,8 +163,11 @@ LADDERS = [
 
 
 def true_minimum(cell: LadderCell, draw: np.random.Generator) -> float:
-    """Octaves from the lowest rung: within half a rung of the middle, half to a whole one from an end, or one
-    or two octaves beyond it."""
+    """Draw the true minimum, in octaves from the lowest rung.
+
+    It is within half a rung of the middle, half a rung to one rung from an end, or one to two octaves beyond
+    an end.
+    """
     u, last = draw.uniform(), cell.rungs - 1
     if cell.place == "middle":
         return last / 2 + (u - 0.5) * (1 if cell.rungs > 3 else 0.5)
@@ -172,8 +176,11 @@ def true_minimum(cell: LadderCell, draw: np.random.Generator) -> float:
 
 
 def measure_ladder(cell: LadderCell, repeats: int) -> dict[str, float]:
-    """Over simulated ladders: the share whose interval holds the true minimum, or is open at the end beyond
-    which it lies; bias (median) and width of the interval (median) in octaves."""
+    """Results over simulated ladders.
+
+    `held` is the share whose interval contains the true minimum, or is open at the end beyond which it is;
+    `bias` and `width` are the medians of the bias and of the interval's width, in octaves.
+    """
     draw = np.random.default_rng([cell.rungs, round(1e4 * cell.noise), round(10 * cell.depth), hash_of(cell)])
     held, off, width = 0, [], []
     x = np.arange(cell.rungs)
@@ -193,15 +200,15 @@ def measure_ladder(cell: LadderCell, repeats: int) -> dict[str, float]:
 
 
 def hash_of(cell: LadderCell) -> int:
-    """A number that is another one for cells that differ in their place or outlier alone."""
+    """A number that differs between cells that differ only in place or outlier."""
     return 2 * PLACES.index(cell.place) + cell.outlier
 
 
 def false_claims_of_same(folder: Path, repeats: int) -> float:
-    """The share of comparisons with a false claim that are made by chance from real runs of one tokenizer.
+    """The share of false claims in random comparisons of real runs of a single tokenizer.
 
-    `folder` holds the runs of configs/same.yaml. Under each seed the runs are dealt out to the labels by
-    chance, and groups of documents are drawn with replacement.
+    `folder` contains the runs of configs/same.yaml. For each seed the runs are randomly assigned to the
+    labels, and groups of documents are drawn with replacement.
     """
     comparison = load_comparison(folder)
     model = next(iter(comparison.models))
@@ -226,7 +233,7 @@ def false_claims_of_same(folder: Path, repeats: int) -> float:
 
 
 def report_comparisons(figures: Figures, pool: Executor, repeats: int) -> None:
-    """Print what is found of each kind of comparison, and the extremes."""
+    """Print the results for each kind of comparison, and the extremes."""
     covered, false, found = [], [], []
     for cell, shares in zip(CELLS, pool.map(measure, CELLS, itertools.repeat(repeats)), strict=True):
         row(figures, f"{cell}: false claim, share", shares["false"])
@@ -248,7 +255,7 @@ def report_comparisons(figures: Figures, pool: Executor, repeats: int) -> None:
 
 
 def report_ladders(figures: Figures, pool: Executor, repeats: int) -> None:
-    """Print what is found of each kind of ladder, and the extremes."""
+    """Print the results for each kind of ladder, and the extremes."""
     held, bias, beyond = [], [], []
     for cell, found in zip(
         LADDERS, pool.map(measure_ladder, LADDERS, itertools.repeat(repeats)), strict=True
@@ -281,7 +288,7 @@ class Options:
 
 
 def main(options: Options) -> None:
-    """Simulate comparisons and print how often a report on them would be wrong."""
+    """Simulate comparisons and print how often a report would be wrong."""
     with table(options.json) as figures, ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         report_comparisons(figures, pool, options.repeats)
         report_ladders(figures, pool, options.repeats)
@@ -294,4 +301,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Options, "Simulated comparisons whose truth is known, and the share of wrong claims.")
+    run_command(main, Options, "Share of wrong claims in simulated comparisons with known truth.")

@@ -1,16 +1,16 @@
-"""Smooth curves of bits per character over log2 V whose minimum is known: truths for simulated ladders.
+"""Smooth curves of bits per character over log2 V with a known minimum: the truth of simulated ladders.
 
 Each is a least-squares fit to a measured ladder: nine to our own (V = 512 to 16,384, means of three seeds),
-five to losses that Tao et al. 2024 (arXiv 2407.13623) have published (V = 4,096 to 96,256; interpolated over
-FLOPs at one budget; their loss in nats divided by 3). They are of five families, so that no estimator can
-know the right one.
+five to losses published by Tao et al. 2024 (arXiv 2407.13623; V = 4,096 to 96,256; interpolated over FLOPs at
+one budget; their loss in nats divided by 3). They belong to five families, so that no estimator can know the
+right one.
 """
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-LADDER, PUBLISHED = (-2.5, 2.5), (-2.0, 2.55)  # octaves from the middle that were measured
-MIN_SLOPE = 0.004  # bits per octave, at least, beyond them, where a curve goes on straight
+LADDER, PUBLISHED = (-2.5, 2.5), (-2.0, 2.55)  # the measured range, in octaves from the middle
+MIN_SLOPE = 0.004  # smallest slope outside this range, where a curve is a straight line; bits per octave
 KNOTS = {6: [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5], 7: [-2.0, -1.241, -0.482, 0.277, 1.036, 1.795, 2.55]}
 
 CURVES: dict[str, tuple[str, list[float], tuple[float, float]]] = {
@@ -32,9 +32,9 @@ CURVES: dict[str, tuple[str, list[float], tuple[float, float]]] = {
 
 
 def _family(family: str, p: list[float], u: np.ndarray) -> np.ndarray:
-    if family == "powers":  # of V, one that falls and one that rises
+    if family == "powers":  # of V, one falling and one rising
         return p[0] + np.exp(p[1]) * 2 ** (-np.exp(p[2]) * u) + np.exp(p[3]) * 2 ** (np.exp(p[4]) * u)
-    if family == "sigmoid":  # a power that falls, and a rise that levels off
+    if family == "sigmoid":  # a falling power, and a rise that levels off
         rise = np.exp(p[3]) / (1 + np.exp(-(u - p[4]) * np.exp(p[5])))
         return p[0] + np.exp(p[1]) * 2 ** (-np.exp(p[2]) * u) + rise
     if family == "hyperbola":
@@ -45,7 +45,7 @@ def _family(family: str, p: list[float], u: np.ndarray) -> np.ndarray:
 
 
 def bits(name: str, u: np.ndarray) -> np.ndarray:
-    """Bits per character at `u` octaves from the middle of a curve, of any shape."""
+    """Bits per character at `u` octaves (an array of any shape) from the middle of a curve."""
     family, p, (low, high) = CURVES[name]
     step = 1e-4
     ends = _family(family, p, np.array([low, low + step, high - step, high]))
@@ -57,4 +57,4 @@ def bits(name: str, u: np.ndarray) -> np.ndarray:
 
 _GRID = np.linspace(-3, 3.5, 65_001)
 LOWEST = {name: float(_GRID[bits(name, _GRID).argmin()]) for name in CURVES}
-"""where each curve has its minimum, in octaves from its middle"""
+"""the minimum of each curve, in octaves from its middle"""

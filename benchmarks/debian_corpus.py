@@ -1,11 +1,11 @@
-"""About 110 MB of real text for measurements, from Debian packages: documentation in ten languages, and code.
+"""Make a corpus of about 110 MB from Debian packages: documentation in ten languages, and code.
 
     python -m benchmarks.debian_corpus --out out/debian
 
-Needs Debian 12 after an `apt-get update`. The packages are downloaded and unpacked in a temporary folder,
-never installed. Their current versions are taken, so an update of Debian may change the text a little.
+Needs Debian 12 after an `apt-get update`. The packages are downloaded and unpacked in a temporary folder, not
+installed. Their current versions are used, so an update of Debian may change the text slightly.
 
-Documents of one group depend on each other, and are all in one split. The group of a manual page is its name:
+Documents of one group are not independent, and are all in one split. The group of a manual page is its name:
 `manual/ls.1` is that page in all languages. The group of any other document is the first three components of
 its path below the documentation or source: `kernel/admin-guide/sysrq.rst.txt` is a page, and
 `kernel/devicetree/bindings/clock` is a folder of 112. Translations of the kernel's documentation are in the
@@ -38,12 +38,12 @@ FILES = {
     "manual": r"^usr/share/man/.*\.gz$",
     "code": r"\.(py|h)$",
 }
-# The folder that says a file's language, of manual pages and of the kernel's documentation: man/de, but not
+# The folder that names the language of manual pages and of the kernel's documentation: man/de, but not
 # man/man1; translations/zh_CN. Files in a folder of another language (zh_TW, ko_KR) are left out.
 FOLDER = re.compile(r"/(?:man|translations)/([a-z]{2}(?:_[A-Z]{2})?)/")
 LANGUAGES = {code: code for code in TRANSLATED} | {"it_IT": "it", "ja_JP": "ja", "zh_CN": "zh"}
-MIN_CHARS = 100  # a shorter manual page only names another one
-# Where a package has its documentation or source, and within it translations; what follows makes the group
+MIN_CHARS = 100  # a shorter manual page only refers to another one
+# The root of a package's documentation or source, with the folder of a translation; the rest gives the group
 ROOT = re.compile(
     r"^usr/(share/(doc|perl)/[^/]+|include|lib/python[^/]+)/(html/_sources/|Documentation/)?(translations/[^/]+/)?"
 )
@@ -58,7 +58,7 @@ def group(domain: str, path: str) -> str:
 
 
 def documents(package: str, tree: Path) -> Iterator[dict]:
-    """The documents of a package that is unpacked in `tree`, by path; the language of code is None."""
+    """The documents of a package unpacked in `tree`, sorted by path; the language of code is None."""
     domain = DOMAINS[package]
     files = {p.relative_to(tree).as_posix(): p for p in tree.rglob("*") if p.is_file() and not p.is_symlink()}
     for path, file in sorted(files.items()):
@@ -91,10 +91,10 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    """Write the corpus, each text once, and print how much there is of each language."""
+    """Write the corpus, without duplicate texts, and print the size of each language."""
     target = arguments.out / "debian.jsonl"
     if target.exists():
-        print(f"{target} exists: nothing to do")
+        print(f"{target} already exists: nothing to do")
         return
     arguments.out.mkdir(parents=True, exist_ok=True)
     by_text: dict[str, dict] = {}
@@ -114,11 +114,11 @@ def main(arguments: Arguments) -> None:
 
 
 def debian_corpus(folder: Path, name: str = "corpus", held_out: float = 0.05) -> Corpus:
-    """The text as a corpus in `folder/name`, made once; validation and test get a share `held_out` each."""
+    """The text as a corpus in `folder/name`, made once; `held_out` is the share of validation and of test."""
     main(Arguments(folder))
     source = f"jsonl:{folder / 'debian.jsonl'}"
     return make_corpus(CorpusConfig(source, val_fraction=held_out, test_fraction=held_out), folder / name)
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "About 110 MB of text in ten languages, and code, from Debian's packages.")
+    run_command(main, Arguments, "Make a corpus of about 110 MB from Debian packages.")

@@ -1,9 +1,9 @@
-"""What it costs to train on documents alone: steps whose sequences hold two documents, against packed ones.
+"""The cost of `documents: alone`: steps on sequences of two documents each, against packed sequences.
 
     python -m benchmarks.documents
 
-The models are the demo's, for bytes and for 2,048 types, on random ids; steps are taken in turn. Where
-documents are long, most batches hold no beginning of one: this is the most that it can cost.
+The models are those of the demo, for bytes and for 2,048 types, on random ids; the ways take turns. With long
+documents most batches contain no beginning of a document, so this is an upper bound of the cost.
 """
 
 import os
@@ -25,7 +25,7 @@ SEQUENCES, STEPS = 16, 20
 
 
 def main(options: Options) -> None:
-    """Measure in turn and print the table; with the threads of a run of `compare.py`, one for each."""
+    """Measure in turn and print the table; with one thread by default, like a run of `compare.py`."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
     precision = best_precision("cpu")
     with table(options.json) as figures:
@@ -43,4 +43,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Options, "Training on documents alone against packed ones.")
+    run_command(main, Options, "Training with documents: alone against packed documents.")

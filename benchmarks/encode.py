@@ -1,11 +1,11 @@
-"""Parquet to arrays on disk, documents checked, against the tokenizer libraries alone on texts in memory.
+"""Encoding from Parquet to checked arrays on disk, against the tokenizer libraries alone on texts in memory.
 
     python -m benchmarks.encode --json figures.json
 
-The text is that of `benchmarks.debian_corpus`, fetched once. Both sides take turns; a ratio above 1 means
-that ours is faster. On one core seconds are those of the core, which a busy machine changes less; with two
-processes they are those on the wall. Peak memory is that of `data_prep.corpus` and `data_prep.encode` on text
-of 10, 100 and 1000 MB, and on one document of 100 MB.
+The text is that of `benchmarks.debian_corpus`, downloaded once. Both sides take turns; a ratio above 1 means
+that ours is faster. On one core the time is processor time, which depends less on the load of the machine;
+with two processes it is wall-clock time. Peak memory is that of `data_prep.corpus` and `data_prep.encode` on
+text of 10, 100 and 1000 MB, and on one document of 100 MB.
 """
 
 import itertools
@@ -33,7 +33,7 @@ from .process import output_and_peak
 from .table import Figures, FolderOptions, in_turn, ratios, row, seconds, table
 
 SIZE = 32768
-# As tiktoken spells what we call `gpt4`: what a person has who uses tiktoken as it comes.
+# tiktoken's own spelling of our pattern `gpt4`, which users of plain tiktoken get.
 CL100K = (
     r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"""
     r"""|\s++$|\s*[\r\n]|\s+(?!\S)|\s"""
@@ -41,7 +41,7 @@ CL100K = (
 
 
 def libraries(tokenizer: Tokenizer) -> dict[str, Callable[[str], object]]:
-    """The library's own function for what a tokenizer does; of tiktoken also with its spelling of `gpt4`."""
+    """The library's own encoding function for a tokenizer; for tiktoken also with its spelling of `gpt4`."""
     if isinstance(tokenizer, SentencePieceTokenizer):
         return {"sentencepiece": tokenizer.processor.encode}
     if not isinstance(tokenizer, BPETokenizer):
@@ -57,30 +57,30 @@ def libraries(tokenizer: Tokenizer) -> dict[str, Callable[[str], object]]:
 
 
 def megabytes(corpus: Corpus) -> float:
-    """The size of all text."""
+    """The size of all text in MB."""
     return sum(counts["bytes"] for counts in corpus.manifest["splits"].values()) / 1e6
 
 
 def clocked(action: Callable[[], object]) -> tuple[float, float]:
-    """How long an action takes: of the clock on the wall, and of this process on its core."""
+    """Wall-clock and processor seconds of an action."""
     core = time.process_time()
     return seconds(action), time.process_time() - core
 
 
 def encode_theirs(encode: Callable[[str], object], texts: list[str]) -> None:
-    """Texts in memory by a library's own function."""
+    """Encode texts in memory with a library's own function."""
     for text in texts:
         encode(text)
 
 
 def encode_ours(corpus: Corpus, tokenizer: Tokenizer, folder: Path, processes: int) -> None:
-    """Parquet to arrays, as if for the first time."""
+    """Encode Parquet to arrays from scratch."""
     shutil.rmtree(folder, ignore_errors=True)
     make_arrays(corpus, tokenizer, folder, processes)
 
 
 def compare(figures: Figures, corpus: Corpus, spec: str, folder: Path, rounds: int) -> None:
-    """Rows of a tokenizer's speed, and of the ratios to its library's."""
+    """Print the speed of a tokenizer, and its ratios to that of the library."""
     tokenizer = make_tokenizer(corpus, spec, folder / "tokenizers" / spec.split("-")[0])
     texts = [text for split in SPLITS for text in corpus.texts(split)]
     theirs = libraries(tokenizer)
@@ -99,7 +99,7 @@ def compare(figures: Figures, corpus: Corpus, spec: str, folder: Path, rounds: i
 
 
 def write_lines(path: Path, lines: Iterable[str], size: float) -> None:
-    """Write lines until there are `size` megabytes of them."""
+    """Write lines until the file has `size` MB."""
     written = 0
     with open(path, "w", encoding="utf-8") as file:
         for line in lines:
@@ -109,7 +109,7 @@ def write_lines(path: Path, lines: Iterable[str], size: float) -> None:
 
 
 def peaks(figures: Figures, folder: Path) -> None:
-    """Rows of the peak memory that making a corpus and encoding it take."""
+    """Print the peak memory of making a corpus and of encoding it."""
     with open(folder / "debian.jsonl", encoding="utf-8") as file:
         lines = list(file)
     whole = "".join(json.loads(line)["text"] for line in lines)
@@ -141,4 +141,4 @@ def main(options: FolderOptions) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, FolderOptions, "Encoding end to end against the tokenizer libraries alone.")
+    run_command(main, FolderOptions, "End-to-end encoding against the tokenizer libraries alone.")

@@ -1,9 +1,9 @@
-"""Speed of the exact evaluation against the model's own forward pass on random tokens.
+"""Speed of the exact evaluation against the model's forward pass on random tokens.
 
     python -m benchmarks.evaluation --json figures.json
 
-Tokens fed a second, in turn: every token of windows that overlap by half counts, in both. The second part
-times 10,000 draws of the errors over documents.
+Both take turns. The unit is input tokens per second; windows overlap by half, and every token of a window
+counts. The second part times 10,000 draws of the errors over documents.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ SHAPES = {  # vocabulary, block size, layers, width, tokens of test text
 
 
 def ways(name: str) -> dict[str, Callable[[], float]]:
-    """The forward pass and the evaluation of a model: each returns tokens per second."""
+    """Functions for the forward pass and the evaluation of a model, which return tokens per second."""
     vocab_size, block_size, n_layer, n_embd, tokens = SHAPES[name]
     torch.manual_seed(0)
     model = build_model(ModelConfig(n_layer=n_layer, n_embd=n_embd, preset="modern"), vocab_size, block_size)
@@ -54,7 +54,7 @@ def ways(name: str) -> dict[str, Callable[[], float]]:
 
 
 def main(options: Options) -> None:
-    """Measure and print."""
+    """Measure in turn and print the table."""
     with table(options.json) as figures:
         for name in SHAPES:
             compare(figures, name, "tokens/s", in_turn(ways(name), options.rounds))

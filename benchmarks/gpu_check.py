@@ -1,18 +1,18 @@
-"""Whether a GPU does what the CPU does, and how fast: about five minutes, one command.
+"""Check that a GPU gives the results of the CPU, and measure its speed: one command, about five minutes.
 
     python -m benchmarks.gpu_check --nanogpt out/nanoGPT --json gpu_check.json
 
-1) our step in fp32, bf16 and fp16 against the CPU's in fp32: ten of them on one batch
-2) fifty steps in which the host never waits for the device, AdamW and Muon
-3) a run that is killed and resumed against one that is not, and that one against its like: to the last bit
-4) the evaluation in fp32, tf32 and bf16 against the CPU's in fp32, and what each takes
+1) ten steps on one batch in fp32, bf16 and fp16, against fp32 on the CPU
+2) fifty steps in which the host never waits for the device, with AdamW and Muon
+3) two equal runs, and one that is killed and resumed: all three must be bitwise equal
+4) the evaluation in fp32, tf32 and bf16 against fp32 on the CPU, and its time
 5) GPT-2's 124M shape at four vocabulary sizes: tokens/s, MFU, peak memory, the output layer's share; at one
-   of them nanoGPT, too, where its folder is given
-6) a small model of characters, eager, compiled and with CUDA graphs
+   of them also nanoGPT, if its folder is given
+6) a small character model: eager, compiled and with CUDA graphs
 
 Without a GPU a small form runs on the CPU. Needs torch, numpy, safetensors, pyarrow, tiktoken, sentencepiece
-with protobuf, tqdm, PyYAML, and jsonargparse with docstring_parser and typeshed_client. What cannot be
-measured is named with the reason, and the rest is measured.
+with protobuf, tqdm, PyYAML, and jsonargparse with docstring_parser and typeshed_client. A part that fails is
+named with the reason, and the others are measured.
 """
 
 import shutil
@@ -54,10 +54,10 @@ from .process import output_of
 from .step import BLOCK_SECONDS, SHAPES, block_seconds, measured_apart
 from .table import Figures, ratios, row, table
 
-TEXT = Path(__file__).parents[1]  # whose own documentation and code is the text of the runs
+TEXT = Path(__file__).parents[1]  # its documentation and code are the text of the runs
 TIMES = ("train_seconds", "tokens_per_second", "chars_per_second", "mfu", "data_wait", "memory_gb")
 SMALL = ModelConfig(n_layer=2, n_head=2, n_embd=64, preset="modern")
-# About 10 million parameters, T=256: characters on a large card
+# About 10 million parameters, T=256: a character model on a large GPU
 CHARACTERS = ModelConfig(n_layer=6, n_head=6, n_embd=384, preset="modern")
 
 
@@ -76,23 +76,23 @@ class Arguments:
 
 
 class Clock:
-    """The time that is left."""
+    """The remaining time."""
 
     def __init__(self, seconds: float) -> None:
         self.end = time.perf_counter() + seconds
 
     def left(self) -> float:
-        """Seconds."""
+        """The remaining seconds."""
         return self.end - time.perf_counter()
 
     def spend(self, name: str, part: Callable[[], None]) -> None:
-        """Do a part of the check; says why where it is not measured."""
+        """Run a part of the check; prints the reason if it cannot be measured."""
         begun = time.perf_counter()
         try:
             if self.left() <= 0:
                 raise TimeoutError("no time was left")
             part()
-        except Exception as error:  # whatever it is, the other parts are worth their time
+        except Exception as error:  # no failure may end the other parts
             says = (str(error).splitlines() or [""])[0]
             print(f"not measured: {name}: {type(error).__name__}: {says}", flush=True)
             traceback.print_exc()
@@ -100,7 +100,7 @@ class Clock:
 
 
 def random_batches(vocab_size: int, block_size: int, sequences: int, count: int) -> list[Batch]:
-    """Batches of random tokens, in the machine's memory; a document begins within each sequence."""
+    """Batches of random tokens in CPU memory; a document begins in the middle of each sequence."""
     generator = torch.Generator().manual_seed(0)
     idx = torch.randint(vocab_size, (count, sequences, block_size + 1), generator=generator)
     half = block_size // 2
@@ -111,7 +111,7 @@ def random_batches(vocab_size: int, block_size: int, sequences: int, count: int)
 def stepper(
     model: GPT, device: str, precision: str, batches: list[Batch], optimizer: str = "muon", compiled: str = ""
 ) -> RunAhead:
-    """Our steps on batches that come again and again."""
+    """Training steps on batches that are repeated in turn."""
     config, ranks = OptimizerConfig(name=optimizer, lr=1e-2), Ranks(0, 1, device)  # type: ignore[arg-type]
     forward = compile_model(model, graphs=compiled == "graphs") if compiled else model
     learner = make_learner(model, config, ranks, precision, forward)
@@ -127,7 +127,7 @@ def stepper(
 
 
 def check_steps(figures: Figures, clock: Clock, device: str) -> None:
-    """Losses of steps on one batch, by which they fall, against the CPU's in fp32."""
+    """Compare the falling losses of steps on one batch with those on the CPU in fp32."""
 
     def losses(device: str, precision: str, vocab_size: int) -> list[float]:
         torch.manual_seed(0)
@@ -140,7 +140,7 @@ def check_steps(figures: Figures, clock: Clock, device: str) -> None:
         row(figures, f"step, V={vocab_size}, {precision}: largest difference of loss, ratio", worst)
 
     with few_logits():
-        for vocab_size in (300, 30_000):  # the logits of the second come in chunks
+        for vocab_size in (300, 30_000):  # with the second the logits are computed in chunks
             expected = losses("cpu", "fp32", vocab_size)
             for precision in ("fp32", "bf16", "fp16"):
                 name = f"steps, V={vocab_size}, {precision}"
@@ -149,12 +149,12 @@ def check_steps(figures: Figures, clock: Clock, device: str) -> None:
 
 
 def few_logits() -> AbstractContextManager:
-    """The context in which logits come in chunks of a CPU's size."""
+    """A context in which logits are computed in chunks as small as on a CPU."""
     return patch("model.loss.chunk_logits", lambda device: 1 << 22)
 
 
 def make_text(folder: Path) -> None:
-    """Make the arrays of `byte` on this checkout's own text."""
+    """Make the arrays of `byte` for this checkout's documentation and code."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for number, path in enumerate(sorted(TEXT.glob("[!.]*/*.py")) + sorted(TEXT.glob("docs/*.md"))):
@@ -165,7 +165,7 @@ def make_text(folder: Path) -> None:
 
 
 def train_command(folder: Path, run: str, device: str) -> list[str]:
-    """The command of a run of the trainer, with frequent checkpoints."""
+    """The command of a training run with frequent checkpoints."""
     options = {
         "data": folder / "data",
         "out": folder / run,
@@ -185,10 +185,10 @@ def train_command(folder: Path, run: str, device: str) -> list[str]:
 
 
 def outcome(run: Path) -> tuple[str, list[dict]]:
-    """SHA-256 of the weights at the end, and the record without times."""
+    """SHA-256 of the final weights, and the record without times."""
     found = newest_checkpoint(run / "checkpoints")
     if not found or not found[1]["finished"]:
-        raise ValueError(f"{run} did not end")
+        raise ValueError(f"{run} did not finish")
     lines = [
         {k: v for k, v in line.items() if k not in TIMES} for line in read_metrics(run / "metrics.jsonl")
     ]
@@ -196,7 +196,7 @@ def outcome(run: Path) -> tuple[str, list[dict]]:
 
 
 def check_resume(figures: Figures, clock: Clock, folder: Path, device: str) -> None:
-    """Whether two runs, and one that is killed and resumed, come to the same bits."""
+    """Check that two runs, and one that is killed and resumed, are bitwise equal."""
 
     def train(run: str) -> None:
         output_of(train_command(folder, run, device), timeout=max(1, clock.left()))
@@ -224,7 +224,7 @@ def check_resume(figures: Figures, clock: Clock, folder: Path, device: str) -> N
 
 
 def check_scoring(figures: Figures, run: Path, device: str) -> None:
-    """The test text's bits and what they take, in each precision, against the CPU's in fp32."""
+    """Compare the bits of the test text in each precision with fp32 on the CPU, and measure the time."""
     opened = open_run(run)
     sequences = opened.arrays.split("test").sequences()
 
@@ -236,14 +236,14 @@ def check_scoring(figures: Figures, run: Path, device: str) -> None:
     expected, _ = bits("cpu", "fp32")
     precisions: tuple[Scoring, ...] = ("fp32", "tf32", "bf16")
     for scoring in precisions:
-        bits(device, scoring)  # the first time takes longer
+        bits(device, scoring)  # warm-up
         found, took = bits(device, scoring)
         row(figures, f"scoring, {scoring}: difference of bits, ratio", abs(found / expected - 1))
         row(figures, f"scoring, {scoring}: seconds", took)
 
 
 def check_no_waiting(figures: Figures, device: str, optimizer: str, arrays: Path) -> None:
-    """Fifty steps, of the trainer's own batches and with logits in chunks, in which a wait is an error."""
+    """Take fifty steps, on the trainer's batches and with logits in chunks, in which waiting is an error."""
     torch.manual_seed(0)
     split, block_size, sequences = TokenArrays(arrays).split("train"), 64, 64
     budget = Budget(steps=1)
@@ -254,19 +254,19 @@ def check_no_waiting(figures: Figures, device: str, optimizer: str, arrays: Path
     count = 5 if device == "cpu" else 50
     with few_logits():
         steps = stepper(model, device, precision, batches, optimizer)
-        for _ in range(3):  # memory is taken, the optimizer's state is made
+        for _ in range(3):  # warm-up: allocates memory and the optimizer's state
             steps.read()
         with waiting_is_an_error(device):
             for _ in range(count):
                 steps.read()
-    # A copy from memory that is not pinned may wait, too, and is not seen
+    # A copy from memory that is not pinned may also wait, but is not detected
     pinned = all(tensor.is_contiguous() for batch in batches for tensor in batch if tensor is not None)
     row(figures, f"no waiting, {optimizer}: steps", count if pinned else 0)
 
 
 @contextmanager
 def waiting_is_an_error(device: str) -> Iterator[None]:
-    """The context in which torch raises where the host would wait for a GPU."""
+    """A context in which torch raises if the host waits for a GPU."""
     if device == "cpu":
         yield
         return
@@ -278,7 +278,7 @@ def waiting_is_an_error(device: str) -> Iterator[None]:
 
 
 def check_characters(figures: Figures, device: str, compiled: str) -> None:
-    """Steps of a small model: eager, compiled, or with CUDA graphs."""
+    """Measure steps of a small model: eager, compiled, or with CUDA graphs."""
     config, block_size, sequences = (SMALL, 64, 4) if device == "cpu" else (CHARACTERS, 256, 64)
     torch.manual_seed(0)
     model = GPT(config, 128, block_size).to(device)
@@ -292,7 +292,7 @@ def check_characters(figures: Figures, device: str, compiled: str) -> None:
 
 
 def check_vocabularies(figures: Figures, device: str, nanogpt: Path | None, clock: Clock) -> None:
-    """GPT-2's shape at its vocabulary sizes, the one of nanoGPT first."""
+    """Measure GPT-2's shape at its vocabulary sizes, that of nanoGPT first."""
     *_, sizes = SHAPES[device]
     sizes = sizes[:1] if device == "cpu" else sorted(sizes, key=lambda size: size != 50257)
     for vocab_size in sizes:
@@ -312,13 +312,13 @@ def check_vocabularies(figures: Figures, device: str, nanogpt: Path | None, cloc
 
 
 def main(arguments: Arguments) -> None:
-    """Check part by part, what is right before what is fast."""
+    """Run all parts: first the checks of correctness, then those of speed."""
     clock, device = Clock(arguments.seconds), "cuda" if torch.cuda.is_available() else "cpu"
     folder = arguments.folder
     keep_freed_memory()
     print(f"torch {torch.__version__} on {torch.cuda.get_device_name() if device != 'cpu' else 'a CPU'}")
     if device == "cpu":
-        print("not measured: a GPU, there is none here; the small form runs on the CPU")
+        print("not measured: a GPU (there is none); the small form runs on the CPU")
     with table(arguments.json) as figures:
         clock.spend("text", lambda: make_text(folder))
         clock.spend("steps", lambda: check_steps(figures, clock, device))
@@ -333,4 +333,4 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "Whether a GPU does what the CPU does, and how fast.")
+    run_command(main, Arguments, "Check a GPU against the CPU, and measure its speed.")

@@ -1,13 +1,13 @@
 """A comparison on one GPU in at most eight minutes: bytes and a ladder of BPEs, a body of 33M parameters.
 
     python -m benchmarks.debian_corpus --out out/debian
-    python -m benchmarks.gpu_study --prepare out/debian/debian.jsonl     where there is a network and no GPU
-    python -m benchmarks.gpu_study --pack gpu_study.tar.gz               where there is a GPU
+    python -m benchmarks.gpu_study --prepare out/debian/debian.jsonl     on a machine with a network
+    python -m benchmarks.gpu_study --pack gpu_study.tar.gz               on the machine with the GPU
 
-The second command writes the text and trains the tokenizers: 27 MB in out/gpu/text and out/gpu/data, which go
-to the machine with the GPU. The third makes corpus and arrays of them there, trains, evaluates and reports,
-several runs on the card at a time, first one seed of all tokenizers. Where the time ends before the runs do,
-or one fails, the report is of the tokenizers and seeds that are done.
+The second command writes the text and trains the tokenizers: 27 MB in out/gpu/text and out/gpu/data, to be
+copied to the machine with the GPU. There the third makes corpus and arrays, trains, evaluates and reports. It
+trains several runs on the GPU at a time, first one seed of all tokenizers. If the time is up or a run fails,
+the report covers the finished tokenizers and seeds.
 
 Needs torch, numpy, safetensors, pyarrow, tiktoken, sentencepiece with protobuf, scipy, matplotlib, jinja2,
 tqdm, PyYAML and markdown, and jsonargparse with docstring_parser and typeshed_client.
@@ -31,7 +31,7 @@ from comparison.labels import shortest_entries
 from data_prep.corpus import make_corpus
 from data_prep.tokenizer import make_tokenizer
 
-LARGE = ("bad", "checkpoints", "corpus", "data", "text")  # folders that are not packed
+LARGE = ("bad", "checkpoints", "corpus", "data", "text")  # folders that are left out of the archive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Arguments:
 
 
 def prepare(comparison: Comparison, text: Path) -> None:
-    """Write the text, well compressed, and train the tokenizers on it."""
+    """Write the text, strongly compressed, and train the tokenizers on it."""
     folder = Path(comparison.corpus.source.removeprefix("parquet:"))
     folder.mkdir(parents=True, exist_ok=True)
     table = pyarrow.json.read_json(text)
@@ -67,7 +67,7 @@ def prepare(comparison: Comparison, text: Path) -> None:
 
 
 def compare(command: str, file: Path, *options: str, timeout: float | None = None) -> bool:
-    """Run a command of compare.py; whether it did what it was asked for, and in time."""
+    """Run a command of compare.py; True if it succeeds within `timeout` seconds."""
     process = subprocess.Popen([sys.executable, "compare.py", command, str(file), *options])
     try:
         return process.wait(timeout) == 0
@@ -78,10 +78,10 @@ def compare(command: str, file: Path, *options: str, timeout: float | None = Non
 
 
 def finished(comparison: Comparison) -> Comparison:
-    """What there is of a comparison: the tokenizers that have a result, and the seeds that all of these have.
+    """The finished part of a comparison: the tokenizers with a result, and the seeds that all of them have.
 
     Raises:
-        ValueError: no tokenizer has one.
+        ValueError: no tokenizer has a result, or no seed is common to all that have.
     """
 
     def seeds(label: str) -> set[int]:
@@ -96,17 +96,15 @@ def finished(comparison: Comparison) -> Comparison:
         {label: comparison.specs[label] for label in comparison.specs if done[label]}
     )
     if not tokenizers:
-        raise ValueError(
-            f"{comparison.folder}: no run has ended: give it more --seconds, or a smaller budget"
-        )
+        raise ValueError(f"{comparison.folder}: no run has finished: set more --seconds or a smaller budget")
     of_all = set.intersection(*(found for found in done.values() if found))
     if not of_all:
-        raise ValueError(f"{comparison.folder}: no seed has ended with all of {', '.join(done)}")
+        raise ValueError(f"{comparison.folder}: no seed has finished for all of {', '.join(done)}")
     return replace(comparison, tokenizers=tokenizers, seeds=sorted(of_all))
 
 
 def pack(comparison: Comparison, path: Path) -> None:
-    """Write all but the large files of a comparison into a .tar.gz."""
+    """Write a comparison, without its large files, to a .tar.gz."""
     with tarfile.open(path, "w:gz") as archive:
         for file in sorted(comparison.folder.rglob("*")):
             inside = file.relative_to(comparison.folder).parts
@@ -128,7 +126,7 @@ def main(arguments: Arguments) -> None:
         done = done and compare("run", arguments.file, *options, timeout=max(1, end - time.monotonic()))
     if not done:
         partial = finished(comparison)
-        log(f"not all has ended: reported are {', '.join(partial.specs)}, seeds {partial.seeds}")
+        log(f"not all runs finished: the report covers {', '.join(partial.specs)}, seeds {partial.seeds}")
         file = comparison.folder / "finished.yaml"
         write_file(file, as_yaml(partial))
         compare("report", file)
@@ -137,4 +135,4 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "A comparison on one GPU within a limit of time.")
+    run_command(main, Arguments, "A comparison on one GPU within a time limit.")

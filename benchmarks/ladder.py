@@ -1,9 +1,9 @@
-"""Every family at every size from 512 to 65,536, trained on one corpus of 100 MB: none may fail.
+"""Train every family at every size from 512 to 65,536 on one corpus of 100 MB; none may fail.
 
     python -m benchmarks.ladder --json figures.json
 
-The text is that of `benchmarks.debian_corpus`, fetched once; tokenizers that an earlier call has trained are
-kept. Seconds are those of one training, reading included.
+The text is that of `benchmarks.debian_corpus`, downloaded once; tokenizers trained by an earlier call are
+kept. The seconds are those of one training, including reading.
 """
 
 from dataclasses import dataclass
@@ -33,13 +33,13 @@ class Arguments:
 
 
 def train(corpus: Corpus, family: str, size: int, folder: Path) -> None:
-    """Train a tokenizer and check that it has just the size that was asked for."""
+    """Train a tokenizer and check that it has exactly the requested size."""
     tokenizer = make_tokenizer(corpus, f"{family}-{size}", folder)
     assert tokenizer.vocab_size == size == len(tokenizer.token_bytes())
 
 
 def main(arguments: Arguments) -> None:
-    """Train them all and print the seconds of each."""
+    """Train all tokenizers and print the seconds of each."""
     corpus = debian_corpus(arguments.folder)
     with table(arguments.json) as figures:
         for family, size in product(FAMILIES, SIZES):

@@ -2,8 +2,8 @@
 
     python -m benchmarks.local_jobs --json figures.json
 
-`compare.py` does the latter. Both take turns; tokens per second are those of all runs together, begun at the
-same moment. The model is a GPT of the demo's size under bpe-512.
+`compare.py` does the latter. Both take turns; tokens per second are those of all runs together, which start
+at the same time. The model is a GPT of the demo's size with bpe-512.
 """
 
 import os
@@ -28,7 +28,7 @@ VOCABULARY, SEQUENCES, BLOCK_SIZE = 512, 8, 63
 
 
 def train(number: int, ready: Barrier, speeds: "SynchronizedArray[float]") -> None:
-    """Train for a while, once all processes are `ready`, and put tokens/s into `speeds[number]`."""
+    """Train for `SECONDS` once all processes are `ready`, and write the tokens/s to `speeds[number]`."""
     idx = torch.randint(VOCABULARY, (SEQUENCES, BLOCK_SIZE))
     step = our_step(ModelConfig(), VOCABULARY, Batch(idx, idx), "cpu", best_precision("cpu"))
     step()
@@ -41,8 +41,8 @@ def train(number: int, ready: Barrier, speeds: "SynchronizedArray[float]") -> No
 
 
 def tokens_per_second(runs: int, threads: int) -> float:
-    """Speed of `runs` processes together."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # of the processes that are started here
+    """The total speed of `runs` processes."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes started here
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # as in train_ddp.py
     context = get_context("spawn")
     speeds = context.Array("d", runs)
@@ -62,4 +62,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Options, "One run with many threads against many runs with one.")
+    run_command(main, Options, "One run with many threads against many runs with one thread each.")

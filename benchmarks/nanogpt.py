@@ -1,13 +1,13 @@
-"""Our trainer against nanoGPT's: tokens per second of the same model, and what is learnt in the same time.
+"""Our trainer against nanoGPT's: tokens per second of the same model, and the loss after the same time.
 
     git clone https://github.com/karpathy/nanoGPT out/nanoGPT
     python -m benchmarks.nanogpt --nanogpt out/nanoGPT --text tinyshakespeare.txt --json figures.json
 
 Both are started as their users start them, in turn, on the same ids: tiny Shakespeare, the last tenth for
-validation. nanoGPT is not compiled (on most of these shapes it is slower so), and fp32, all that it does on
-a CPU; ours takes `--execution.precision auto`. Validation bits per character are those of `model.scoring` for
-both. A ratio of tokens per second above 1 means that ours is faster; one of bits below 1, that it learns
-more.
+validation. nanoGPT is not compiled, which would be slower on most of these shapes, and runs in fp32, its only
+precision on a CPU; ours runs with `--execution.precision auto`. Validation bits per character are computed by
+`model.scoring` for both. A ratio of tokens per second above 1 means that ours is faster; a ratio of bits
+below 1 means that ours learns more.
 """
 
 import json
@@ -42,7 +42,7 @@ from .table import Figures, FolderOptions, compare, in_turn, ratios, row, table
 
 @dataclass(frozen=True)
 class Shape:
-    """A model, its data and a batch, the same for both trainers; by the names of nanoGPT's options."""
+    """A model, its data and its batch, the same for both trainers; named like nanoGPT's options."""
 
     dataset: str
     n_layer: int
@@ -58,7 +58,7 @@ SHAPES = {
     "small": Shape("char", 4, 4, 128, 64, 12, 200),
     "small_8192": Shape("bpe-8192", 4, 4, 128, 64, 32, 60),
 }
-# What learns most in nanoGPT's time of all that was tried (docs/performance.md).
+# The best recipe that was found for the time that nanoGPT takes (docs/performance.md).
 RECIPE: dict[str, object] = {
     "model.preset": "modern",
     "model.n_layer": 3,
@@ -84,7 +84,7 @@ class Arguments(FolderOptions):
 
 
 class Characters(Tokenizer):
-    """The characters of a text alone, as nanoGPT has them: `char` has every byte, too."""
+    """The characters of a text alone, as in nanoGPT; our `char` also has every byte."""
 
     def __init__(self, text: str) -> None:
         self.spec, self.characters = "char", sorted(set(text))
@@ -94,22 +94,22 @@ class Characters(Tokenizer):
         return np.searchsorted(self.characters, list(text)).astype(np.uint32)
 
     def token_bytes(self) -> list[bytes]:
-        """As `Tokenizer.token_bytes`."""
+        """See `Tokenizer.token_bytes`."""
         return [character.encode() for character in self.characters] + [b""]
 
     def save(self, folder: Path) -> None:
-        """Nothing to write: no one asks for it again."""
+        """Write nothing: it is never loaded."""
 
     @classmethod
     def load(cls, spec: str, folder: Path) -> "Characters":
-        """Not asked for either."""
+        """Not supported."""
         raise NotImplementedError
 
 
 def write_data(folder: Path, nanogpt: Path, text: str, val_chars: int) -> None:
-    """The same ids for both: arrays in `folder/NAME`, and nanoGPT's train.bin, val.bin and meta.pkl.
+    """Write the same ids for both: arrays in `folder/NAME`, and nanoGPT's train.bin, val.bin and meta.pkl.
 
-    The last tenth of the text is not for training; its first `val_chars` characters are for validation.
+    The last tenth of the text is held out; its first `val_chars` characters are for validation.
     """
     train, held_out = text[: int(0.9 * len(text))], text[int(0.9 * len(text)) :][:val_chars]
     (folder / "text").mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def write_data(folder: Path, nanogpt: Path, text: str, val_chars: int) -> None:
 
 
 def run_nanogpt(nanogpt: Path, shape: Shape) -> list[float]:
-    """Seconds of each step of nanoGPT's trainer, the first ones left out; it saves what it has trained."""
+    """Run nanoGPT's trainer, which saves its model; returns the seconds of each step but the first ones."""
     settings = {
         **asdict(shape),
         "device": "cpu",
@@ -146,7 +146,7 @@ def run_nanogpt(nanogpt: Path, shape: Shape) -> list[float]:
 
 
 def our_options(folder: Path, shape: Shape, options: Mapping[str, object] = {}) -> list[str]:
-    """The options of our trainer for a new run in `folder/run`; `options` go before those of the shape."""
+    """The options of our trainer for a new run in `folder/run`; `options` override those of the shape."""
     shutil.rmtree(folder / "run", ignore_errors=True)
     settings: dict[str, object] = {
         "data": folder / shape.dataset,
@@ -166,13 +166,13 @@ def our_options(folder: Path, shape: Shape, options: Mapping[str, object] = {}) 
 
 
 def run_ours(folder: Path, shape: Shape, options: Mapping[str, object] = {}) -> list[dict]:
-    """The metrics of our trainer's run."""
+    """Run our trainer and return its metrics."""
     output_of([sys.executable, "train_ddp.py", *our_options(folder, shape, options)])
     return read_metrics(folder / "run" / "metrics.jsonl")
 
 
 class NanoGPT(LanguageModel):
-    """What nanoGPT has trained behind our interface, as far as scoring needs it."""
+    """nanoGPT's trained model with the part of our interface that scoring needs."""
 
     def __init__(self, nanogpt: Path) -> None:
         checkpoint = torch.load(nanogpt / "out" / "ckpt.pt", weights_only=True)
@@ -188,7 +188,7 @@ class NanoGPT(LanguageModel):
         reduction: str = "mean",
         begins: Tensor | None = None,
     ) -> Tensor:
-        """Logits, or with `targets` their loss; nanoGPT has all logits only if it is given any targets."""
+        """Logits, or the loss with `targets`. nanoGPT computes all logits only if it gets targets."""
         logits = self.inner(idx, idx)[0]
         if targets is None:
             return logits
@@ -199,7 +199,7 @@ class NanoGPT(LanguageModel):
 def step_seconds(
     folder: Path, nanogpt: Path, shape: Shape, options: Mapping[str, object] = {}
 ) -> dict[str, Callable[[], float]]:
-    """Both trainers, nanoGPT first: each returns the median seconds of a step of a short run."""
+    """Functions that run each trainer briefly, nanoGPT first, and return the median seconds per step."""
 
     def ours() -> float:
         ended = [line["train_seconds"] for line in run_ours(folder, shape, options)]
@@ -209,9 +209,9 @@ def step_seconds(
 
 
 def quality(figures: Figures, folder: Path, nanogpt: Path, rounds: int) -> None:
-    """Rows of both trainers' validation bits, ours after as many steps as fit into nanoGPT's 2000.
+    """Print both trainers' validation bits, ours after as many steps as fit in the time of nanoGPT's 2000.
 
-    How many do is measured in turn before: within minutes, the speed of a shared machine drifts.
+    That number is measured in turn beforehand, because the speed of a shared machine drifts within minutes.
     """
     shape = SHAPES["small"]
     took = in_turn(step_seconds(folder, nanogpt, shape, RECIPE), rounds)
@@ -219,7 +219,7 @@ def quality(figures: Figures, folder: Path, nanogpt: Path, rounds: int) -> None:
     theirs = run_nanogpt(nanogpt, replace(shape, max_iters=NANOGPT_STEPS))
     val = TokenArrays(folder / shape.dataset).split("val")
     ids = val.sequences()[0].astype(np.int64)
-    ids[[0, -1]] = 0  # nanoGPT knows no end of text: a line end, the first of the characters, is its context
+    ids[[0, -1]] = 0  # nanoGPT has no end of text: use a line end, its first character, as context
     bits, _ = document_bits(score(NanoGPT(nanogpt), [ids], shape.block_size // 2), [ids])
     nanogpt_bpc = float(bits[0]) / val.chars
     last = run_ours(folder, replace(shape, max_iters=int(statistics.median(fit))), RECIPE)[-1]
@@ -236,7 +236,7 @@ def main(arguments: Arguments) -> None:
     folder, text = arguments.folder / "nanogpt", arguments.text.read_text()
     nanogpt = folder.resolve() / "nanoGPT"
     shutil.copytree(arguments.nanogpt, nanogpt, dirs_exist_ok=True)
-    write_data(folder, nanogpt, text, 5000)  # speed does not want a long validation
+    write_data(folder, nanogpt, text, 5000)  # a short validation, since only speed is measured
     with table(arguments.json) as figures:
         for name, shape in SHAPES.items():
             took = in_turn(step_seconds(folder, nanogpt, shape), arguments.rounds)

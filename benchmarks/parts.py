@@ -1,10 +1,10 @@
-"""Parts of a training step on a CPU, as chosen and as they could have been: forward and backward, in bf16.
+"""Parts of a training step on a CPU, as implemented and alternatives: forward and backward, in bf16.
 
     python -m benchmarks.parts --json figures.json
 
-All ways of a part take turns, three times as many as `--rounds`. A ratio is the time of the other way,
-divided by that of the chosen one. A whole step, with freed memory kept and returned, is measured in processes
-of its own.
+The implementations of a part take turns, three times as many as `--rounds`. A ratio is the time of an
+alternative divided by that of the chosen implementation. A whole step, with freed memory kept and returned,
+is measured in separate processes.
 """
 
 import os
@@ -33,7 +33,7 @@ Ways = dict[str, Callable[[], object]]  # the chosen way first
 
 
 def attention(sequences: int, n_head: int, block_size: int, n_embd: int) -> Ways:
-    """Attention written out, and by the fused kernel."""
+    """Attention written out, and with the fused kernel."""
 
     def make(kind: Literal["tril", "sdpa"]) -> Callable[[], object]:
         layer = CausalSelfAttention(
@@ -46,7 +46,7 @@ def attention(sequences: int, n_head: int, block_size: int, n_embd: int) -> Ways
 
 
 def output_layer(tokens: int, n_embd: int, vocab_size: int) -> Ways:
-    """The output layer and its loss, in chunks, at once, and by torch's own function in chunks."""
+    """The output layer and its loss: in chunks, at once, and with torch's own function in chunks."""
     x = torch.randn(1, tokens, n_embd, requires_grad=True)
     weight = torch.nn.Parameter(0.05 * torch.randn(vocab_size, n_embd))
     targets = torch.randint(vocab_size, (1, tokens))
@@ -59,7 +59,7 @@ def output_layer(tokens: int, n_embd: int, vocab_size: int) -> Ways:
 
 
 def muon(n_layer: int, n_embd: int) -> Ways:
-    """A step of Muon for all matrices of the blocks: equal shapes at once, and torch's, one by one."""
+    """A step of Muon for all matrices of the blocks: equal shapes at once, and torch's Muon, one by one."""
     model = GPT(ModelConfig(n_layer=n_layer, n_embd=n_embd), vocab_size=64, block_size=64)
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter)
@@ -80,7 +80,7 @@ PARTS: dict[str, Callable[[], Ways]] = {
 
 
 def step_seconds(keep: bool) -> float:
-    """Median time of a training step at V=8192 in this process, which may `keep` freed memory from now on."""
+    """Median seconds of a training step at V=8192 in this process, with freed memory kept if `keep`."""
     if keep:
         keep_freed_memory()
     idx = torch.randint(8192, (32, 64))
@@ -89,7 +89,7 @@ def step_seconds(keep: bool) -> float:
 
 
 def in_a_process(keep: bool) -> float:
-    """The same in a process of its own."""
+    """`step_seconds` in a separate process."""
     with ProcessPoolExecutor(1, get_context("spawn")) as process:
         return process.submit(step_seconds, keep).result()
 
@@ -111,4 +111,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Options, "Parts of a training step, as chosen and as they could have been.")
+    run_command(main, Options, "Parts of a training step, as implemented and alternatives.")

@@ -1,4 +1,4 @@
-"""Programs in processes of their own: what they print, why they fail and the memory they take.
+"""Run programs in separate processes: their output, errors and peak memory.
 
 python -m benchmarks.process COMMAND ...    runs a command, then prints its peak memory in MB
 """
@@ -13,10 +13,10 @@ from common.errors import Failed
 
 
 def output_of(command: Sequence[str], **options: Any) -> list[str]:
-    """The lines that a command prints; `options` are those of `subprocess.run`.
+    """Run a command and return the lines of its output; `options` are those of `subprocess.run`.
 
     Raises:
-        Failed: it failed or took too long; says the last line of its errors.
+        Failed: the command failed, with the last line of its errors, or took too long.
     """
     try:
         done = subprocess.run(command, capture_output=True, text=True, **options)
@@ -28,9 +28,9 @@ def output_of(command: Sequence[str], **options: Any) -> list[str]:
 
 
 def output_and_peak(command: Sequence[str], **options: Any) -> tuple[list[str], float]:
-    """As `output_of`, and the most memory in MB that the command or one of its processes took.
+    """Like `output_of`; also returns the peak memory in MB of the command or one of its child processes.
 
-    A process of few modules starts it: the memory of the one that starts a command counts as the command's.
+    A small process starts the command, because the memory of the parent counts as that of the command.
     """
     *lines, peak = output_of([sys.executable, "-m", "benchmarks.process", *command], **options)
     return lines, float(peak)

@@ -1,13 +1,13 @@
-"""Step time of data-parallel training on 8 to 1024 GPUs, on paper: where more of them stop paying.
+"""A model of the step time of data-parallel training on 8 to 1024 GPUs: where more GPUs stop paying off.
 
     python -m benchmarks.scaling --json figures.json
     python -m benchmarks.scaling --measure
 
 1) parameters, FLOPs and buckets of gradients are those of the real models, built on the meta device
-2) what GPUs and networks can do is assumed: each is an option, and the defaults are published figures
-3) `--measure` puts the same formulas to the test on two processes of this machine
+2) the speeds of GPUs and networks are assumptions: they are options, with published figures as defaults
+3) `--measure` tests the same formulas on two processes of this machine
 
-No GPU was measured. docs/scaling.md explains the formulas and draws the conclusion.
+No GPU was measured. docs/scaling.md explains the formulas and draws the conclusions.
 """
 
 import json
@@ -50,8 +50,8 @@ VOCABULARIES = (258, 8192, 50257)
 # Tokens/s of each GPU, by their number: MPT 125m, V=50,368, 26 sequences of 2,048 tokens per GPU, 8 A100s and
 # 1600 Gb/s per node (github.com/mosaicml/llm-foundry, scripts/train/benchmarking/README.md)
 PUBLISHED = {16: 130_535, 32: 127_122, 64: 125_234, 128: 123_936}
-SMALL, SMALL_BLOCK = ModelConfig(n_layer=6, n_head=6, n_embd=384), 128  # what two processes train
-SLEEPER = 0.4e9  # bytes/s of a network that takes time and no core
+SMALL, SMALL_BLOCK = ModelConfig(n_layer=6, n_head=6, n_embd=384), 128  # trained by two processes
+SLEEPER = 0.4e9  # bytes/s of a simulated network that takes time but no core
 CASES = list(product(("gloo", "sleeper"), (258, 8192), (4.0, 25.0)))  # network, vocabulary, bucket_mb
 
 
@@ -96,21 +96,21 @@ class Arguments:
 
 @dataclass(frozen=True)
 class Work:
-    """What a step has to do."""
+    """The work of a step."""
 
     parameters: int
-    """that the optimizer updates"""
+    """parameters that the optimizer updates"""
     buckets: list[float]
-    """bytes of gradients that are sent at a time, in the order in which the backward pass completes them"""
+    """bytes of gradients sent at a time, in the order in which the backward pass completes them"""
     flops: float
-    """of a sequence, forward and backward"""
+    """FLOPs of a sequence, forward and backward"""
 
 
 def work_of(config: ModelConfig, block_size: int, vocab_size: int, bucket_mb: float) -> Work:
-    """That of a real model: gradients in fp32, in buckets as DDP forms them.
+    """The work of a real model: gradients in fp32, in the buckets that DDP forms.
 
-    A parameter is in one bucket whole. The token embedding is the first layer, so that its gradient is
-    complete last, at the end of the backward pass, although it is that of the output layer, too.
+    A parameter is never split between buckets. The token embedding is the first layer, so its gradient is
+    complete last, at the end of the backward pass, although the output layer shares it.
     """
     with torch.device("meta"):
         model = GPT(config, vocab_size, block_size)
@@ -122,11 +122,11 @@ def work_of(config: ModelConfig, block_size: int, vocab_size: int, bucket_mb: fl
 
 
 def all_reduce_seconds(size: float, gpus: int, cluster: Arguments) -> float:
-    """Of `size` bytes, by the faster of two algorithms, as NCCL models and chooses them.
+    """Seconds of an all-reduce of `size` bytes by the faster of two algorithms, as in NCCL's own model.
 
-    A ring sends 2 (N-1) / N of the bytes over every link, in 2 (N-1) hops. Trees send all of them up and
-    down, at 0.92 of the bandwidth, in hops that grow with the logarithm of the nodes. The slowest link
-    counts (nccl-tests, doc/PERFORMANCE.md; nccl, src/graph/tuning.cc).
+    A ring sends 2 (N-1) / N of the bytes over every link, in 2 (N-1) hops. A tree sends all bytes up and
+    down, at 0.92 of the bandwidth, and its hops grow with the logarithm of the number of nodes. The slowest
+    link counts (nccl-tests, doc/PERFORMANCE.md; nccl, src/graph/tuning.cc).
     """
     nodes = math.ceil(gpus / cluster.gpus_per_node)
     bandwidth = cluster.nvlink if nodes == 1 else min(cluster.nvlink, cluster.network)
@@ -136,19 +136,19 @@ def all_reduce_seconds(size: float, gpus: int, cluster: Arguments) -> float:
 
 
 def exposed_seconds(buckets: list[float], backward: float, gpus: int, cluster: Arguments) -> float:
-    """Wait for gradients: the last bucket, and what of the others outlasts `backward` seconds.
+    """Seconds of waiting for gradients: for the last bucket, and for the others beyond `backward` seconds.
 
-    At best: the others could all be sent from the first moment of the backward pass.
+    This is a lower bound: it assumes that the others can be sent from the start of the backward pass.
     """
     *early, last = (all_reduce_seconds(size, gpus, cluster) for size in buckets)
     return max(0.0, sum(early) - backward) + last
 
 
 def step_seconds(work: Work, sequences: int, gpus: int, cluster: Arguments) -> tuple[float, float]:
-    """Of a step, and the part of it in which the GPU with most sequences waits for the others.
+    """Seconds of a step, and of waiting on the GPU with most sequences.
 
-    Two thirds of the compute are the backward pass. Every GPU updates all parameters: AdamW and the norm of
-    the gradients read and write 40 bytes of each. Then the ranks agree on three float64.
+    The backward pass is two thirds of the compute. Every GPU updates all parameters: AdamW and the gradient
+    norm read and write 40 bytes per parameter. Then the ranks all-reduce three float64.
     """
     mine = math.ceil(sequences / gpus)
     sequence = work.flops / (cluster.peak * cluster.mfu)
@@ -158,13 +158,13 @@ def step_seconds(work: Work, sequences: int, gpus: int, cluster: Arguments) -> t
 
 
 def efficiency(work: Work, sequences: int, gpus: int, cluster: Arguments, weak: bool = False) -> float:
-    """Speed of a GPU, to that of one alone with the whole batch, or (`weak`) with its share of it."""
+    """Speed per GPU relative to a single one with the whole batch or, if `weak`, with its share of it."""
     alone = step_seconds(work, sequences // gpus if weak else sequences, 1, cluster)[0]
     return alone / step_seconds(work, sequences, gpus, cluster)[0] / (1 if weak else gpus)
 
 
 def limits(work: Work, cluster: Arguments) -> dict[str, int | None]:
-    """The first numbers of GPUs that pay badly with a fixed batch; None: none does, up to a sequence each."""
+    """The first inefficient numbers of GPUs with a fixed batch; None: none up to one sequence per GPU."""
     gpus = [n for n in GPUS if n <= cluster.batch]
     speed = {n: n * efficiency(work, cluster.batch, n, cluster) for n in gpus}
     return {
@@ -175,12 +175,12 @@ def limits(work: Work, cluster: Arguments) -> dict[str, int | None]:
 
 
 def new_tables() -> Tables:
-    """Tables, whose rows are there as soon as they are named."""
+    """Empty tables, whose rows are created on access."""
     return defaultdict(lambda: defaultdict(dict))
 
 
 def show(tables: Tables) -> Figures:
-    """Print tables, whose columns end in their unit; returns their figures."""
+    """Print tables, in which the name of a column ends in its unit, and return their figures."""
     figures: Figures = {}
     for title, rows in tables.items():
         columns = next(iter(rows.values()))
@@ -192,7 +192,7 @@ def show(tables: Tables) -> Figures:
 
 
 def on_paper(arguments: Arguments) -> Tables:
-    """What the formulas say."""
+    """The results of the formulas."""
     models = list(product(MODELS, VOCABULARIES))
     works = {(m, V): work_of(MODELS[m], BLOCK_SIZE, V, arguments.bucket_mb) for m, V in models}
     networks = {"fast network": arguments, "slow network": replace(arguments, network=arguments.slow_network)}
@@ -243,7 +243,7 @@ def on_paper(arguments: Arguments) -> Tables:
 
 
 def take_part(rank: int, folder: str) -> None:
-    """One of two processes that send and train together; the first writes how many seconds all of it took."""
+    """Send and train as one of two processes; the first one writes the seconds of each measurement."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     network = ThreadPoolExecutor(1)
@@ -259,7 +259,7 @@ def take_part(rank: int, folder: str) -> None:
         network.submit(send)
         return future
 
-    # Not `training_step`: nothing is updated, and `alone` leaves out what the processes send
+    # Not `training_step`: nothing is updated, and `alone` leaves out the communication
     def step(parallel: DistributedDataParallel, idx: torch.Tensor, alone: bool) -> None:
         with parallel.no_sync() if alone else nullcontext():
             with autocast("cpu", best_precision("cpu")):
@@ -278,7 +278,7 @@ def take_part(rank: int, folder: str) -> None:
         idx = torch.randint(vocab_size, (2, SMALL_BLOCK))
         for alone in (False, True):
             ways[f"{kind} {vocab_size} {bucket_mb} {alone}"] = partial(step, parallel, idx, alone)
-    # With barriers, so that it takes what the slower process does
+    # With barriers, so that the time is that of the slower process
     together = {name: lambda way=way: (dist.barrier(), way(), dist.barrier()) for name, way in ways.items()}
     took = in_turn({name: partial(seconds, way) for name, way in together.items()}, 9, warm_up=2)
     if rank == 0:
@@ -287,7 +287,7 @@ def take_part(rank: int, folder: str) -> None:
 
 
 def on_two_processes() -> Tables:
-    """What two processes of this machine take, and what the formulas say of it."""
+    """Measurements of two processes on this machine, and the predictions of the formulas."""
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(take_part, (folder,), nprocs=2)
         took = json.loads(Path(folder, "took.json").read_text())
@@ -327,4 +327,4 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "Step time of data-parallel training on many GPUs, on paper.")
+    run_command(main, Arguments, "A model of the step time of data-parallel training on many GPUs.")

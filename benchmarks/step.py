@@ -2,10 +2,11 @@
 
     python -m benchmarks.step --nanogpt out/nanoGPT --json figures.json
 
-On a GPU GPT-2's 124M shape, T=1024, compiled, in bf16; on a CPU a small one. nanoGPT's model, where its
-folder is given, takes the same batches as in its own trainer (fp32 on a CPU). Every measurement is a process
-of its own, on random ids, and needs torch, numpy and safetensors alone; what cannot be measured says why.
-MFU counts the FLOPs of `flops_per_token`, for both. Memory is what the process took, or torch of the GPU's.
+On a GPU it measures GPT-2's 124M shape, T=1024, compiled, in bf16; on a CPU a small model. If the folder of
+nanoGPT is given, its model takes the same batches, as in its own trainer (fp32 on a CPU). Every measurement
+is a separate process on random ids, and needs only torch, numpy and safetensors; one that fails is named with
+the reason. MFU counts the FLOPs of `flops_per_token` for both. Memory is the peak of the process, or of torch
+on the GPU.
 """
 
 import argparse
@@ -36,8 +37,8 @@ from training.step import Batch, Step, make_learner, training_step
 from .process import output_of
 from .table import in_turn, ratios, row, table
 
-# Model, block size, sequences and vocabularies: of tiny Shakespeare's characters, or of bytes; of bpe-8192;
-# of tiktoken:gpt2; and nearly of tiktoken:o200k_base
+# Model, block size, sequences, and the vocabularies of: tiny Shakespeare's characters, or bytes; bpe-8192;
+# tiktoken:gpt2; and approximately tiktoken:o200k_base
 SHAPES = {
     "cuda": (
         ModelConfig(n_layer=12, n_head=12, n_embd=768, preset="gpt2"),
@@ -51,8 +52,8 @@ WARM_UP, BLOCK_SECONDS = 5, 1.0
 
 
 def nanogpt_model(nanogpt: Path, **shape: float) -> Any:
-    """A fresh model of nanoGPT's, whose model.py is in the folder `nanogpt`."""
-    module = ModuleType("nanogpt_model")  # `model` is ours
+    """A new model of nanoGPT, whose model.py is in the folder `nanogpt`."""
+    module = ModuleType("nanogpt_model")  # because `model` is ours
     SourceFileLoader(module.__name__, str(nanogpt / "model.py")).exec_module(module)
     return module.GPT(module.GPTConfig(**shape))
 
@@ -60,7 +61,7 @@ def nanogpt_model(nanogpt: Path, **shape: float) -> Any:
 def our_step(
     config: ModelConfig, vocab_size: int, batch: Batch, device: str, precision: str
 ) -> Callable[[], object]:
-    """A step of our trainer."""
+    """A function that takes a step of our trainer."""
     model = GPT(config, vocab_size, batch.inputs.shape[1]).to(device)
     forward = compile_model(model) if device == "cuda" else model
     ranks, optimizer = Ranks(0, 1, device), OptimizerConfig()
@@ -69,12 +70,12 @@ def our_step(
     def begin(number: int) -> Step:
         return training_step(learner, ranks, [batch], len(batch.inputs), optimizer.lr)
 
-    # As the trainer, which reads a step some steps later
+    # Like the trainer, which reads the result of a step some steps later
     return RunAhead(begin, 0, AHEAD if device == "cuda" else 0, pauses=lambda number: False).read
 
 
 def nanogpt_step(model: Any, batch: Batch, device: str, precision: str) -> Callable[[], object]:
-    """A step as nanoGPT's trainer makes it, which does not wait for the device."""
+    """A function that takes a step as nanoGPT's trainer does, without waiting for the device."""
     optimizer = model.configure_optimizers(0.1, 1e-3, (0.9, 0.99), device)
     forward = compile_model(model) if device == "cuda" else model
 
@@ -90,7 +91,7 @@ def nanogpt_step(model: Any, batch: Batch, device: str, precision: str) -> Calla
 
 
 def block_seconds(action: Callable[[], object], calls: int, device: str) -> float:
-    """Seconds of an action, on average over some calls, until the device has done its work."""
+    """Average seconds of an action over `calls` calls, including the work of the device."""
     begin = time.perf_counter()
     for _ in range(calls):
         action()
@@ -100,7 +101,7 @@ def block_seconds(action: Callable[[], object], calls: int, device: str) -> floa
 
 
 def measure(who: str, device: str, vocab_size: int, blocks: int, nanogpt: str) -> dict[str, list[float]]:
-    """Figures of our step or nanoGPT's, by name and unit: a value per block, or one for all."""
+    """Figures of our step or nanoGPT's, by name and unit: one value per block, or a single one."""
     config, block_size, sequences, _ = SHAPES[device]
     precision = "fp32" if who == "nanoGPT" and device == "cpu" else best_precision(device)
     torch.manual_seed(0)
@@ -109,7 +110,7 @@ def measure(who: str, device: str, vocab_size: int, blocks: int, nanogpt: str) -
     batch = Batch(idx[:, :-1].contiguous(), idx[:, 1:].contiguous())
     if who == "nanoGPT":
         shape = {name: getattr(config, name) for name in ("n_layer", "n_head", "n_embd")}
-        padded = -(-vocab_size // 64) * 64  # as 50,257 becomes 50,304 in its trainer
+        padded = -(-vocab_size // 64) * 64  # its trainer, too, pads 50,257 to 50,304
         model = nanogpt_model(Path(nanogpt), vocab_size=padded, block_size=block_size, dropout=0.0, **shape)
         ways = {"step": nanogpt_step(model.to(device), batch, device, precision)}
     else:
@@ -150,10 +151,10 @@ def measure(who: str, device: str, vocab_size: int, blocks: int, nanogpt: str) -
 def measured_apart(
     who: str, device: str, vocab_size: int, blocks: int, nanogpt: Path | None, timeout: float = 240
 ) -> dict[str, list[float]]:
-    """What `measure` finds, in a process of its own.
+    """The result of `measure` in a separate process.
 
     Raises:
-        Failed: it failed, or took longer than `timeout` seconds.
+        Failed: the process failed, or took longer than `timeout` seconds.
     """
     order = json.dumps([who, device, vocab_size, blocks, str(nanogpt)])
     return json.loads(
@@ -162,7 +163,7 @@ def measured_apart(
 
 
 def main() -> None:
-    """Measure all and print the table."""
+    """Measure everything and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--nanogpt", type=Path, help="folder of nanoGPT")
     parser.add_argument("--vocabularies", type=int, nargs="*", help="instead of the shape's own")
@@ -177,9 +178,9 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"torch {torch.__version__} on {torch.cuda.get_device_name() if device == 'cuda' else 'a CPU'}")
     if device == "cpu":
-        print("not measured: a GPU's figures, there is none here")
+        print("not measured: a GPU (there is none)")
     if not arguments.nanogpt:
-        print("not measured: nanoGPT, its folder is not given")
+        print("not measured: nanoGPT (set --nanogpt to its folder)")
     with table(arguments.json) as figures:
         for vocab_size in arguments.vocabularies or SHAPES[device][-1]:
             speeds = {}

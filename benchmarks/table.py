@@ -1,6 +1,6 @@
-"""Measurements taken in turn: a table of medians and spread on the terminal, the medians in flat JSON.
+"""Take measurements in turn; print a table of medians and spread, and write the medians as flat JSON.
 
-A row's name ends in its unit, and so does its figure's name in JSON: "small, char: ours, tokens/s" is
+The name of a row ends in its unit, and so does its key in JSON: "small, char: ours, tokens/s" becomes
 `small_char_ours_tokens_per_s`.
 """
 
@@ -42,7 +42,7 @@ class FolderOptions(Options):
 
 @contextmanager
 def table(json: Path | None) -> Iterator[Figures]:
-    """Print the first line of a table, give the figures that `row` fills, and write them to `json`."""
+    """Print the header of a table, yield the figures for `row` to fill, and write them to `json`."""
     print(f"{'':{WIDTH}}{'median':>10}{'lowest':>10}{'highest':>10}", flush=True)
     figures: Figures = {}
     yield figures
@@ -53,7 +53,7 @@ def table(json: Path | None) -> Iterator[Figures]:
 def in_turn(
     ways: Mapping[str, Callable[[], Result]], rounds: int, warm_up: int = 0
 ) -> dict[str, list[Result]]:
-    """The results of each way, one per round, without those of `warm_up` rounds before the first."""
+    """The results of each way, one per round; the `warm_up` rounds before the first do not count."""
     results: dict[str, list[Result]] = {name: [] for name in ways}
     for number in range(-warm_up, rounds):
         for name, way in ways.items():
@@ -64,19 +64,19 @@ def in_turn(
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Time that an action takes."""
+    """Seconds that an action takes."""
     begin = time.perf_counter()
     action()
     return time.perf_counter() - begin
 
 
 def ratios(values: Sequence[float], reference: Sequence[float]) -> list[float]:
-    """Each value by the reference of the same round."""
+    """Each value divided by the reference of the same round."""
     return [value / other for value, other in zip(values, reference, strict=True)]
 
 
 def number(value: float | None) -> str:
-    """Three digits, or all digits before the point."""
+    """Format a number with three significant digits, or with all its digits before the point."""
     if value is None:
         return "–"
     if not math.isfinite(value):
@@ -85,12 +85,12 @@ def number(value: float | None) -> str:
 
 
 def figure_name(name: str) -> str:
-    """A row's name as a figure's: lower case, words joined by underscores."""
+    """Convert the name of a row to a key: lower case, words joined by underscores."""
     return re.sub(r"\W+", "_", re.sub(r"/s\b", " per s", name).lower()).strip("_")
 
 
 def row(figures: Figures, name: str, *values: float) -> None:
-    """Print a row and keep its median; a single value has no spread."""
+    """Print a row and store its median; a single value has no spread."""
     median = statistics.median(values)
     spread = (min(values), max(values)) if len(values) > 1 else ()
     print(f"{name:{WIDTH}}" + "".join(f"{number(value):>10}" for value in (median, *spread)), flush=True)
@@ -100,7 +100,7 @@ def row(figures: Figures, name: str, *values: float) -> None:
 def compare(
     figures: Figures, subject: str, unit: str, measured: Mapping[str, Sequence[float]], scale: float = 1.0
 ) -> None:
-    """Rows of what was measured in turn, times `scale`, and of the ratios to the first, round by round."""
+    """Print the measurements times `scale`, and their ratios to the first way, round by round."""
     for name, values in measured.items():
         row(figures, f"{subject}: {name}, {unit}", *(scale * value for value in values))
     reference, *others = measured.items()

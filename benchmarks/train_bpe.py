@@ -2,9 +2,9 @@
 
     python -m benchmarks.train_bpe --json figures.json
 
-The text is that of `benchmarks.debian_corpus`, fetched once. Each reads the same Parquet files in a process
-of its own, in turn; the time is that of reading and training, without the start of the interpreter. A ratio
-above 1 means that ours takes less. Needs the package `tokenizers`.
+The text is that of `benchmarks.debian_corpus`, downloaded once. The trainers take turns, each in a separate
+process that reads the same Parquet files. The time is that of reading and training, without the start of the
+interpreter. A ratio above 1 means that ours is faster. Needs the package `tokenizers`.
 """
 
 import os
@@ -24,7 +24,7 @@ SIZE = 32768
 
 
 def train(name: str, files: list[Path]) -> tuple[float, float]:
-    """The seconds that a trainer takes, and its peak memory in MB."""
+    """Run a trainer; returns its seconds and peak memory in MB."""
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     if name == "ours":
         env["PYTHONPATH"] = str(ROOT)
@@ -36,7 +36,7 @@ def train(name: str, files: list[Path]) -> tuple[float, float]:
 
 def main(options: FolderOptions) -> None:
     """Measure in turn and print the table."""
-    # All but a thousandth is for training: 100 MB.
+    # A thousandth each is held out for validation and test; 100 MB are for training.
     corpus = debian_corpus(options.folder, "whole", held_out=0.001)
     ways = {name: partial(train, name, corpus.files("train")) for name in TRAINERS}
     with table(options.json) as figures:

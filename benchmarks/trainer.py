@@ -2,10 +2,10 @@
 
     python -m benchmarks.trainer --json figures.json
 
-1) tokens/s of the same global batch by one process with two threads (the reference), by one process under
-   torchrun, and by two processes with one thread each, in turn
-2) the shares of the training time that checkpoints and metrics take, wandb offline: what
-   `benchmarks.trainer_costs` counts in the trainer's own process
+1) tokens/s with the same global batch, in turn: one process with two threads (the reference), one process
+   under torchrun, and two processes with one thread each
+2) the shares of the training time that checkpoints and metrics take, with wandb offline, as counted by
+   `benchmarks.trainer_costs` in the process of the trainer
 """
 
 import json
@@ -27,7 +27,9 @@ from .process import output_of
 from .table import Figures, FolderOptions, compare, in_turn, row, table
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone"]
-LAUNCHERS: dict[str, tuple[list[str], int]] = {  # what starts the processes, and threads of each
+LAUNCHERS: dict[
+    str, tuple[list[str], int]
+] = {  # the command that starts the processes, and the threads of each
     "one process, two threads": ([], 2),
     "one under torchrun, two threads": ([*TORCHRUN, "--nproc-per-node=1"], 2),
     "two processes, one thread each": ([*TORCHRUN, "--nproc-per-node=2"], 1),
@@ -40,7 +42,7 @@ SHAPES = {
 
 
 def tokens_per_second(folder: Path, shape: Shape, launcher: str) -> float:
-    """Median over the steps of a run, the first ones left out."""
+    """Median tokens/s of a run, without the first steps."""
     start, threads = LAUNCHERS[launcher]
     command = [
         sys.executable,
@@ -54,7 +56,7 @@ def tokens_per_second(folder: Path, shape: Shape, launcher: str) -> float:
 
 
 def costs(figures: Figures, folder: Path, name: str) -> None:
-    """Rows of the shares of the training time that checkpoints and metrics take."""
+    """Print the shares of the training time that checkpoints and metrics take."""
     shape = replace(SHAPES[name], max_iters=20 * SHAPES[name].max_iters)
     options = our_options(folder, shape, {"tracking.val_chars": 1000, "tracking.wandb": "offline"})
     *_, took = output_of([sys.executable, "-m", "benchmarks.trainer_costs", *options])

@@ -1,10 +1,10 @@
-"""Train a run, and print as JSON the seconds that its checkpoints and its metrics took from training.
+"""Train a run, and print as JSON the seconds that checkpoints and metrics cost.
 
-    python -m benchmarks.trainer_costs OPTIONS    as for train_ddp.py
+    python -m benchmarks.trainer_costs OPTIONS    options of train_ddp.py
 
-1) checkpoints: all time of the training's own thread in `Checkpoints.save`, and the processor time of the
-   thread that writes them, which takes a core from training but does not stop it
-2) metrics: the time of the training's own thread in `Tracker.log`
+1) checkpoints: the time of the main thread in `Checkpoints.save`, and the processor time of the thread that
+   writes them, which uses a core but does not stop training
+2) metrics: the time of the main thread in `Tracker.log`
 """
 
 import json
@@ -25,24 +25,24 @@ took = {"checkpoints": 0.0, "metrics": 0.0}
 
 
 class TimedCheckpoints(Checkpoints):
-    """Checkpoints that keep what they took."""
+    """Checkpoints whose cost is added up."""
 
     def save(self, *arguments: Any, **options: Any) -> None:
-        """As for checkpoints."""
+        """See `Checkpoints.save`."""
         took["checkpoints"] += seconds(partial(super().save, *arguments, **options))
 
     def wait(self) -> None:
-        """As for checkpoints, which add the writing thread's processor time to their cost here."""
+        """See `Checkpoints.wait`, which adds the processor time of the writing thread to `cost`."""
         cost = self.cost
         super().wait()
         took["checkpoints"] += self.cost - cost
 
 
 class TimedTracker(Tracker):
-    """A tracker that keeps what it took."""
+    """A tracker whose cost is added up."""
 
     def log(self, metrics: dict) -> None:
-        """As for a tracker."""
+        """See `Tracker.log`."""
         took["metrics"] += seconds(partial(super().log, metrics))
 
 

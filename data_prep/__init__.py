@@ -1,8 +1,8 @@
-"""Corpora to documents to memory-mapped token arrays, in three stages:
+"""Convert text to memory-mapped token arrays, in three stages:
 
     python -m data_prep.corpus       a source of text -> train, val and test documents in Parquet
     python -m data_prep.tokenizer    the training documents -> a tokenizer
     python -m data_prep.encode       documents and a tokenizer -> token arrays
 
-Each stage is skipped when its configuration and inputs are unchanged, and redone when they are not.
+A stage is skipped if its configuration and inputs have not changed; otherwise it is repeated.
 """

@@ -1,11 +1,11 @@
-"""Token arrays on disk: how they are written, opened and checked (docs/data-format.md).
+"""Write, open and check token arrays on disk (docs/data-format.md).
 
     <split>-00000.tokens.npy      1-d uint8, uint16 or uint32: eot, document, eot, document, ..., eot
     <split>-00000.documents.npy   structured: start (index of the first token), chars, bytes
-    <split>-00000.marks.npy       1-d uint32 or uint64: index of the token that holds every 32nd character
+    <split>-00000.marks.npy       1-d uint32 or uint64: index of the token that contains every 32nd character
     manifest.json                 counts, dtype, vocabulary, and size and SHA-256 of every file
 
-The trainer reads this module, so it imports no tokenizer library.
+The trainer imports this module, so it must not import a tokenizer library.
 """
 
 import os
@@ -24,12 +24,12 @@ DOCUMENT = np.dtype([("start", np.int64), ("chars", np.int64), ("bytes", np.int6
 
 
 def narrowest_dtype(vocab_size: int) -> np.dtype:
-    """The smallest unsigned integer type that holds every id below `vocab_size`."""
+    """The smallest unsigned integer type for ids below `vocab_size`."""
     return np.min_scalar_type(vocab_size - 1)
 
 
 class ArrayWriter:
-    """Writes a one-dimensional .npy file piece by piece, without knowing its length beforehand."""
+    """Writes a one-dimensional .npy file piece by piece; its length need not be known in advance."""
 
     def __init__(self, path: Path, dtype: np.dtype) -> None:
         self.file = open(path, "wb")
@@ -37,7 +37,7 @@ class ArrayWriter:
         self._header()
 
     def _header(self) -> None:
-        # numpy pads a header so that the length can grow in place: the second one is as long.
+        # numpy pads the header so that the length can grow in place: the final one is equally long.
         description = np.lib.format.dtype_to_descr(self.dtype)
         header = {"descr": description, "fortran_order": False, "shape": (self.length,)}
         np.lib.format.write_array_header_1_0(self.file, header)
@@ -48,25 +48,25 @@ class ArrayWriter:
         self.length += len(values)
 
     def close(self) -> None:
-        """Write the header again, with the length, and close the file."""
+        """Write the final header, with the length, and close the file."""
         self.file.seek(0)
         self._header()
         self.file.close()
 
 
 def describe_file(path: Path) -> dict:
-    """What a manifest keeps of a file: its size and SHA-256."""
+    """The size and SHA-256 of a file, for a manifest."""
     return {"size": path.stat().st_size, "sha256": sha256_file(path)}
 
 
 class Split:
     """One split of a corpus under one tokenizer: memory-mapped tokens, a table of documents, and marks.
 
-    For training its documents form a circle: an `eot`, a document, an `eot`, a document, ..., and the first
-    again. Marks are places of the text, the same for every tokenizer.
+    For training the tokens form a circle: `eot`, document, `eot`, document, ..., and back to the first `eot`.
+    Marks are positions in the text that are the same for every tokenizer.
 
-    For scoring it may be limited to whole documents that hold `limit` characters together. They are drawn at
-    random, but the same ones under every tokenizer; `chosen` has their numbers.
+    For scoring, a split can be limited to whole documents with `limit` characters in all. They are drawn at
+    random, the same ones for every tokenizer; `chosen` has their indices.
     """
 
     def __init__(self, folder: Path, name: str, counts: dict, limit: int | None = None) -> None:
@@ -111,16 +111,16 @@ class Split:
 
     @property
     def places(self) -> int:
-        """How many marks there are, one for every 32 characters."""
+        """The number of marks, one for every 32 characters."""
         return int(self.mark_ends[-1])
 
     def token_before(self, marks: np.ndarray) -> np.ndarray:
-        """Places on the circle of the tokens before those that hold the marked characters; both 1-d int64.
+        """The positions on the circle of the tokens before those that contain the marked characters.
 
-        Of a document's first character that is the `eot` before it.
+        For the first character of a document that is the `eot` before it. Argument and result are 1-d int64.
 
         Raises:
-            OSError: as `crop`.
+            OSError: as for `crop`.
         """
         found = np.empty(len(marks), dtype=np.int64)
         for i, mark in enumerate(marks.tolist()):
@@ -132,10 +132,10 @@ class Split:
         return found
 
     def crop(self, start: int, length: int) -> np.ndarray:
-        """`length` tokens of the circle from `start` on, in the arrays' dtype.
+        """Read `length` tokens of the circle from `start` on, in the arrays' dtype.
 
         Raises:
-            OSError: the file cannot be read, or has become shorter.
+            OSError: the file cannot be read, or was truncated.
         """
         parts = []
         while length:
@@ -147,7 +147,7 @@ class Split:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def sequences(self) -> list[np.ndarray]:
-        """Every document as a view of its tokens, with the `eot` before it and the one behind it."""
+        """The documents as views of their tokens, each with the `eot` before and after it."""
         found = []
         for shard, table in zip(self.shards, self.tables, strict=True):
             starts = table["start"] - 1
@@ -156,26 +156,26 @@ class Split:
         return found if len(self.chosen) == len(found) else [found[i] for i in self.chosen]
 
     def document_chars(self) -> np.ndarray:
-        """Characters of each document, 1-d int64."""
+        """The number of characters in each document, 1-d int64."""
         return np.concatenate([table["chars"] for table in self.tables])[self.chosen]
 
     def document_bytes(self) -> np.ndarray:
-        """Bytes of UTF-8 of each document, 1-d int64."""
+        """The number of UTF-8 bytes in each document, 1-d int64."""
         return np.concatenate([table["bytes"] for table in self.tables])[self.chosen]
 
 
 def _read(file: BinaryIO, array: np.memmap, start: int, count: int) -> np.ndarray:
-    """Values of a memory-mapped array, read from its file.
+    """Read values of a memory-mapped array from its file.
 
-    Where the file has become shorter, a look at the mapping would be a signal that ends the process.
+    If the file was truncated, access to the mapping would kill the process with a signal.
 
     Raises:
-        OSError: it has.
+        OSError: the file was truncated.
     """
     size = array.itemsize * count
     raw = os.pread(file.fileno(), size, array.offset + start * array.itemsize)
     if len(raw) < size:
-        raise OSError(f"{file.name} became shorter while it was in use: encode it again")
+        raise OSError(f"{file.name} was truncated while it was in use: encode it again")
     return np.frombuffer(raw, array.dtype)
 
 
@@ -183,7 +183,7 @@ class TokenArrays:
     """A folder of token arrays, checked against its manifest.
 
     Raises:
-        ValueError: no manifest, another format, or a file that is missing or is not the one described.
+        ValueError: the manifest is missing or has another format, or a file is missing or does not match it.
     """
 
     def __init__(self, folder: Path, verify: bool = False) -> None:
@@ -198,15 +198,15 @@ class TokenArrays:
         self._opened = {name: self._state(name) for name in manifest["files"]}
 
     def check_unchanged(self) -> None:
-        """Whether the files are still those that were opened.
+        """Check that the files are still those that were opened.
 
         Raises:
-            OSError: one is gone, or was written since.
+            OSError: a file was deleted, replaced or written to.
         """
         for name, opened in self._opened.items():
             if self._state(name) != opened:
                 raise OSError(
-                    f"{self.folder / name} changed or went away while it was in use: put it back; "
+                    f"{self.folder / name} was changed or deleted while it was in use: restore it; "
                     "the same command resumes from the last checkpoint"
                 )
 
@@ -227,11 +227,11 @@ class TokenArrays:
             elif not path.exists():
                 problem = "is missing"
             elif path.stat().st_size != known["size"]:
-                problem = f"has {path.stat().st_size} bytes, the manifest says {known['size']}"
+                problem = f"has {path.stat().st_size} bytes, but {known['size']} in the manifest"
             elif ".tokens." in path.name and self._dtype(path) != self.manifest["dtype"]:
-                problem = f"holds {self._dtype(path)}, the manifest says {self.manifest['dtype']}"
+                problem = f"has dtype {self._dtype(path)}, but {self.manifest['dtype']} in the manifest"
             elif verify and sha256_file(path) != known["sha256"]:
-                problem = "has another SHA-256 than the manifest says"
+                problem = "does not match its SHA-256 in the manifest"
             if problem:
                 raise ValueError(f"{path} {problem}: encode it again with python -m data_prep.encode")
 
@@ -240,7 +240,7 @@ class TokenArrays:
         try:
             return str(np.load(path, mmap_mode="r").dtype)
         except ValueError:
-            return "no array"
+            return "unknown"
 
     def split(self, name: str, limit: int | None = None) -> Split:
         """Open the train, val or test split; with a `limit`, documents with so many characters of it."""
@@ -258,14 +258,14 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    """Check the arrays and print what is in them."""
+    """Check the arrays and print their counts."""
     arrays = TokenArrays(arguments.folder, arguments.verify)
     print(f"{arrays.spec}  vocabulary {arrays.vocab_size}  {arrays.manifest['dtype']}")
     for name in arrays.manifest["splits"]:
         split = arrays.split(name)
         print(
             f"{name:5}  {split.documents:>9,} documents  {split.tokens:>13,} tokens  "
-            f"{split.chars_per_token:.3f} characters a token"
+            f"{split.chars_per_token:.3f} characters per token"
         )
 
 

@@ -1,8 +1,8 @@
-"""Documents and a tokenizer to token arrays: `python -m data_prep.encode --help`.
+"""Encode the documents of a corpus as token arrays: `python -m data_prep.encode --help`.
 
-Every shard is first staged: `parts/<shard>/` appears when it is complete, with its three files and a
-`shard.json`, which says what they were made from. So an interrupted encoding goes on where it was, and
-processes on several nodes can each do a part. Who finds every shard staged puts the arrays in place.
+Each shard is first staged in `parts/<shard>/`, which appears once it is complete: three files, and a
+`shard.json` that names their inputs. So an interrupted encoding resumes with the missing shards, and several
+nodes can each encode a part. The process that finds all shards staged publishes the arrays.
 """
 
 import fcntl
@@ -34,13 +34,13 @@ def make_arrays(
     processes: int | None = None,
     allow_lossy: bool = False,
 ) -> TokenArrays:
-    """Encode every split into `folder`, unless it holds just that already.
+    """Encode every split to `folder`, unless it already contains these arrays.
 
-    Every document is decoded again and compared with its source. `processes` work at a time, by default one
-    for each core.
+    Every document is decoded again and compared with its source. The work is done by `processes` processes,
+    by default one per core.
 
     Raises:
-        ValueError: a document does not round-trip and `allow_lossy` is not set. `folder` is then as it was.
+        ValueError: a document does not round-trip and `allow_lossy` is not set; `folder` is left unchanged.
     """
     encoding = Encoding(corpus, tokenizer, folder, allow_lossy)
     encoding.make(encoding.shards, processes)
@@ -48,7 +48,7 @@ def make_arrays(
 
 
 class Encoding:
-    """A corpus under a tokenizer in a folder: which shards are staged, and whether the arrays are there."""
+    """The encoding of a corpus with a tokenizer in a folder: its staged shards and its published arrays."""
 
     def __init__(self, corpus: Corpus, tokenizer: Tokenizer, folder: Path, allow_lossy: bool = False) -> None:
         self.corpus, self.tokenizer, self.folder, self.allow_lossy = corpus, tokenizer, folder, allow_lossy
@@ -65,18 +65,18 @@ class Encoding:
         ]
 
     def make(self, shards: list[Shard], processes: int | None = None) -> bool:
-        """Encode those of `shards` that are not staged yet, and publish the arrays if these were the last.
+        """Encode the `shards` that are not yet staged, and publish the arrays if all shards are staged.
 
-        Does nothing if the arrays are there. Returns whether they are now.
+        Does nothing if the arrays are already published. Returns True if they are published in the end.
 
         Raises:
-            ValueError: a document does not round-trip and `allow_lossy` is not set. None of `shards` is then
-                staged any more, and the arrays in the folder are as they were.
+            ValueError: a document does not round-trip and `allow_lossy` is not set. All of `shards` are then
+                unstaged, and the arrays in the folder are left unchanged.
         """
         if processes is not None and processes < 1:
             raise ValueError(f"processes {processes} must be at least 1")
-        # In this order: staged shards go only once the arrays are there, so that what is missing here was
-        # never staged, or is published.
+        # In this order: staged shards are removed only after the arrays are published, so a shard that is
+        # missing here was never staged, or is published.
         missing = [shard for shard in shards if self._staged(shard) is None]
         if not self.published():
             try:
@@ -90,7 +90,7 @@ class Encoding:
         return True
 
     def published(self) -> bool:
-        """Whether the folder holds these arrays, undamaged as far as is cheap to check."""
+        """True if the folder contains these arrays, and quick checks find no damage."""
         manifest = read_json(self.folder / MANIFEST)
         if not manifest or not self.made_from.items() <= manifest.items():
             return False
@@ -101,14 +101,14 @@ class Encoding:
         return self.allow_lossy or not lossy_documents
 
     def _staged(self, shard: Shard) -> dict | None:
-        """What was written of a shard when it was staged, if it was and from the same."""
+        """The shard.json of a shard that is staged from the same inputs; None if it is not."""
         found = read_json(self.parts / shard.name / "shard.json")
         if not found or not self._shard_made_from(shard).items() <= found.items():
             return None
         return found if self.allow_lossy or not found["lossy_documents"] else None
 
     def _shard_made_from(self, shard: Shard) -> dict:
-        # The Parquet file too: the same corpus may have been cut into other files.
+        # Including the Parquet file: the same corpus may have been divided into other files.
         name = str(shard.path.relative_to(self.corpus.folder))
         return {**self.made_from, "parquet_sha256": self.corpus.manifest["files"][name]}
 
@@ -130,18 +130,18 @@ class Encoding:
         for shard in shards:
             shutil.rmtree(self.parts / shard.name, ignore_errors=True)
         (self.parts / ".lock").unlink(missing_ok=True)
-        with suppress(OSError):  # others have staged theirs, or are about to
+        with suppress(OSError):  # other processes have staged shards, or are about to
             self.parts.rmdir()
 
     def _publish(self) -> bool:
-        """Put the arrays in place if every shard is staged; whether they are, by this process or another."""
+        """Publish the arrays if every shard is staged; True if they are published, by any process."""
         try:
             lock = open(self.parts / ".lock", "a")
-        except FileNotFoundError:  # nothing is staged: not yet, or no longer
+        except FileNotFoundError:  # nothing is staged yet, or any longer
             return self.published()
         with lock:
-            # So that one does it. Where a file system has no locks, or a node sees late what another has
-            # done, several do the same at a time, and that is right too.
+            # So that a single process does it. If the file system has no locks, or shows a node the changes
+            # of another one late, several do the same at a time, which is harmless.
             with suppress(OSError):
                 fcntl.lockf(lock, fcntl.LOCK_EX)
             if self.published():
@@ -153,7 +153,7 @@ class Encoding:
             return True
 
     def _replace_arrays(self, staged: dict[Shard, dict]) -> None:
-        """Move new arrays in; the manifest goes first and comes last: arrays without one are no arrays."""
+        """Move the new arrays in. The manifest makes them valid: it is removed first and written last."""
         files = {name: known for made in staged.values() for name, known in made["files"].items()}
         (self.folder / MANIFEST).unlink(missing_ok=True)
         for split in SPLITS:
@@ -162,7 +162,9 @@ class Encoding:
                     old.unlink(missing_ok=True)
         for shard, made in staged.items():
             for name in made["files"]:
-                with suppress(FileNotFoundError):  # moved by another process, or before an interruption
+                with suppress(
+                    FileNotFoundError
+                ):  # already moved, by another process or before an interruption
                     (self.parts / shard.name / name).rename(self.folder / name)
         manifest = {
             **self.made_from,
@@ -208,10 +210,10 @@ class Arguments:
 
 
 def parse_part(text: str) -> tuple[int, int]:
-    """K and N of a part "K/N".
+    """Parse a part "K/N" and return K and N.
 
     Raises:
-        ValueError: it is not of that form, or not 1 <= K <= N.
+        ValueError: `text` does not have this form, or not 1 <= K <= N.
     """
     match = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
@@ -220,7 +222,7 @@ def parse_part(text: str) -> tuple[int, int]:
 
 
 def main(arguments: Arguments) -> None:
-    """Encode the corpus, or a part of it, and print what came out."""
+    """Encode the corpus, or a part of it, and print the resulting counts."""
     part, out = arguments.part, arguments.out
     first, step = parse_part(part or "1/1")
     corpus, tokenizer = Corpus(arguments.corpus), load_tokenizer(arguments.tokenizer)
@@ -232,15 +234,15 @@ def main(arguments: Arguments) -> None:
         raise ValueError(f"{out} holds other token arrays: give another folder, or --replace")
     are_there = encoding.make(shards, arguments.processes)
     if part and were_there:
-        print(f"part {part}: nothing to do, {out} holds these arrays")
+        print(f"part {part}: nothing to do, {out} already contains these arrays")
     elif part and not are_there:
-        done = "encoded; others are still to come" if shards else "nothing to do"
+        done = "encoded; the other parts are not finished" if shards else "nothing to do"
         print(f"part {part}, {len(shards)} of {len(encoding.shards)} shards: {done}")
         return
     arrays = TokenArrays(out)
     for name in SPLITS:
         split = arrays.split(name)
-        print(f"{name:5}  {split.tokens:>13,} tokens  {split.chars_per_token:.3f} characters a token")
+        print(f"{name:5}  {split.tokens:>13,} tokens  {split.chars_per_token:.3f} characters per token")
 
 
 if __name__ == "__main__":

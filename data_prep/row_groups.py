@@ -1,4 +1,4 @@
-"""Row groups of a corpus encoded and checked, by several processes at a time, and written shard by shard."""
+"""Encode and check row groups of a corpus in several processes, and write them shard by shard."""
 
 import functools
 import os
@@ -23,13 +23,13 @@ from .arrays import DOCUMENT, MARK_CHARS, ArrayWriter, narrowest_dtype
 
 
 def usable_cores() -> int:
-    """CPU cores that this process may use: on a cluster, those of its job."""
+    """The number of CPU cores available to this process: on a cluster, those of its job."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A Parquet file of the corpus, and what becomes of it: files of tokens, documents and marks."""
+    """A Parquet file of the corpus, which is encoded to one file each of tokens, documents and marks."""
 
     split: str
     number: int
@@ -37,7 +37,7 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """The beginning of its files' names."""
+        """The prefix of the names of its files."""
         return f"{self.split}-{self.number:05}"
 
 
@@ -59,16 +59,16 @@ class Group:
     documents: np.ndarray
     """1-d of `DOCUMENT`; `start` counts from the beginning of `tokens`"""
     marks: np.ndarray
-    """1-d int64: index in `tokens` of the one that holds every 32nd character of the row group"""
+    """1-d int64: index in `tokens` of the token that contains every 32nd character of the row group"""
     lossy: int
-    """documents that do not decode to their source"""
+    """number of documents that do not round-trip"""
 
 
 def encode_row_group(tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, task: Task) -> Group:
-    """Encode the documents of one row group, each of which is decoded again and compared with its source.
+    """Encode the documents of one row group; each is decoded again and compared with its source.
 
     Raises:
-        ValueError: a document does not round-trip, unless that is allowed; names it.
+        ValueError: a document does not round-trip and `allow_lossy` is not set; names the document.
     """
     file = _open(task.shard.path)
     column = file.read_row_group(task.group, columns=["text"], use_threads=False).column("text")
@@ -79,7 +79,7 @@ def encode_row_group(tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, t
         row = int(np.argmin(kept)) + sum(file.metadata.row_group(g).num_rows for g in range(task.group))
         raise ValueError(
             f"{tokenizer.spec} loses text: {task.shard.path} row {row} does not round-trip; "
-            "leave the tokenizer out, or set allow_lossy to have it reported apart"
+            "leave the tokenizer out, or set allow_lossy to report it separately"
         )
     documents = np.empty(len(texts), dtype=DOCUMENT)
     documents["start"] = np.append(0, ends[:-1] + 1)
@@ -90,14 +90,16 @@ def encode_row_group(tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, t
 
 
 def mark_tokens(tokens: np.ndarray, documents: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
-    """The index of the token that holds each `MARK_CHARS`-th character of the documents: 1-d int64.
+    """The index of the token that contains each `MARK_CHARS`-th character of the documents: 1-d int64.
 
-    A token holds the characters whose first byte it has. Where a tokenizer loses text, or puts a space before
-    it, the characters of a document's tokens are stretched to those of its source.
+    A token contains the characters whose first byte it contains. If a tokenizer loses text, or adds a space
+    before it, positions in a document's tokens are scaled to those in its source.
     """
     ends = np.cumsum(token_chars(tokenizer)[tokens])  # characters up to the end of each token
     chars, starts = documents["chars"], documents["start"]
-    found = ends[np.append(starts[1:], len(tokens)) - 1]  # up to the end of each document, by its tokens
+    found = ends[
+        np.append(starts[1:], len(tokens)) - 1
+    ]  # characters in tokens up to the end of each document
     source = np.cumsum(chars)
     wanted = np.arange(0, source[-1], MARK_CHARS)
     if not np.array_equal(found, source):
@@ -110,7 +112,7 @@ def mark_tokens(tokens: np.ndarray, documents: np.ndarray, tokenizer: Tokenizer)
 
 @functools.lru_cache(maxsize=1)
 def token_chars(tokenizer: Tokenizer) -> np.ndarray:
-    """The characters whose first byte each id has: (vocab_size) int64."""
+    """The number of characters whose first byte each id contains: (vocab_size) int64."""
     return np.array([sum(byte & 0xC0 != 0x80 for byte in token) for token in tokenizer.table])
 
 
@@ -122,18 +124,18 @@ def _open(path: Path) -> pyarrow.parquet.ParquetFile:
 def encode_all(
     tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, tasks: list[Task], processes: int
 ) -> Iterator[Group]:
-    """The encoded row groups in order; no more than two for each process are held.
+    """Yield the encoded row groups in order; at most two per process are in memory.
 
     Raises:
-        ValueError: as `encode_row_group`.
+        ValueError: as for `encode_row_group`.
     """
-    _open.cache_clear()  # a path may be another file than it was
+    _open.cache_clear()  # a file may have been replaced
     processes = min(processes, len(tasks))
     if processes <= 1:
         for task in tasks:
             yield encode_row_group(tokenizer, dtype, allow_lossy, task)
         return
-    # A forked process has the tokenizer at once; where forking is unsafe, it is sent.
+    # A forked process inherits the tokenizer; where forking is unsafe, it is pickled.
     context = get_context("fork" if sys.platform == "linux" else "spawn")
     arguments = (os.getpid(), tokenizer, dtype, allow_lossy)
     with ProcessPoolExecutor(processes, context, _begin, arguments) as pool:
@@ -149,11 +151,11 @@ def encode_all(
             pool.shutdown(cancel_futures=True)
 
 
-_arguments: tuple[Tokenizer, np.dtype, bool]  # what this process encodes with, in one of the pool
+_arguments: tuple[Tokenizer, np.dtype, bool]  # arguments of `encode_row_group` in a process of the pool
 
 
 def _begin(parent: int, tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool) -> None:
-    """Prepare a process of the pool: it ends with its parent, which alone minds Ctrl-C."""
+    """Prepare a process of the pool: it ends with its parent and leaves Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -174,9 +176,9 @@ def _encode(task: Task) -> Group:
 def write_shard(
     shard: Shard, groups: Iterable[Group], folder: Path, dtype: np.dtype, eot: int
 ) -> dict[str, int]:
-    """Write the three files of a shard as its row groups arrive, which they do in order.
+    """Write the three files of a shard as its row groups arrive, in order.
 
-    Returns its `tokens` (without `eot`) and `lossy_documents`.
+    Returns the counts `tokens` (without `eot`) and `lossy_documents`.
     """
     writer = ArrayWriter(folder / f"{shard.name}.tokens.npy", dtype)
     writer.write(np.array([eot]))

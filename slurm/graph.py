@@ -1,4 +1,4 @@
-"""The jobs of a comparison: what each does, what it waits for, and which of it is done already."""
+"""The jobs of a comparison: their commands, their dependencies, and which of them are done."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,23 +23,23 @@ class Stage:
     """A job, or an array of jobs."""
 
     name: str
-    """such as train, or encode bpe-2048"""
+    """name, such as train or encode bpe-2048"""
     kind: str
-    """whose options of sbatch it gets: prep, train, evaluate or report"""
+    """kind of its sbatch options: prep, train, evaluate or report"""
     command: list[str]
     """the script, by its name in slurm/, and its arguments"""
     needs: dict[str, str] = field(default_factory=dict)
-    """the stages it waits for, and how, in sbatch's words: afterok, afterany, or aftercorr"""
+    """the stages it waits for, each with sbatch's dependency type: afterok, afterany or aftercorr"""
     tasks: list[str] = field(default_factory=list)
-    """of an array, what its tasks are called: the first is task 1"""
+    """names of the tasks of an array, of which the first is task 1; empty for a single job"""
     done: list[bool] = field(default_factory=list)
-    """for each task, or for the one job, whether what it makes is there"""
+    """for each task, or for the single job: true if its output exists"""
 
 
 def stages(comparison: Comparison, cluster: Cluster, frozen: str, replace: bool = False) -> list[Stage]:
-    """All jobs of a comparison, each behind those it waits for; `frozen` is where its configuration lies.
+    """All jobs of a comparison, each after those it waits for; `frozen` is the folder of `freeze`.
 
-    With `replace` the jobs replace what was made with other options.
+    With `replace` the jobs replace results of other options.
     """
     folder, config = comparison.folder, comparison.corpus
     corpus = find_corpus(config, folder / "corpus")
@@ -48,7 +48,7 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str, replace: bool 
     make_corpus += [f"--out={folder / 'corpus'}", *replaces]
     found = [_prep("corpus", make_corpus, {}, bool(corpus))]
 
-    ready = {}  # whose arrays are there
+    ready = {}  # for each tokenizer: true if its arrays exist
     parts = [f"part {number}" for number in range(1, cluster.encode_parts + 1)]
     for label, spec in comparison.specs.items():
         data = comparison.data(label)
@@ -67,7 +67,7 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str, replace: bool 
         needs = {f"tokenizer {label}": "afterok"}
         found.append(Stage(f"encode {label}", "prep", encode, needs, parts, [ready[label]] * len(parts)))
 
-    # Lists and config.yaml files of runs; after trials of learning rates a second time, for the chosen ones
+    # Lists and config.yaml files of runs; with trials of learning rates a second time, for the chosen rates
     encoded = {f"encode {label}": "afterok" for label in comparison.specs}
     prepare = ["slurm.prepare", f"{frozen}/comparison.yaml", *replaces]
 
@@ -107,13 +107,13 @@ def _prep(name: str, command: list[str], needs: dict[str, str], done: bool) -> S
 
 
 def _is_newest(report: Path, runs: list[RunSpec]) -> bool:
-    """Whether a report is there and was written after all results."""
+    """True if the report exists and was written after all results."""
     results = [(run.folder / "result.json").stat().st_mtime for run in runs]
     return report.exists() and report.stat().st_mtime >= max(results)
 
 
 def _quietly(found: Callable[[], Value]) -> Value | None:
-    """What a function returns; None where what it reads is not there yet."""
+    """The result of a function; None if the files it reads do not exist yet."""
     try:
         return found()
     except (ValueError, OSError):

@@ -1,10 +1,10 @@
-"""The nodes of a job meet at the first one before training starts; one that does not come is named.
+"""Make the nodes of a job meet at the first node before training starts; a missing node is named.
 
     srun --nodes=2 --ntasks=2 --ntasks-per-node=1 python slurm/meet.py ADDRESS MEETING
 
-On every node of a Slurm job, at the same time: ADDRESS is the first node's, MEETING a word of the job's own.
-The first node prints ADDRESS:PORT, where the others have reached it. It imports nothing but Python's own, so
-that a node that is slow to read its packages is not taken for one that is missing.
+It runs on every node of a Slurm job at the same time. ADDRESS is that of the first node, MEETING a word that
+is unique to the job. The first node prints ADDRESS:PORT, where the others have reached it. Only the standard
+library is imported, so that a node that is slow to read packages does not count as missing.
 """
 
 import os
@@ -14,21 +14,21 @@ import time
 import zlib
 from typing import NoReturn
 
-PATIENCE = 300.0  # seconds until a node is missing; a container may be unpacked first
-PORTS = range(20_000, 32_000)  # below those that systems give to outgoing connections
+PATIENCE = 300.0  # seconds until a node counts as missing; it may have to unpack a container first
+PORTS = range(20_000, 32_000)  # below the ports that systems use for outgoing connections
 
 
 def ports(meeting: str) -> list[int]:
-    """Where to meet, the next one where a port is taken: no two jobs on a node begin with the same."""
+    """The ports to try, in this order; no two jobs on a node start with the same one."""
     first = zlib.crc32(meeting.encode())
     return [PORTS[(first + step * 997) % len(PORTS)] for step in range(10)]
 
 
 def wait_for_others(address: str, meeting: str, others: list[str], patience: float) -> int:
-    """On the first node: return the port when all the others have come.
+    """On the first node: wait until all others have connected, and return the port.
 
     Raises:
-        SystemExit: one has not; names all that have not.
+        SystemExit: a node is missing; names all missing ones.
     """
     try:
         socket.create_server((address, 0)).close()
@@ -36,12 +36,12 @@ def wait_for_others(address: str, meeting: str, others: list[str], patience: flo
         end(f"this node cannot be reached at {address}, its address in Slurm ({error})")
     for port in ports(meeting):
         try:
-            server = socket.create_server(("", port), backlog=len(others) + 1)  # all of it, as torchrun will
+            server = socket.create_server(("", port), backlog=len(others) + 1)  # all interfaces, as torchrun
             break
         except OSError as error:
             problem = error
     else:
-        end(f"none of ten ports of this node is free ({problem})")
+        end(f"none of ten ports on this node is free ({problem})")
     missing, connections = set(others), []
     until = time.monotonic() + patience
     while missing:
@@ -65,10 +65,10 @@ def wait_for_others(address: str, meeting: str, others: list[str], patience: flo
 
 
 def reach_first(address: str, meeting: str, name: str, patience: float) -> None:
-    """On another node: return when all have come.
+    """On the other nodes: wait until all nodes have connected.
 
     Raises:
-        SystemExit: the first node is not reached, or another one is missing.
+        SystemExit: the first node cannot be reached, or another node is missing.
     """
     until, problem = time.monotonic() + patience, "no answer"
     while time.monotonic() < until:
@@ -82,11 +82,11 @@ def reach_first(address: str, meeting: str, name: str, patience: float) -> None:
             except OSError as error:
                 problem = str(error)
         time.sleep(0.2)
-    end(f"{name} does not reach the first node at {address} ({problem})")
+    end(f"{name} cannot reach the first node at {address} ({problem})")
 
 
 def read_line(connection: socket.socket) -> str:
-    """A line from the other side, without its end; what has come by then where the other side is silent."""
+    """Read a line, without its newline; if the other side falls silent, what has been received so far."""
     line = b""
     try:
         while not line.endswith(b"\n") and (part := connection.recv(256)):
@@ -97,13 +97,13 @@ def read_line(connection: socket.socket) -> str:
 
 
 def end(problem: str) -> NoReturn:
-    """Say it in a line, and end."""
-    print(f"codebook: the nodes of this job do not meet: {problem}", file=sys.stderr)
+    """Print the problem in one line and exit."""
+    print(f"codebook: the nodes of this job cannot connect: {problem}", file=sys.stderr)
     sys.exit(1)
 
 
 def main(address: str, meeting: str, patience: float = PATIENCE) -> None:
-    """Meet the others, as the environment of a Slurm task says who they are."""
+    """Meet the other nodes, which are listed in the environment of the Slurm task."""
     nodes, number = os.environ["NODELIST"].split(), int(os.environ["SLURM_NODEID"])
     if number == 0:
         print(f"{address}:{wait_for_others(address, meeting, nodes[1:], patience)}")

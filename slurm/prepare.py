@@ -1,8 +1,8 @@
-"""The lists of runs that jobs take their tasks from: `python -m slurm.prepare FILE`.
+"""Write the lists of runs from which jobs take their tasks: `python -m slurm.prepare FILE`.
 
-Makes corpus, tokenizers and arrays where they are missing, then config.yaml of every run that is known, and
-in the comparison's slurm folder a line each for the trials, the runs and their evaluations. After trials of
-learning rates it is called again, for the runs with the rates that were chosen.
+It makes the corpus, tokenizers and arrays if they are missing, and writes config.yaml of every known run. In
+the comparison's slurm folder it writes lists with one line per trial, run and evaluation. After trials of
+learning rates it is called again, for the runs with the chosen rates.
 """
 
 import shlex
@@ -30,7 +30,7 @@ class Options:
 
 
 def prepare(comparison: Comparison, options: Options) -> None:
-    """Write the lists and config.yaml of every run that is known."""
+    """Write the lists, and config.yaml of every known run."""
     make_data(comparison, options.replace)
     comparison.freeze(code_revision())
     measure_tokenizers(comparison)
@@ -38,7 +38,7 @@ def prepare(comparison: Comparison, options: Options) -> None:
     _write_list(comparison, "trials", [str(run.folder) for run in trying])
     missing = [run for run in trying if not trained_or_removed(run, trial=True, replace=options.replace)]
     if missing and options.rates:
-        raise ValueError(f"{missing[0].title} has not ended: train it, or submit again")
+        raise ValueError(f"{missing[0].title} is not finished: train it, or submit again")
     runs = [] if missing else comparison.runs(chosen_rates(comparison))
     for run in missing or runs:
         trained_or_removed(run, replace=options.replace)
@@ -51,11 +51,11 @@ def prepare(comparison: Comparison, options: Options) -> None:
 
 
 def _write_list(comparison: Comparison, name: str, lines: list[str]) -> None:
-    """Write a list for `sweep.sbatch` and `evaluate.sbatch`, which take a line of it."""
+    """Write a list for `sweep.sbatch` and `evaluate.sbatch`, whose tasks take one line each."""
     folder = comparison.folder / "slurm"
     folder.mkdir(exist_ok=True)
     write_file(folder / f"{name}.txt", "".join(f"{line}\n" for line in lines))
 
 
 if __name__ == "__main__":
-    run_commands([prepare], "Write the lists of a comparison's runs.")
+    run_commands([prepare], "Write the lists of runs of a comparison.")

@@ -1,6 +1,7 @@
-"""What has become of a comparison's jobs on the cluster."""
+"""The submitted jobs of a comparison, and their state in Slurm."""
 
 import os
+import re
 import subprocess
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,71 +11,74 @@ from common.files import read_json, write_json
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job, or an array of them, that was handed to sbatch."""
+    """A submitted job, or an array of jobs."""
 
     id: str
     """Slurm's id of the job or array"""
     stage: str
-    """what it does"""
+    """name of its stage"""
     name: str
-    """Slurm's name of it"""
+    """its name in Slurm"""
     comparison: str
     """fingerprint of the comparison file's content"""
     tasks: dict[str, str] = field(default_factory=dict)
-    """of an array, each task's number and what it is called"""
+    """for an array: number and name of each task"""
 
     def log(self, folder: Path, number: str) -> Path:
-        """Where a task's output goes; `number` is empty for a job that is no array."""
+        """The log file of a task; `number` is empty for a single job."""
         return folder / "slurm" / "logs" / f"{self.name}-{self.id}{'_' * bool(number)}{number}.log"
 
 
 @dataclass(frozen=True)
 class Queued:
-    """A job or a task of an array that waits, runs or ends just now."""
+    """A job, or a task of an array, in Slurm's queue: waiting, running or ending."""
 
     state: str
-    """Slurm's word, such as PENDING"""
+    """Slurm's state, such as PENDING"""
     reason: str
-    """why it waits"""
+    """reason for waiting"""
     nodes: str
-    """where it runs"""
+    """nodes on which it runs"""
 
 
 def slurm(*command: str, **variables: str) -> str:
-    """What a command of Slurm's prints, called with `variables` in its environment.
+    """Run a command of Slurm, with `variables` added to its environment, and return its output.
 
-    What the job in which this may run got from Slurm is not handed on.
+    If this process itself runs in a job, the variables that Slurm set for that job are not passed on.
 
     Raises:
-        ValueError: it is not there or refuses; says why.
+        ValueError: the command is missing or fails; gives the reason.
     """
     try:
         kept = ("SLURM_CONF", "SLURM_CLUSTERS")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("SLURM_") or k in kept}
         done = subprocess.run(command, capture_output=True, text=True, env=inherited | variables)
     except FileNotFoundError:
-        raise ValueError(f"{command[0]} is not found: run this where jobs are submitted from") from None
+        raise ValueError(f"{command[0]} is not installed: run this on a machine that submits jobs") from None
     if done.returncode:
-        raise ValueError(f"{command[0]}: {' '.join(done.stderr.split()) or f'exit code {done.returncode}'}")
+        # Each line has the prefix already
+        lines = [re.sub(rf"^{command[0]}: (error: )?", "", line) for line in done.stderr.splitlines()]
+        said = "; ".join(line.strip() for line in lines if line.strip())
+        raise ValueError(f"{command[0]}: {said or f'exit code {done.returncode}'}")
     return done.stdout.strip()
 
 
 def read_submitted(folder: Path) -> list[Submitted]:
-    """Every job that was submitted for a comparison, the newest last."""
+    """All jobs that were submitted for a comparison, the newest last."""
     records = read_json(folder / "slurm" / "jobs.json") or {"jobs": []}
     return [Submitted(**record) for record in records["jobs"]]
 
 
 def add_submitted(folder: Path, job: Submitted) -> None:
-    """Keep in mind that a job was submitted."""
+    """Record a submitted job."""
     jobs = [asdict(each) for each in [*read_submitted(folder), job]]
     write_json(folder / "slurm" / "jobs.json", {"jobs": jobs})
 
 
 def read_queue(jobs: list[Submitted]) -> dict[tuple[str, str], Queued]:
-    """Which of them Slurm has in its queue: by id and number of the task, empty where it is no array.
+    """The jobs that are in Slurm's queue, by id and task number, which is empty for a single job.
 
-    Jobs are told by id and name: a cluster gives ids out again.
+    Jobs are identified by id and name, because clusters reuse ids.
     """
     if not jobs:
         return {}
@@ -90,7 +94,7 @@ def read_queue(jobs: list[Submitted]) -> dict[tuple[str, str], Queued]:
 
 
 def ended_as(id_: str) -> str:
-    """Slurm's word for how a job ended, such as TIMEOUT; empty where Slurm has forgotten it."""
+    """The final state of a job in Slurm, such as TIMEOUT; empty if Slurm no longer knows the job."""
     for command, start in (
         (["sacct", "--noheader", "--allocations", f"--jobs={id_}", "--format=State%30"], ""),
         (["scontrol", "--oneliner", "show", "job", id_], "JobState="),

@@ -1,4 +1,4 @@
-"""What of a comparison is done, runs, waits or has failed, and why."""
+"""Print which jobs of a comparison are done, running, waiting or failed, and why."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from .state import Queued, Submitted, ended_as, read_queue, read_submitted
 
 
 def print_status(comparison: Comparison, cluster_file: Path) -> None:
-    """A line for each kind of job, and one for each task that is not done."""
+    """Print a line for each kind of job, and one for each task that is running or needs attention."""
     cluster, this = read_cluster(cluster_file), fingerprint(comparison.content())
     if changed := changed_options(comparison):
         print(f"the file has changed since it was last run or submitted ({', '.join(changed)})")
@@ -48,9 +48,9 @@ def task_state(
     queue: dict[tuple[str, str], Queued],
     this: str,
 ) -> tuple[str, str]:
-    """A word for the state of a task that is not done, and details.
+    """The state of a task whose output is missing, and details.
 
-    `this` is the comparison's fingerprint: jobs of the comparison before an edit say nothing of it.
+    Jobs of another version of the comparison do not count; `this` is the fingerprint of the present one.
     """
     jobs = [job for job in submitted if job.stage == stage.name and (number in job.tasks or not number)]
     if not jobs:
@@ -65,21 +65,20 @@ def task_state(
     if job.comparison != this:
         return "not submitted", ""
     ended = ended_as(id_)
-    if (
-        ended == "COMPLETED" and stage.kind == "prep"
-    ):  # of the last part of an array the others are waited for
+    # A part of an encoding has no output of its own until all parts are done
+    if ended == "COMPLETED" and stage.kind == "prep":
         return "done", ""
     if not ended and stage.name in ("prepare", "rates") and (folder / "slurm" / "runs.txt").exists():
         return "done", ""
     log = job.log(folder, number)
     last = last_error(log)
     if not last or ended.startswith("CANCELLED"):
-        return "cancelled", f", job {id_}: {ended or 'what it waited for has failed'}"
+        return "cancelled", f", job {id_}: {ended or 'a job that it depends on failed'}"
     return "failed", f", job {id_} {ended}\n        {last}\n        {log}"
 
 
 def progress(folder: Path, stage: Stage, number: str) -> str:
-    """How far a training run is."""
+    """The progress of a training run."""
     if stage.kind != "train":
         return ""
     metrics = read_metrics(folder / "runs" / stage.tasks[int(number) - 1] / "metrics.jsonl")
@@ -87,7 +86,7 @@ def progress(folder: Path, stage: Stage, number: str) -> str:
 
 
 def last_error(log: Path) -> str:
-    """The last line of ours in a log, or its last line; empty where there is none."""
+    """The last line of Codebook's in a log or, without one, its last line; empty if the log is empty."""
     if not log.exists():
         return ""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]

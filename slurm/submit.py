@@ -1,4 +1,4 @@
-"""Submit what is missing of a comparison, and cancel what was submitted."""
+"""Submit the missing jobs of a comparison, and cancel submitted ones."""
 
 import re
 import shlex
@@ -17,19 +17,18 @@ from .freeze import freeze, frozen_folder
 from .graph import Stage, stages
 from .state import Submitted, add_submitted, read_queue, read_submitted, slurm
 
-Doing = dict[
-    str, dict[str, str]
-]  # of each stage, the tasks that are on their way and the ids of their jobs: 12, or 12_3
+# For each stage, the task numbers that are waiting or running, with the ids of their jobs: 12, or 12_3
+Doing = dict[str, dict[str, str]]
 
 
 def submit_jobs(
     comparison: Comparison, cluster_file: Path, revision: str, dry_run: bool, replace: bool = False
 ) -> None:
-    """Submit the jobs of all that is neither done nor on its way, and say what each waits for.
+    """Submit the jobs that are neither done, waiting nor running, and print what each waits for.
 
     Raises:
-        ValueError: sbatch refuses one (those before it stay), jobs of the comparison as it was are active, or
-            results of other options would be discarded and `replace` is not set.
+        ValueError: sbatch refuses a job (earlier ones stay submitted), jobs of an earlier version of the
+            comparison are active, or results of other options would be discarded without `replace`.
     """
     cluster = read_cluster(cluster_file)
     submitted, folder = read_submitted(comparison.folder), comparison.folder
@@ -52,23 +51,23 @@ def submit_jobs(
         doing.setdefault(job.stage, {}).update(tasks)
     found = stages(comparison, cluster, str(frozen), replace)
     missing = {stage.name: missing_tasks(stage, doing) for stage in found}
-    if missing.get("trials") and "rates" in doing:  # it would not wait for what is new
+    if missing.get("trials") and "rates" in doing:  # it would not wait for the new trials
         redone = [doing.pop(name, {}).values() for name in ("rates", "train", "evaluate", "report")]
         if not dry_run:
             slurm("scancel", *{id_ for ids in redone for id_ in ids})
         missing |= {stage.name: missing_tasks(stage, doing) for stage in found}
     if not any(missing[need] for need in ("train", "evaluate")):
-        missing["rates" if "rates" in missing else "prepare"] = []  # it would make nothing
+        missing["rates" if "rates" in missing else "prepare"] = []  # it would have nothing to do
     if "rates" in missing and not missing["trials"]:
         missing["prepare"] = []
     if any(missing.values()) and "report" in doing and not dry_run:
-        slurm("scancel", *doing.pop("report").values())  # it would not wait for what is new
+        slurm("scancel", *doing.pop("report").values())  # it would not wait for the new jobs
         missing["report"] = [""]
 
     count = 0
     for stage in found:
         for waits, numbers in groups(stage, missing[stage.name], doing).items():
-            name = re.sub(r"[^\w.-]+", ".", f"{comparison.name}.{stage.name}")  # also a file's
+            name = re.sub(r"[^\w.-]+", ".", f"{comparison.name}.{stage.name}")  # also names the log file
             command = sbatch(stage, cluster, frozen, name, numbers, waits, folder)
             variables = {"CODEBOOK_ENVIRONMENT": str(frozen / "environment.sh")}
             if dry_run:
@@ -84,22 +83,22 @@ def submit_jobs(
             doing.setdefault(stage.name, {}).update(dict.fromkeys(numbers, id_))
             count += 1
     if not count:
-        print("nothing to submit: all is done or on its way")
+        print("nothing to submit: all jobs are done, waiting or running")
     elif not dry_run:
-        print(f"\n{count} jobs or arrays submitted; compare.py status says what becomes of them")
+        print(f"\njobs and arrays submitted: {count}; follow them with compare.py status")
 
 
 def missing_tasks(stage: Stage, doing: Doing) -> list[str]:
-    """The numbers of a stage's tasks that are neither done nor on their way; "" where it is no array."""
+    """The numbers of a stage's tasks that are neither done, waiting nor running; "" for a single job."""
     numbers = [str(number) for number in range(1, len(stage.tasks) + 1)] or [""]
     on_their_way = doing.get(stage.name, {})
     if on_their_way and stage.name.startswith("encode"):
-        return []  # parts are parts of a whole array
+        return []  # each part K/N needs the whole array of N tasks
     return [n for n, done in zip(numbers, stage.done, strict=True) if not done and n not in on_their_way]
 
 
 def groups(stage: Stage, missing: list[str], doing: Doing) -> dict[str, list[str]]:
-    """The missing tasks by what they wait for, in sbatch's words."""
+    """The missing tasks, grouped by their value of sbatch's --dependency."""
     found: dict[str, list[str]] = {}
     for number in missing:
         waits = []
@@ -117,7 +116,7 @@ def groups(stage: Stage, missing: list[str], doing: Doing) -> dict[str, list[str
 def sbatch(
     stage: Stage, cluster: Cluster, frozen: Path, name: str, numbers: list[str], waits: str, folder: Path
 ) -> list[str]:
-    """The command that submits tasks of a stage."""
+    """The sbatch command that submits tasks of a stage."""
     array = "%A_%a" if stage.tasks else "%j"
     log = folder / "slurm" / "logs" / f"{name}-{array}.log"
     at_once = f"%{cluster.runs_at_once}" if stage.kind == "train" and cluster.runs_at_once else ""
@@ -136,7 +135,7 @@ def sbatch(
 
 
 def ranges(numbers: list[str]) -> str:
-    """Numbers in order as Slurm writes them: 1-3,5."""
+    """Sorted numbers in Slurm's notation, such as 1-3,5."""
     found: list[list[int]] = []
     for number in map(int, numbers):
         if found and number == found[-1][-1] + 1:
@@ -147,30 +146,29 @@ def ranges(numbers: list[str]) -> str:
 
 
 def refuse_beside_jobs(comparison: Comparison) -> None:
-    """Refuse to change anything while the cluster has jobs of the comparison as it was before an edit.
+    """Refuse to change anything while jobs of an earlier version of the comparison are active.
 
     Raises:
-        ValueError: it has.
+        ValueError: there are such jobs.
     """
-    submitted = read_submitted(comparison.folder)
-    if all(job.comparison == fingerprint(comparison.content()) for job in submitted):
-        return
-    queue = read_queue(submitted)
-    refuse_beside(comparison, [job for job in submitted if any(id_ == job.id for id_, _ in queue)])
+    submitted, this = read_submitted(comparison.folder), fingerprint(comparison.content())
+    if any(job.comparison != this for job in submitted):
+        queue = read_queue(submitted)
+        refuse_beside(comparison, [job for job in submitted if any(id_ == job.id for id_, _ in queue)])
 
 
 def refuse_beside(comparison: Comparison, active: list[Submitted]) -> None:
-    """As `refuse_beside_jobs`; `active` are the jobs that the cluster has."""
+    """As `refuse_beside_jobs`; `active` are the jobs that wait or run."""
     this = fingerprint(comparison.content())
     if other := [job.id for job in active if job.comparison != this]:
         raise ValueError(
-            f"{comparison.name} has changed, and jobs of it as it was are active ({', '.join(other)}): "
+            f"{comparison.name} has changed, and jobs of its old version are active ({', '.join(other)}): "
             "wait for them, or cancel them with compare.py cancel"
         )
 
 
 def make_what_needs_a_network(comparison: Comparison, replace: bool) -> None:
-    """The corpus and the published tokenizers that are fetched: nodes of a cluster may have no network."""
+    """Download the corpus and published tokenizers here, as the nodes of a cluster may have no network."""
     corpus = None
     if needs_network(comparison.corpus.source):
         corpus = make_corpus(comparison.corpus, comparison.folder / "corpus", replace)
@@ -180,9 +178,9 @@ def make_what_needs_a_network(comparison: Comparison, replace: bool) -> None:
 
 
 def cancel_jobs(comparison: Comparison) -> None:
-    """Cancel the comparison's own jobs that wait or run, and no others."""
+    """Cancel all waiting and running jobs of the comparison, and no others."""
     queue = read_queue(read_submitted(comparison.folder))
     ids = sorted({id_ for id_, _ in queue}, key=int)
     if ids:
         slurm("scancel", *ids)
-    print(f"cancelled: {', '.join(ids)}" if ids else "no job of this comparison waits or runs")
+    print(f"cancelled: {', '.join(ids)}" if ids else "this comparison has no waiting or running jobs")

@@ -1,4 +1,4 @@
-"""The measurement of a training step runs on any machine, and says what it could not do."""
+"""The benchmark of a training step runs on any machine, and names what it could not measure."""
 
 import json
 import os
@@ -22,11 +22,11 @@ def test_a_step_is_measured_in_its_small_form_on_a_cpu(tmp_path):
     assert figures["ours_v_300_tokens_per_s"] > 0
     assert 0 < figures["ours_v_300_output_layer_share"] < 1
     assert 0.1 < figures["ours_v_300_memory_gb"] < 10
-    assert "not measured: a GPU's figures, there is none here" in done.stdout
-    assert "not measured: nanoGPT, its folder is not given" in done.stdout
+    assert "not measured: a GPU (there is none)" in done.stdout
+    assert "not measured: nanoGPT (set --nanogpt to its folder)" in done.stdout
 
 
-def test_what_fails_is_named_with_its_reason_and_the_rest_goes_on(tmp_path):
+def test_a_failure_is_named_with_its_reason_and_the_rest_is_measured(tmp_path):
     done = run("--vocabularies", 300, "--blocks", 1, "--nanogpt", tmp_path)
     assert done.returncode == 0
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("nanoGPT, V=300")]
@@ -34,7 +34,7 @@ def test_what_fails_is_named_with_its_reason_and_the_rest_goes_on(tmp_path):
     assert "ours, V=300" in done.stdout
 
 
-def test_it_needs_no_package_that_a_bare_gpu_machine_lacks():
+def test_it_needs_only_the_packages_of_a_bare_gpu_machine():
     missing = ["jsonargparse", "datasets", "wandb", "rustbpe", "scipy"]
     script = f"import sys; sys.modules.update(dict.fromkeys({missing})); import benchmarks.step"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
@@ -50,7 +50,7 @@ def test_documents_alone_are_measured_against_packed_ones(tmp_path):
 
 
 def test_claims_are_measured_in_a_small_form(tmp_path):
-    """Their figures, at a rate that means something: tests/eval/test_statistics.py and test_ladder.py."""
+    """With meaningful numbers of repeats: tests/eval/test_statistics.py and test_ladder.py."""
     command = [sys.executable, "-m", "benchmarks.claims", "--repeats", "1"]
     done = subprocess.run([*command, "--json", tmp_path / "figures.json"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

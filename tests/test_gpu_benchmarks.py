@@ -1,4 +1,4 @@
-"""What is run where there is a GPU, in its small form on a CPU, with the packages of a bare machine alone."""
+"""The GPU benchmarks in their small form on a CPU, with only the packages of a bare machine."""
 
 import json
 import os
@@ -20,7 +20,7 @@ MISSING = ["datasets", "wandb", "rustbpe"]
 
 @pytest.fixture
 def bare(tmp_path: Path) -> dict[str, str]:
-    """The environment of a machine that lacks some packages."""
+    """The environment of a machine without some packages."""
     for name in MISSING:
         (tmp_path / "bare" / name).mkdir(parents=True)
         (tmp_path / "bare" / name / "__init__.py").write_text(f"raise ImportError('no {name} here')")
@@ -39,7 +39,7 @@ def test_a_gpu_is_checked_in_a_small_form_on_a_cpu(tmp_path, bare):
     output = run(
         "benchmarks.gpu_check", "--folder", tmp_path / "run", "--json", tmp_path / "f.json", env=bare
     )
-    assert output.count("not measured: ") == 1 and "not measured: a GPU, there is none here" in output
+    assert output.count("not measured: ") == 1 and "not measured: a GPU (there is none)" in output
     figures = json.loads((tmp_path / "f.json").read_text())
     assert figures["resume_a_run_and_another_one_are_equal_share"] == 1
     assert figures["resume_a_run_and_a_killed_one_are_equal_share"] == 1
@@ -54,7 +54,7 @@ def test_a_gpu_is_checked_in_a_small_form_on_a_cpu(tmp_path, bare):
     assert {"ours_v_257_tokens_per_s", "characters_eager_tokens_per_s"} <= set(figures)
 
 
-def test_what_the_time_is_too_short_for_is_named(tmp_path, bare):
+def test_parts_without_enough_time_are_named(tmp_path, bare):
     output = run("benchmarks.gpu_check", "--folder", tmp_path, "--seconds", 1e-9, env=bare)
     assert output.count("TimeoutError: no time was left") == 8
 
@@ -93,7 +93,7 @@ def test_the_study_goes_to_a_gpu_as_text_and_tokenizers_and_comes_back_as_a_repo
     assert finished(comparison) == comparison
     (tmp_path / "out/gpu/runs/bpe-300/gpt/seed1/result.json").unlink()
     assert finished(comparison).seeds == [0] and [*finished(comparison).specs] == ["byte", "bpe-300"]
-    late = ["--seconds", "0.01", "--pack", tmp_path / "part.tar.gz"]  # too late for what is missing
+    late = ["--seconds", "0.01", "--pack", tmp_path / "part.tar.gz"]  # too little time for the missing runs
     said = run("benchmarks.gpu_study", "--file", file, *late, env=bare)
     assert "not all has ended: reported are byte, bpe-300, seeds [0]" in said
     assert (tmp_path / "part.tar.gz").stat().st_size > 10_000

@@ -1,4 +1,4 @@
-"""The formulas of docs/scaling.md say what is known where it is known, and the script prints their tables."""
+"""The formulas of docs/scaling.md agree with known cases, and the script prints their tables."""
 
 import json
 from dataclasses import replace
@@ -24,7 +24,7 @@ from model import ModelConfig, build_model
 
 CLUSTER = Arguments()
 ETHERNET = replace(CLUSTER, network=CLUSTER.slow_network)
-# 30 ms of compute a sequence, 20 of them the backward pass, and 1 ms for the update
+# 30 ms of compute per sequence, 20 of them for the backward pass, and 1 ms for the update
 PLAIN = Arguments(peak=1e12, mfu=0.5, memory=4e10, nvlink=1e9, node_hop=0.0)
 WORK = Work(parameters=1_000_000, buckets=[4e6, 4e6, 2e6], flops=1.5e10)
 
@@ -53,18 +53,18 @@ def test_the_slowest_link_counts_once_there_is_a_second_node():
     assert all_reduce_seconds(1e9, 16, ETHERNET) == pytest.approx(2 * 15 / 16 * 1e9 / 12.2e9, rel=0.01)
 
 
-def test_a_short_message_takes_the_tree_whose_hops_grow_with_the_logarithm_of_the_nodes():
+def test_a_short_message_uses_the_tree_whose_hops_grow_with_the_logarithm_of_the_nodes():
     assert all_reduce_seconds(8, 1024, CLUSTER) == pytest.approx(2 * (7 * 4e-6 + 7 * 14e-6), rel=1e-3)
 
 
-def test_a_step_by_hand():
+def test_a_step_computed_by_hand():
     # Two GPUs send half of each bucket twice: 4, 4 and 2 ms. The first two are hidden.
     seconds, exposed = step_seconds(WORK, 2, 2, PLAIN)
     assert exposed == pytest.approx(0.002, rel=1e-4)
     assert seconds == pytest.approx(0.030 + 0.002 + 0.001, rel=1e-4)
     # At a quarter of the bandwidth 12 of the 32 ms outlast the backward pass, and the last bucket takes 8
     assert step_seconds(WORK, 2, 2, replace(PLAIN, nvlink=2.5e8))[1] == pytest.approx(0.020, rel=1e-4)
-    # The rank with most sequences counts, and of its micro-batches the last one hides communication
+    # The rank with most sequences counts, and its last micro-batch hides communication
     assert step_seconds(WORK, 3, 2, PLAIN)[0] == pytest.approx(0.063, rel=1e-4)
     slow = replace(PLAIN, nvlink=2.5e8, micro_batch=1)
     assert step_seconds(WORK, 4, 2, slow)[1] == pytest.approx(0.020, rel=1e-4)
@@ -75,13 +75,13 @@ def test_nothing_hides_a_single_bucket():
 
 
 @pytest.mark.parametrize("cluster", [CLUSTER, ETHERNET])
-def test_efficiency_falls_with_every_gpu_more_where_the_batch_is_fixed(gpt2, cluster):
+def test_with_a_fixed_batch_efficiency_falls_with_every_additional_gpu(gpt2, cluster):
     found = [efficiency(gpt2, 512, gpus, cluster) for gpus in [1, 2, 4, *GPUS] if gpus <= 512]
     assert found == sorted(found, reverse=True)
     assert len(set(found)) == len(found)
 
 
-def test_limits_are_the_first_numbers_that_pay_badly(gpt2):
+def test_limits_are_the_first_inefficient_numbers_of_gpus(gpt2):
     found = limits(gpt2, CLUSTER)
     eighty, fifty, _ = found.values()
     assert efficiency(gpt2, 512, eighty, CLUSTER) < 0.8 <= efficiency(gpt2, 512, eighty // 2, CLUSTER)
@@ -104,7 +104,7 @@ def test_buckets_are_those_of_ddp_and_the_token_embedding_is_in_the_last(tmp_pat
         parallel = DistributedDataParallel(model, bucket_cap_mb=1.0)
         parallel.register_comm_hook(None, send)
         idx = torch.zeros(1, 64, dtype=torch.int64)
-        parallel(idx, idx).backward()  # the next step has buckets in the order that this one finds
+        parallel(idx, idx).backward()  # the next step uses buckets in the order found here
         sent.clear()
         parallel(idx, idx).backward()
     finally:
@@ -115,7 +115,7 @@ def test_buckets_are_those_of_ddp_and_the_token_embedding_is_in_the_last(tmp_pat
     assert sum(work.buckets) == 4 * work.parameters
 
 
-def test_the_script_prints_its_tables_and_writes_flat_figures_that_end_in_their_unit(run_python, tmp_path):
+def test_the_script_prints_its_tables_and_writes_flat_figures_with_units(run_python, tmp_path):
     done = run_python("-m", "benchmarks.scaling", "--batch", 64, "--json", tmp_path / "figures.json")
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "figures.json").read_text())

@@ -1,4 +1,4 @@
-"""The trainer as its users start it: real processes, real torchrun, real signals."""
+"""The trainer as users start it: real processes, real torchrun, real signals."""
 
 import json
 import math
@@ -44,7 +44,7 @@ TIMES = (
 
 @pytest.fixture(scope="module")
 def small(tiny_arrays):
-    """A function: the command that trains a small run into a folder; later options win."""
+    """A function that returns the command to train a small run in a folder; later options take precedence."""
 
     def command(out: Path, *options: str, launcher: list[str] = TRAIN) -> list[str]:
         return [*launcher, "--data", str(tiny_arrays("bpe-300")), "--out", str(out), *SMALL, *options]
@@ -54,7 +54,7 @@ def small(tiny_arrays):
 
 @pytest.fixture
 def start(small, tmp_path):
-    """A function: starts a small run in `tmp_path/name` and returns the process."""
+    """A function that starts a small run in `tmp_path/name` and returns the process."""
 
     def begin(name: str, *options: str, launcher: list[str] = TRAIN) -> subprocess.Popen | Program:
         command = small(tmp_path / name, *options, launcher=launcher)
@@ -67,7 +67,7 @@ def start(small, tmp_path):
 
 @pytest.fixture
 def train(start, tmp_path):
-    """A function: a whole small run; returns its folder."""
+    """A function that trains a small run to the end and returns its folder."""
 
     def run(name: str, *options: str, **more) -> Path:
         process = start(name, *options, **more)
@@ -80,7 +80,7 @@ def train(start, tmp_path):
 
 @pytest.fixture(scope="module")
 def plain(small, tmp_path_factory) -> Path:
-    """A whole small run without further options, to compare with; it must not be changed."""
+    """A finished small run with default options, for comparison; it must not be changed."""
     run = tmp_path_factory.mktemp("plain") / "run"
     subprocess.run(small(run), check=True, capture_output=True, timeout=120)
     return run
@@ -88,7 +88,7 @@ def plain(small, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(plain, tmp_path) -> Path:
-    """A copy of `plain`, to which anything may happen: what `start("run")` finds."""
+    """A copy of `plain` that a test may change, in the folder of `start("run")`."""
     return Path(shutil.copytree(plain, tmp_path / "run"))
 
 
@@ -122,14 +122,14 @@ def test_a_run_leaves_its_configuration_its_record_and_a_checkpoint(plain):
     }
 
 
-def test_its_config_file_makes_the_same_run_again(plain, tmp_path):
+def test_its_config_file_repeats_the_run(plain, tmp_path):
     again, config = tmp_path / "again", shutil.copy(plain / "config.yaml", tmp_path)
     subprocess.run([*TRAIN, config, "--out", str(again)], check=True, capture_output=True, timeout=120)
     assert values(again) == values(plain)
     assert weights(again) == weights(plain)
 
 
-def test_two_processes_of_torchrun_do_the_same_run_as_one(plain, train):
+def test_two_processes_under_torchrun_train_the_same_run_as_one(plain, train):
     one, two = values(plain), values(train("two", launcher=TORCHRUN))
     assert [line["step"] for line in two] == [line["step"] for line in one]
     for a, b in zip(one, two, strict=True):
@@ -150,7 +150,7 @@ def test_a_budget_in_seconds_ends_by_the_clock_and_so_does_its_schedule(train, l
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch(plain, train):
-    """Also when the last micro-batch is smaller, on two processes with unequal shares."""
+    """Also if the last micro-batch is smaller, and on two processes with unequal shares."""
     whole = values(plain)
     for parts in (
         values(train("parts", "--execution.micro_batch", "5")),
@@ -173,7 +173,7 @@ def test_the_baselines_are_trained_by_the_same_trainer(train, kind):
     assert lines[-1]["val_bpc"] < lines[3]["val_bpc"]
 
 
-def test_a_run_that_is_stopped_goes_on_bit_for_bit(train, start, tmp_path):
+def test_a_stopped_run_resumes_bit_for_bit(train, start, tmp_path):
     options = ("--budget.steps", "150", "--checkpoints.seconds", "0.2")
     whole = train("whole", *options)
     for number, step in ((signal.SIGINT, 30), (signal.SIGTERM, 60), (signal.SIGKILL, 90)):
@@ -188,7 +188,7 @@ def test_a_run_that_is_stopped_goes_on_bit_for_bit(train, start, tmp_path):
     assert weights(stopped) == weights(whole)
 
 
-def test_muon_and_the_modern_preset_go_on_bit_for_bit_too(start, train, tmp_path):
+def test_muon_and_the_modern_preset_resume_bit_for_bit_too(start, train, tmp_path):
     options = ["--optimizer.name", "muon", "--optimizer.schedule", "wsd", "--model.preset", "modern"]
     options += ["--budget.steps", "80", "--execution.precision", "bf16"]
     process = start("killed", *options, "--checkpoints.seconds", "0.1")
@@ -202,7 +202,7 @@ def test_muon_and_the_modern_preset_go_on_bit_for_bit_too(start, train, tmp_path
 
 
 @pytest.mark.parametrize("way", ["option", "file"])
-def test_the_preset_decides_what_nothing_else_does(train, tmp_path, way):
+def test_the_preset_sets_the_options_that_are_not_given(train, tmp_path, way):
     options = ["--model.preset=modern", "--model.norm=layernorm"]
     if way == "file":
         (tmp_path / "model.yaml").write_text("model: {preset: modern, norm: layernorm}")
@@ -217,7 +217,7 @@ def test_the_preset_decides_what_nothing_else_does(train, tmp_path, way):
 
 
 def test_a_compiled_run_learns_what_an_eager_one_does(plain, start, tmp_path):
-    """Also where the last micro-batch is smaller; evaluation is not compiled."""
+    """Also if the last micro-batch is smaller; evaluation is not compiled."""
     eager = values(plain)
     process = start("compiled", "--execution.compile", "true", "--execution.micro_batch", "11")
     output, _ = process.communicate(timeout=300)
@@ -227,11 +227,11 @@ def test_a_compiled_run_learns_what_an_eager_one_does(plain, start, tmp_path):
         assert b["train_bpc"] == pytest.approx(a["train_bpc"], rel=1e-3)
 
 
-def test_a_profile_is_a_trace_and_the_ten_costliest_operations(start, tmp_path):
+def test_a_profile_is_a_trace_and_the_ten_most_expensive_operations(start, tmp_path):
     process = start("run", "--execution.profile", "true")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
-    table = output[output.index("ten costliest operations") :].splitlines()
+    table = output[output.index("ten most expensive operations") :].splitlines()
     assert max(map(len, table[:11])) <= 80
     shares = [float(line.split()[-2].rstrip("%")) for line in table[1:11]]
     assert shares == sorted(shares, reverse=True) and 0 < sum(shares) <= 100.5
@@ -241,7 +241,7 @@ def test_a_profile_is_a_trace_and_the_ten_costliest_operations(start, tmp_path):
     assert "aten::addmm" in names
 
 
-def test_what_auto_meant_is_recorded(train):
+def test_the_resolved_values_of_auto_are_recorded(train):
     run = train("run", "--execution.precision", "auto")
     plan = json.loads((run / "plan.json").read_text())
     assert plan["precision"] in ("bf16", "fp32")
@@ -261,16 +261,16 @@ def test_a_finished_run_is_not_trained_again(run, train):
     assert (weights(run), (run / "metrics.jsonl").read_text()) == before
 
 
-def test_a_run_with_other_options_is_refused_and_stays_as_it_is(run, start):
+def test_a_run_with_other_options_is_refused_and_left_unchanged(run, start):
     before = weights(run), (run / "metrics.jsonl").read_text(), (run / "config.yaml").read_text()
     process = start("run", "--optimizer.lr", "0.5")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "another optimizer" in output
+    assert "a different optimizer" in output
     assert (weights(run), (run / "metrics.jsonl").read_text(), (run / "config.yaml").read_text()) == before
 
 
-def test_a_loss_that_is_no_number_ends_the_run(start):
+def test_a_non_finite_loss_ends_the_run(start):
     process = start("run", "--optimizer.lr", "1e30", "--optimizer.grad_clip", "1e30")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -288,7 +288,7 @@ def test_a_loss_that_is_no_number_ends_the_run(start):
         (["--execution.device", "cuda"], "torch finds no GPU"),
         (
             ["--execution.compile", "graphs", "--execution.micro_batch", "3"],
-            "needs one process and the whole",
+            "needs one process and a single micro-batch",
         ),
         (
             ["--execution.compress_gradients", "true", "--execution.device", "cpu"],

@@ -1,17 +1,18 @@
-"""Text to token ids and back, without loss; a tokenizer is named by a spec string.
+"""Lossless conversion of text to token ids and back. A spec string names a tokenizer:
 
     byte            256 bytes
-    char            the characters of the training text, other characters as UTF-8 bytes
-    unigram-N       SentencePiece unigram, a vocabulary of N
-    spbpe-N         SentencePiece BPE, a vocabulary of N
-    bpe-N           byte-level BPE, a vocabulary of N; bpe-N:PATTERN cuts words as PATTERN says
+    char            the characters of the training text; other characters as UTF-8 bytes
+    unigram-N       SentencePiece unigram with N ids
+    spbpe-N         SentencePiece BPE with N ids
+    bpe-N           byte-level BPE with N ids; bpe-N:PATTERN splits text into words by PATTERN
 
     tiktoken:NAME               a published encoding, such as tiktoken:o200k_base
     tiktoken:PATH               a tokenizer.json whose model is byte-level BPE, or a .tiktoken file
+    tiktoken:PATH:PATTERN       a .tiktoken file and its pattern, which the file does not contain
     sentencepiece:PATH          a published .model
 
-N is the whole vocabulary, end of text and fallback bytes included. PATTERN is one of gpt2, gpt4 (which is
-meant without one), gpt4-2digits, gpt4-1digit and gpt4o; also behind a .tiktoken file, which has none itself.
+N is the size of the whole vocabulary, including end of text and fallback bytes. PATTERN is gpt2, gpt4 (the
+default), gpt4-2digits, gpt4-1digit or gpt4o.
 """
 
 import difflib
@@ -52,15 +53,15 @@ FAMILIES: dict[str, type[Tokenizer]] = {
 ABOUT = "tokenizer.json"
 LONGEST_LABEL = 64  # characters
 SIZED = ("unigram", "spbpe", "bpe")
-PUBLISHED = {"tiktoken": "gpt2", "sentencepiece": "x.model"}  # family to an example of what follows
+PUBLISHED = {"tiktoken": "gpt2", "sentencepiece": "x.model"}  # each family with an example of a name or file
 KNOWN = "byte, char, unigram-N, spbpe-N, bpe-N, tiktoken:NAME, tiktoken:PATH, sentencepiece:PATH"
 
 
 def check_spec(spec: str) -> str:
-    """The family of a spec.
+    """Check a spec and return its family.
 
     Raises:
-        ValueError: no such tokenizer; names the nearest.
+        ValueError: there is no such tokenizer; names the nearest one.
     """
     family = re.split("[-:]", spec, maxsplit=1)[0]
     sign, rest = spec[len(family) :][:1], spec[len(family) + 1 :]
@@ -68,49 +69,49 @@ def check_spec(spec: str) -> str:
         near = difflib.get_close_matches(family, FAMILIES, n=1, cutoff=0.5)
         near = [near[0] + (sign + rest if near[0] in (*SIZED, *PUBLISHED) else "")] if near else []
         hint = f"did you mean '{near[0]}'?" if near else f"known: {KNOWN}"
-        raise ValueError(f"no tokenizer '{spec}' ({hint})")
+        raise ValueError(f"unknown tokenizer '{spec}' ({hint})")
     if family in PUBLISHED:
         if sign != ":" or not rest:
-            raise ValueError(f"tokenizer '{spec}' wants a name or file, as in '{family}:{PUBLISHED[family]}'")
+            raise ValueError(f"tokenizer '{spec}' needs a name or file, as in '{family}:{PUBLISHED[family]}'")
         return family
     size, colon, pattern = rest.partition(":")
     if family not in SIZED:
         if sign:
             raise ValueError(f"tokenizer '{spec}' takes no size (did you mean '{family}'?)")
         return family
-    # the libraries' integers end at 2**31
+    # At most 9 digits: the libraries use 32-bit integers
     if sign != "-" or not re.fullmatch(r"[1-9][0-9]{0,8}", size):
-        raise ValueError(f"tokenizer '{spec}' wants a vocabulary size, as in '{family}-4096'")
+        raise ValueError(f"tokenizer '{spec}' needs a vocabulary size, as in '{family}-4096'")
     if colon and family != "bpe":
         raise ValueError(f"tokenizer '{spec}' takes no pattern (did you mean '{family}-{size}'?)")
     if colon and pattern not in PATTERNS:
         near = difflib.get_close_matches(pattern, PATTERNS, n=1)
         hint = f"did you mean '{family}-{size}:{near[0]}'?" if near else f"known: {', '.join(PATTERNS)}"
-        raise ValueError(f"tokenizer '{spec}': no pattern '{pattern}' ({hint})")
+        raise ValueError(f"tokenizer '{spec}': unknown pattern '{pattern}' ({hint})")
     return family
 
 
 def folder_name(spec: str) -> str:
-    """The label of a tokenizer that is given none, which also names its folder.
+    """The default label of a tokenizer, which is also the name of its folder.
 
-    It is the spec, or the end of a long one, with '-' for `/`, `:` and what else no folder should be called.
+    It is the spec, or the end of a long one, with '-' in place of `/`, `:` and other special characters.
     """
     return re.sub(r"[^\w.-]+", "-", spec)[-LONGEST_LABEL:].strip("-.")
 
 
 def published_file(spec: str) -> Path | None:
-    """The file that a published tokenizer is read from, where its spec names one."""
+    """The file that the spec of a published tokenizer names; None if it names no existing file."""
     family, _, rest = spec.partition(":")
     paths = (rest, rest.rpartition(":")[0]) if family in PUBLISHED else ()
     return next((Path(path) for path in paths if Path(path).is_file()), None)
 
 
 def train_tokenizer(spec: str, texts: Iterable[str]) -> Tokenizer:
-    """The tokenizer `spec`: trained on `texts`, or read where it is published.
+    """Train the tokenizer `spec` on `texts`, or load it if it is a published one.
 
     Raises:
-        ValueError: an unknown spec, a size that these texts cannot fill, or a published tokenizer that is not
-            there or cannot be read.
+        ValueError: the spec is unknown, the texts are too short for its size, or a published tokenizer is
+            missing or cannot be read.
     """
     family = check_spec(spec)
     if family == "byte":
@@ -127,7 +128,7 @@ def train_tokenizer(spec: str, texts: Iterable[str]) -> Tokenizer:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write the tokenizer's files and `tokenizer.json`, which says which tokenizer they are."""
+    """Write the tokenizer's files, and `tokenizer.json`, which describes them."""
     tokenizer.save(folder)
     about = {
         "spec": tokenizer.spec,
@@ -140,21 +141,21 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer in a folder that `save_tokenizer` wrote.
+    """Load a tokenizer from a folder that `save_tokenizer` wrote.
 
     Raises:
-        ValueError: the folder holds none, or its files are not those that were written.
+        ValueError: the folder contains no tokenizer, or its files have changed.
     """
     about_file = folder / ABOUT
     if not about_file.exists():
-        raise ValueError(f"{folder} holds no tokenizer: make one with python -m data_prep.tokenizer")
-    changed = ValueError(f"{folder} was changed after it was made: make the tokenizer again")
+        raise ValueError(f"{folder} contains no tokenizer: create one with python -m data_prep.tokenizer")
+    changed = ValueError(f"{folder} was changed after it was written: create the tokenizer again")
     try:
         about = json.loads(about_file.read_text())
         spec, files, fingerprint = about["spec"], about["files"], about["fingerprint"]
     except (ValueError, KeyError, TypeError):
         raise changed from None
-    # Before a library reads them: the libraries have worse words for a damaged file.
+    # Check before the libraries read the files: their errors for a damaged file are unclear.
     if any(_sha256(folder / name) != known for name, known in files.items()):
         raise changed
     tokenizer = FAMILIES[check_spec(spec)].load(spec, folder)

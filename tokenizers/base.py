@@ -1,4 +1,4 @@
-"""The one interface behind which every tokenizer stands."""
+"""The interface of all tokenizers."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -11,70 +11,70 @@ import pyarrow
 from .arrow import BATCH_BYTES, array
 from .parts import parts
 
-# Behind a text among bytes; UTF-8 never has it. Where bytes are equal that hold as many of it as there are
-# `eot`, both are in the same places.
+# Marks the end of a text in bytes, where it takes the place of `eot`; UTF-8 never contains this byte. So if
+# decoded and source bytes are equal, the texts end in the same places.
 END = b"\xff"
-FEW_TOKENS = 300  # below this a loop in Python decodes sooner than a call to pyarrow
+FEW_TOKENS = 300  # below this a Python loop decodes faster than a call to pyarrow
 
 
 class Tokenizer(ABC):
-    """Text to token ids and back, without loss.
+    """A lossless conversion of text to token ids and back.
 
-    1) `decode(encode(text)) == text` for every string that UTF-8 can encode; a published model that changes
-       text breaks this, and `data_prep.encode` refuses the documents with which it does
-    2) ids are 0 <= id < vocab_size; `eot` is one of them and is never the encoding of any text,
-       not even of the text "<|endoftext|>"
-    3) the bytes of the tokens put together are `prefix` and the bytes of the text; a token may be part of
-       a character
+    1) `decode(encode(text)) == text` for every string that UTF-8 can encode. A published model that changes
+       text breaks this rule; `data_prep.encode` refuses the documents that it changes
+    2) ids are 0 <= id < vocab_size; `eot` is one of them and is never part of the encoding of a text, not
+       even of the text "<|endoftext|>"
+    3) the concatenated bytes of the tokens are `prefix` and the bytes of the text; a token may be part of a
+       character
     """
 
     spec: str
-    """the name the tokenizer was asked for by, such as `bpe-8192`"""
+    """the spec of the tokenizer, such as `bpe-8192`"""
     vocab_size: int
-    """number of ids, `eot` and fallback bytes included"""
+    """number of ids, including `eot` and fallback bytes"""
     eot: int
     """the id that ends a document"""
     prefix: bytes = b""
-    """what encoding puts before a text and decoding takes off: a SentencePiece model's dummy space"""
+    """bytes that encoding adds before a text and decoding removes: a SentencePiece model's dummy space"""
 
     @abstractmethod
     def _encode(self, text: str, utf8: bytes) -> np.ndarray:
-        """The ids of a text, which comes with its UTF-8; 1-d, of any unsigned type."""
+        """The ids of a text, given as a string and as UTF-8; 1-d, of any unsigned type."""
 
     def _continue(self, text: str, utf8: bytes) -> np.ndarray:
-        """The ids of a text that goes on after another one: no `prefix`."""
+        """The ids of a text that continues another one: without `prefix`."""
         return self._encode(text, utf8)
 
     @abstractmethod
     def token_bytes(self) -> list[bytes]:
-        """The bytes each id stands for, by id; `b""` for `eot` and other special ids."""
+        """The bytes of each id, in order of ids; `b""` for `eot` and other special ids."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write the tokenizer's own files into an existing folder."""
+        """Write the tokenizer's own files to an existing folder."""
 
     @classmethod
     @abstractmethod
     def load(cls, spec: str, folder: Path) -> "Tokenizer":
-        """The tokenizer that `save` wrote."""
+        """Load the tokenizer that `save` wrote."""
 
     def encode(self, text: str) -> np.ndarray:
-        """Token ids of `text`, 1-d uint32.
+        """Encode `text` as token ids, 1-d uint32.
 
         Raises:
-            ValueError: a lone surrogate, with its position; no UTF-8 text holds one.
+            ValueError: the text contains a lone surrogate, which UTF-8 cannot encode; gives its position.
         """
         ids = [ids for _, ids in self.encode_parts(text)]
         return (ids[0] if len(ids) == 1 else np.concatenate(ids)).astype(np.uint32, copy=False)
 
     def encode_parts(self, text: str) -> Iterator[tuple[bytes, np.ndarray]]:
-        """The text in parts that are encoded one by one, so that memory is bounded: UTF-8 bytes and ids.
+        """Encode a text in parts, so that memory is bounded; yields the UTF-8 bytes and ids of each part.
 
-        Up to 500,000 characters are one part (`parts`). Put together, the ids are those of `encode`, of any
-        unsigned type.
+        A part has up to 500,000 characters (`parts`). The concatenated ids are those of `encode`; they may be
+        of any unsigned type.
 
         Raises:
-            ValueError: as `encode`.
+            ValueError: as for `encode`.
         """
         encode = self._encode
         for part in parts(text):
@@ -83,7 +83,7 @@ class Tokenizer(ABC):
             except UnicodeEncodeError:
                 place = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
                 raise ValueError(
-                    f"a lone surrogate (U+{ord(text[place]):04X}) at character {place}: UTF-8 cannot hold it"
+                    f"lone surrogate (U+{ord(text[place]):04X}) at character {place}: UTF-8 cannot encode it"
                 ) from None
             yield utf8, encode(part, utf8)
             encode = self._continue
@@ -91,14 +91,14 @@ class Tokenizer(ABC):
     def encode_documents(
         self, texts: pyarrow.LargeStringArray, chars: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Texts, of so many characters each, with `eot` behind each, decoded again and compared.
+        """Encode texts with `eot` after each, decode them again and compare; `chars` are their lengths.
 
-        Returns the ids of all (1-d, of any unsigned type), the place of each `eot` in them (1-d int64), and
-        whether each text came back as it was (1-d bool).
+        Returns the ids of all texts (1-d, of any unsigned type), the position of each `eot` in them (1-d
+        int64), and a flag for each text that is true if it round-trips (1-d bool).
         """
         pieces: list[np.ndarray] = []
         ends: list[int] = []
-        source: list[bytes] = []  # of the last `len(source)` pieces, which are not compared yet
+        source: list[bytes] = []  # of the last `len(source)` pieces, which have yet to be compared
         length = waiting = 0
         same = True
         for utf8, ids in self._documents(texts):
@@ -121,7 +121,7 @@ class Tokenizer(ABC):
         return tokens, places, kept
 
     def _documents(self, texts: pyarrow.LargeStringArray) -> Iterator[tuple[bytes, np.ndarray]]:
-        """The parts of each text, `prefix` included, and behind it `END` and `eot`."""
+        """Yield bytes and ids of the parts of each text, `prefix` included, then `END` and `eot`."""
         eot = np.array([self.eot], dtype=np.uint32)
         for text in texts.to_pylist():
             prefix = self.prefix
@@ -131,14 +131,14 @@ class Tokenizer(ABC):
             yield END, eot
 
     def join(self, ids: np.ndarray) -> bytes:
-        """The bytes of the tokens put together, `prefix` included."""
+        """The concatenated bytes of the tokens, `prefix` included."""
         if len(ids) >= FEW_TOKENS:
             return self._arrow_join(ids[ids != self.eot])
         table = self.table
         return b"".join([table[i] for i in ids.tolist()])
 
     def _arrow_join(self, ids: np.ndarray) -> bytes:
-        """As `join`, with `END` for `eot`."""
+        """Like `join`, but with `END` in place of `eot`."""
         if not hasattr(self, "_arrow"):
             table = [*self.table]
             table[self.eot] = END
@@ -150,32 +150,32 @@ class Tokenizer(ABC):
         return data.slice(0, size).to_pybytes()
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes of the text that `ids` stand for; `eot` stands for none."""
+        """Decode `ids` to the bytes of a text; `eot` is skipped."""
         if not isinstance(ids, np.ndarray):
             ids = np.fromiter(ids, dtype=np.uint32)
         return self.join(ids).removeprefix(self.prefix)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text that `ids` stand for; bytes that are no UTF-8 become U+FFFD."""
+        """Decode `ids` to a text; bytes that are not valid UTF-8 become U+FFFD."""
         return self.decode_bytes(ids).decode(errors="replace")
 
     @property
     def table(self) -> list[bytes]:
-        """`token_bytes()`, made once."""
+        """`token_bytes()`, computed once."""
         if not hasattr(self, "_table"):
             self._table = self.token_bytes()
         return self._table
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of everything that decides the encoding; equal on every machine."""
+        """SHA-256 of everything that determines the encoding; equal on every machine."""
         digest = hashlib.sha256()
         for part in self._identity():
             digest.update(len(part).to_bytes(8, "little") + part)
         return digest.hexdigest()
 
     def _identity(self) -> Iterator[bytes]:
-        """What the fingerprint is taken over."""
+        """The content that the fingerprint is computed from."""
         yield type(self).__name__.encode()
         yield self.eot.to_bytes(8, "little")
         yield np.array([len(token) for token in self.table]).tobytes() + b"".join(self.table)

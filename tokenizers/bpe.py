@@ -1,4 +1,4 @@
-"""Byte-level BPE: trained by rustbpe or published by others, encoded by tiktoken."""
+"""Byte-level BPE: trained with rustbpe or published by others, encoded with tiktoken."""
 
 import base64
 import json
@@ -21,24 +21,24 @@ NormalForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
 @dataclass(frozen=True)
 class MergeRanks:
-    """What a byte-level BPE encodes with."""
+    """The tables of a byte-level BPE tokenizer."""
 
     ranks: dict[bytes, int]
-    """token to id; where two pairs can be merged, the one that gives the lower id is"""
+    """token to id; of the pairs that can be merged, the one that gives the lowest id is merged first"""
     pattern: str
-    """the regular expression that cuts text into words; no merge reaches over their ends"""
+    """the regular expression that splits text into words; no merge crosses their boundaries"""
     special: dict[str, int] = field(default_factory=dict)
-    """ids that no text is ever encoded to, by name"""
+    """special ids by name; no text is ever encoded to them"""
     eot: int | None = None
-    """the one of them that ends a document (none: one more id is made for that)"""
+    """the special id that ends a document; None: an id is added for it"""
     added: dict[str, int] = field(default_factory=dict)
-    """texts that are a token wherever they occur, before anything is cut into words"""
+    """texts that are always a token of their own, found before text is split into words"""
     normalization: NormalForm | None = None
-    """the Unicode normalization form that text is brought into first (loses what is in another)"""
+    """the Unicode normalization form applied first; lossy for text that is not in this form"""
 
     def __post_init__(self) -> None:
         missing = [byte for byte in range(256) if bytes([byte]) not in self.ranks]
-        if missing:  # tiktoken would panic, with no Exception
+        if missing:  # tiktoken would panic, which is not an Exception
             raise ValueError(f"the vocabulary has no token for the byte 0x{missing[0]:02x}")
 
 
@@ -50,7 +50,7 @@ class BPETokenizer(Tokenizer):
         ids = [*ranks.ranks.values(), *ranks.special.values(), *ranks.added.values()]
         self.eot = max(ids) + 1 if ranks.eot is None else ranks.eot
         self.vocab_size = max(*ids, self.eot) + 1
-        # Never none: looking for no special token at all is what makes `encode_to_numpy` slow.
+        # Never empty: without any special token `encode_to_numpy` is slow.
         special = ranks.special or {"<|endoftext|>": self.eot}
         self.encoding = tiktoken.Encoding(
             name=spec, pat_str=grouped(ranks.pattern), mergeable_ranks=ranks.ranks, special_tokens=special
@@ -60,16 +60,16 @@ class BPETokenizer(Tokenizer):
 
     @classmethod
     def train(cls, texts: Iterable[str], spec: str) -> "BPETokenizer":
-        """Train on texts, by a spec `bpe-N` or `bpe-N:PATTERN`.
+        """Train a tokenizer with the spec `bpe-N` or `bpe-N:PATTERN`.
 
         Raises:
-            ValueError: N is more than the texts can fill, or too small for 256 bytes and `eot`.
+            ValueError: the texts are too short for N ids, or N is too small for 256 bytes and `eot`.
         """
         family, _, name = spec.partition(":")
         pattern, size = PATTERNS[name or DEFAULT], int(family.split("-")[1])
         if size < 257:
             raise ValueError(f"{spec}: too small: 256 bytes and end of text need at least 257")
-        import rustbpe  # only who trains needs it
+        import rustbpe  # needed only for training
 
         trainer = rustbpe.Tokenizer()
         trainer.train_from_iterator(
@@ -78,7 +78,7 @@ class BPETokenizer(Tokenizer):
         ranks = {bytes(token): rank for token, rank in trainer.get_mergeable_ranks()}
         if len(ranks) < size - 1:
             raise ValueError(
-                f"{spec}: the training text fills a vocabulary of at most {len(ranks) + 1}: ask for no more"
+                f"{spec}: the training text is enough for a vocabulary of at most {len(ranks) + 1}"
             )
         return cls(MergeRanks(ranks, pattern), spec)
 
@@ -97,7 +97,7 @@ class BPETokenizer(Tokenizer):
         return self.encoding.encode_to_numpy(text, disallowed_special=())
 
     def token_bytes(self) -> list[bytes]:
-        """As `Tokenizer.token_bytes`."""
+        """See `Tokenizer.token_bytes`."""
         table = [b""] * self.vocab_size
         for token, i in self.ranks.ranks.items():
             table[i] = token
@@ -111,7 +111,7 @@ class BPETokenizer(Tokenizer):
         yield json.dumps([self.ranks.added, self.ranks.normalization], sort_keys=True).encode()
 
     def save(self, folder: Path) -> None:
-        """Write `bpe.tiktoken` (OpenAI's format: base64 of the bytes, the rank) and the rest."""
+        """Write `bpe.tiktoken` (OpenAI's format: base64 of the bytes, then the rank) and `encoding.json`."""
         lines = [f"{base64.b64encode(token).decode()} {rank}\n" for token, rank in self.ranks.ranks.items()]
         (folder / "bpe.tiktoken").write_text("".join(lines))
         rest = {key: value for key, value in vars(self.ranks).items() if key != "ranks"}
@@ -119,16 +119,16 @@ class BPETokenizer(Tokenizer):
 
     @classmethod
     def load(cls, spec: str, folder: Path) -> "BPETokenizer":
-        """As `Tokenizer.load`."""
+        """See `Tokenizer.load`."""
         rest = json.loads((folder / "encoding.json").read_text())
         return cls(MergeRanks(read_ranks(folder / "bpe.tiktoken"), **rest), spec)
 
 
 def read_ranks(path: Path) -> dict[bytes, int]:
-    """A `.tiktoken` file: a line for each token, base64 of its bytes and its rank.
+    """Read a `.tiktoken` file: one line per token, with base64 of its bytes and its rank.
 
     Raises:
-        ValueError: the file is not of that format; names the line.
+        ValueError: the file does not have this format; names the line.
     """
     ranks: dict[bytes, int] = {}
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
@@ -138,6 +138,6 @@ def read_ranks(path: Path) -> dict[bytes, int]:
         except ValueError:
             raise ValueError(
                 f"{path} line {number} is not a token in base64 and its rank: "
-                "give a .tiktoken file, or a tokenizer.json with that ending"
+                "give a .tiktoken file, or a tokenizer.json whose name ends in .json"
             ) from None
     return ranks

@@ -1,21 +1,21 @@
-"""Long text cut where no token crosses."""
+"""Split long text at places that no token crosses."""
 
 import re
 from collections.abc import Iterator
 
-# Far more than a tokenizer needs to see, and less than tiktoken can take: its regular expression overflows
-# its stack on about a million white-space characters in a row, with a panic that is no Exception
-# (tiktoken issue 245).
+# Far more than a tokenizer needs to see at a time, and less than tiktoken can process: its regular expression
+# overflows its stack on about a million consecutive white-space characters, with a panic that is not an
+# Exception (tiktoken issue 245).
 MAX_PART = 500_000
 WORD_END = re.compile(r"[^\W_](?=\s)")  # a letter or digit before white space
 
 
 def parts(text: str, size: int = MAX_PART) -> Iterator[str]:
-    """The text in parts of at most `size` characters.
+    """Split a text into parts of at most `size` characters.
 
-    A part ends behind a letter or digit that white space follows, where the published pre-tokenizer patterns
-    and SentencePiece end a word in any case, so that the tokens are those of the whole text. Where the
-    second half of a part has no such place, it ends anywhere.
+    A part ends after a letter or digit that is followed by white space. All published pre-tokenizer patterns
+    and SentencePiece end a word there, so the tokens are those of the whole text. A part whose second half
+    has no such place ends after `size` characters.
     """
     start = 0
     while len(text) - start > size:

@@ -1,7 +1,7 @@
-"""How text is cut into words before BPE merges: the published patterns, by a short name.
+"""The published patterns that split text into words before BPE merges, by short names.
 
-Each skips no character, and cuts as tiktoken does. The spelling is our own, without possessive quantifiers:
-what is left of them needs no more than a finite automaton, but for one look ahead (`grouped`).
+No pattern skips a character, and each splits text as tiktoken does. They are written without possessive
+quantifiers: apart from one look-ahead, a finite automaton can match them (`grouped`).
 """
 
 _GPT4 = (
@@ -11,14 +11,14 @@ _GPT4 = (
 _LETTERS = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 PATTERNS = {
-    # GPT-2, r50k_base and p50k_base: numbers of any length, every line end a token of its own or with spaces.
+    # GPT-2, r50k_base and p50k_base: numbers of any length; a line end is a word of its own or with spaces.
     "gpt2": r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+""",
-    # cl100k_base: up to three digits. Llama 3's differs in white space at the end of a text.
+    # cl100k_base: up to three digits. Llama 3's pattern differs in white space at the end of a text.
     "gpt4": _GPT4.replace("DIGITS", "1,3"),
-    # As gpt4 with fewer digits to a token, which leaves more of a small vocabulary to words (nanochat: two).
+    # gpt4 with fewer digits per token, which leaves more of a small vocabulary for words (nanochat: two).
     "gpt4-2digits": _GPT4.replace("DIGITS", "1,2"),
     "gpt4-1digit": _GPT4.replace("DIGITS", "1"),
-    # o200k_base: words end where small letters are followed by capitals.
+    # o200k_base: a word ends where a capital follows a lower-case letter.
     "gpt4o": (
         rf"[^\r\n\p{{L}}\p{{N}}]?{_LETTERS[0]}*{_LETTERS[1]}+{_CONTRACTION}"
         rf"|[^\r\n\p{{L}}\p{{N}}]?{_LETTERS[0]}+{_LETTERS[1]}*{_CONTRACTION}"
@@ -26,7 +26,7 @@ PATTERNS = {
     ),
 }
 DEFAULT = "gpt4"
-# tiktoken's encodings that cut in the same way.
+# tiktoken's encodings that split text in the same way.
 OF_ENCODING = {
     "gpt2": "gpt2",
     "r50k_base": "gpt2",
@@ -39,10 +39,10 @@ OF_ENCODING = {
 
 
 def grouped(pattern: str) -> str:
-    """The same pattern, its alternatives before the look ahead in a group of their own.
+    """The same pattern with the alternatives before the look-ahead in a group.
 
-    The engine of tiktoken and rustbpe hands such a group to an automaton as a whole, and cuts text in half
-    the time (docs/performance.md).
+    The regex engine of tiktoken and rustbpe matches such a group with an automaton, which halves the time to
+    split text (docs/performance.md).
     """
     before, look_ahead, last = pattern.rpartition(r"|\s+(?!\S)|")
     return f"(?:{before}){look_ahead}{last}" if look_ahead else pattern

@@ -1,4 +1,4 @@
-"""Encodings that others have published, brought into tiktoken: `tiktoken:NAME` and `tiktoken:PATH`."""
+"""Load published encodings into tiktoken: `tiktoken:NAME` and `tiktoken:PATH`."""
 
 import difflib
 import hashlib
@@ -14,7 +14,7 @@ import tiktoken
 from .bpe import BPETokenizer, MergeRanks, NormalForm, read_ranks
 from .patterns import OF_ENCODING, PATTERNS
 
-# Ranks files that OpenAI publishes, by SHA-256: the file alone does not say how it cuts text into words.
+# OpenAI's ranks files by SHA-256, with their patterns, which the files themselves do not contain.
 KNOWN_RANKS = {
     "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930": "gpt2",  # r50k_base
     "94b5ca7dff4d00767bc256fdd1b27e5b17361d7b8a5f968547f9f23eb70d2069": "gpt2",  # p50k_base
@@ -25,11 +25,11 @@ END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<EOT>", "<ï
 
 
 def read_published(spec: str) -> BPETokenizer:
-    """The encoding of a spec `tiktoken:NAME`, `tiktoken:PATH` or `tiktoken:PATH:PATTERN`.
+    """Load the encoding of a spec `tiktoken:NAME`, `tiktoken:PATH` or `tiktoken:PATH:PATTERN`.
 
     Raises:
-        ValueError: no such encoding, one that cannot be fetched, or a file with a part that tiktoken cannot
-            do the same with; says which.
+        ValueError: the encoding does not exist or cannot be downloaded, or a file has a part that tiktoken
+            cannot reproduce; names it.
     """
     name = spec.partition(":")[2]
     if name in tiktoken.list_encoding_names():
@@ -40,10 +40,10 @@ def read_published(spec: str) -> BPETokenizer:
         near = difflib.get_close_matches(path, tiktoken.list_encoding_names(), n=1)
         hint = f" (did you mean 'tiktoken:{near[0]}'?)" if near else ""
         known = ", ".join(tiktoken.list_encoding_names())
-        raise ValueError(f"{spec}: there is no file {path}, and no encoding of that name{hint}: {known}")
+        raise ValueError(f"{spec}: {path} is neither a file nor a known encoding{hint}: {known}")
     if path.endswith(".json"):
         if pattern:
-            raise ValueError(f"{spec}: a tokenizer.json has a pattern of its own: leave out ':{pattern}'")
+            raise ValueError(f"{spec}: a tokenizer.json contains its pattern: leave out ':{pattern}'")
         return BPETokenizer(read_tokenizer_json(Path(path)), spec)
     return BPETokenizer(_ranks_file(Path(path), pattern), spec)
 
@@ -51,13 +51,13 @@ def read_published(spec: str) -> BPETokenizer:
 def _by_name(name: str) -> MergeRanks:
     try:
         encoding = tiktoken.get_encoding(name)
-    except Exception as error:  # whatever the network or a damaged cache raises
+    except Exception as error:  # the network or a damaged cache may raise anything
         reason = " ".join(str(error).split())[:120]
         cache = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
         where = cache or os.path.join(tempfile.gettempdir(), "data-gym-cache")
         raise ValueError(
             f"tiktoken:{name} is not in tiktoken's cache ({where}) and cannot be downloaded ({reason}): "
-            f'where there is a network, run TIKTOKEN_CACHE_DIR=FOLDER python -c "import tiktoken; '
+            f'on a machine with a network, run TIKTOKEN_CACHE_DIR=FOLDER python -c "import tiktoken; '
             f"tiktoken.get_encoding('{name}')\", copy FOLDER here and set TIKTOKEN_CACHE_DIR to it"
         ) from None
     return MergeRanks(
@@ -72,20 +72,20 @@ def _ranks_file(path: Path, pattern: str | None) -> MergeRanks:
     pattern = pattern or KNOWN_RANKS.get(hashlib.sha256(path.read_bytes()).hexdigest())
     if not pattern:
         raise ValueError(
-            f"{path}: a ranks file does not say how text is cut into words: name the pattern, as in "
+            f"{path}: a ranks file does not contain the pattern that splits text into words: name it, as in "
             f"'tiktoken:{path}:gpt4' (known: {', '.join(PATTERNS)})"
         )
     return MergeRanks(read_ranks(path), PATTERNS[pattern])
 
 
 def read_tokenizer_json(path: Path) -> MergeRanks:
-    """A Hugging Face `tokenizer.json` whose model is byte-level BPE, as ranks that give identical ids.
+    """Convert a Hugging Face `tokenizer.json` with a byte-level BPE model to ranks that give identical ids.
 
-    Special tokens become ids that no text is encoded to; the others that are added to the vocabulary are
-    matched in text, as in the file's own library.
+    Special tokens become ids that no text is encoded to. Other added tokens are matched in text, as in the
+    Hugging Face library.
 
     Raises:
-        ValueError: a part that tiktoken cannot do the same with; names it.
+        ValueError: the file has a part that tiktoken cannot reproduce; names it.
     """
     try:
         content = json.loads(path.read_text())
@@ -94,7 +94,7 @@ def read_tokenizer_json(path: Path) -> MergeRanks:
     except (ValueError, KeyError, TypeError, AttributeError):
         known = False
     if not known:
-        raise ValueError(f"{path} is no tokenizer.json")
+        raise ValueError(f"{path} is not a tokenizer.json")
     try:
         _check_model(model)
         pattern = _pattern(content.get("pre_tokenizer"))
@@ -115,7 +115,7 @@ def read_tokenizer_json(path: Path) -> MergeRanks:
             normalization,
         )
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read into tiktoken: it has {error}") from None
+        raise ValueError(f"{path} cannot be loaded into tiktoken: it has {error}") from None
 
 
 def _check_model(model: dict) -> None:
@@ -128,7 +128,7 @@ def _check_model(model: dict) -> None:
 
 
 def _pattern(pre_tokenizer: dict | None) -> str:
-    """The one regular expression of a pre-tokenizer: ByteLevel, alone or behind one Split."""
+    """The regular expression of a pre-tokenizer, which must be ByteLevel, alone or after one Split."""
     steps = [pre_tokenizer or {"type": "no pre-tokenizer"}]
     if steps[0]["type"] == "Sequence":
         steps = steps[0]["pretokenizers"]
@@ -143,9 +143,9 @@ def _pattern(pre_tokenizer: dict | None) -> str:
         return PATTERNS["gpt2"]
     if [step["type"] for step in splits] != ["Split"]:
         found = ", ".join(step["type"] for step in splits) or "none"
-        raise ValueError(f"other pre-tokenizers than one Split before ByteLevel ({found})")
+        raise ValueError(f"pre-tokenizers other than one Split before ByteLevel ({found})")
     (split,) = splits
-    # Both make each match a word; they differ in text that no match covers, and would lose it here.
+    # Both make each match a word; they differ in text that no match covers, which would be lost here.
     if (split["behavior"], split["invert"]) not in (("Isolated", False), ("Removed", True)):
         raise ValueError(f"a Split with behavior {split['behavior']}, invert {split['invert']}")
     if "Regex" not in split["pattern"]:
@@ -165,18 +165,18 @@ def _normalization(normalizer: dict | None) -> NormalForm | None:
 
 
 def _byte_letters() -> dict[str, int]:
-    """GPT-2's letters for bytes: those that print stand for themselves, the others follow from U+0100 on."""
+    """GPT-2's letters for bytes: printable bytes are their own letters, the others follow from U+0100 on."""
     prints = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     rest = [byte for byte in range(256) if byte not in set(prints)]
     return {chr(byte): byte for byte in prints} | {chr(256 + i): byte for i, byte in enumerate(rest)}
 
 
 def _ranks(model: dict, added: set[str]) -> dict[bytes, int]:
-    """The vocabulary as bytes, after checking that ranks by id do the same as the list of merges.
+    """The vocabulary as bytes, after a check that ranks by id are equivalent to the list of merges.
 
-    tiktoken merges any two neighbours that make a token, the lowest id first; the file's library only the
-    listed pairs, in the order of the list. That is the same where merges are listed in the order of ids, and
-    each token comes about from one of the listed pairs alone, or from every pair that makes it.
+    tiktoken merges any neighbours that form a token, lowest id first. The Hugging Face library merges only
+    listed pairs, in the order of the list. Both are equivalent if the merges are in the order of ids and each
+    token arises from one listed pair alone, or from every pair that forms it.
     """
     letters = _byte_letters()
     try:
@@ -187,7 +187,7 @@ def _ranks(model: dict, added: set[str]) -> dict[bytes, int]:
         }
     except KeyError as error:
         raise ValueError(f"a vocabulary that is not byte-level (the letter {error})") from None
-    merges: dict[bytes, set[bytes]] = {}  # token to the left halves it is listed with
+    merges: dict[bytes, set[bytes]] = {}  # each token with the left halves of its listed pairs
     last = -1
     for merge in model["merges"]:
         left, right = merge.split(" ") if isinstance(merge, str) else merge
@@ -195,9 +195,9 @@ def _ranks(model: dict, added: set[str]) -> dict[bytes, int]:
             left, right = (bytes(letters[letter] for letter in half) for half in (left, right))
             i = ranks[left + right]
         except KeyError:
-            raise ValueError(f"the merge {merge!r} that makes no token") from None
+            raise ValueError(f"the merge {merge!r}, whose result is not a token") from None
         if i < last:
-            raise ValueError(f"merges in another order than that of the ids (at {merge!r})")
+            raise ValueError(f"merges that are not in the order of the ids (at {merge!r})")
         merges.setdefault(left + right, set()).add(left)
         last = i
     for token, i in ranks.items():
@@ -211,12 +211,12 @@ def _ranks(model: dict, added: set[str]) -> dict[bytes, int]:
             continue
         pieces = _merge(token, ranks, i)
         if len(pieces) != 2 or pieces[0] not in listed:
-            raise ValueError(f"the token {token!r}, which its merges do not make")
+            raise ValueError(f"the token {token!r}, which its merges do not produce")
     return ranks
 
 
 def _merge(token: bytes, ranks: dict[bytes, int], below: int) -> list[bytes]:
-    """The token's bytes merged by all ranks that are lower than `below`."""
+    """Merge the bytes of a token with all ranks lower than `below`."""
     pieces = [bytes([byte]) for byte in token]
     while len(pieces) > 1:
         candidates = [ranks.get(a + b, below) for a, b in itertools.pairwise(pieces)]

@@ -1,4 +1,4 @@
-"""SentencePiece models, unigram and BPE: trained so that nothing is lost, or published by others."""
+"""SentencePiece models, unigram and BPE: trained to be lossless, or published by others."""
 
 import io
 import itertools
@@ -14,22 +14,22 @@ from sentencepiece import sentencepiece_model_pb2 as model_format
 
 from .base import Tokenizer
 
-SPACE = "▁"  # U+2581: what SentencePiece writes for a space, and so cannot tell from one
+SPACE = "▁"  # U+2581: SentencePiece's replacement for a space, which it cannot tell from a real U+2581
 SPACE_BYTES = SPACE.encode()
-# Longer training sentences are skipped in silence: cut before that. Unigram training takes time with the
-# square of a repeat inside sentences, so that long ones are slow: 19 s for 190 kB twice, 0.2 s when cut here.
+# The library silently skips longer training sentences, so they are split. Unigram training time grows with
+# the square of the length of a repeat in a sentence: 19 s for 190 kB twice, 0.2 s when split here.
 MAX_SENTENCE_BYTES = 1 << 16
-RESERVED = "[\u2581\u2585]"  # U+2585 stands for the unknown while training: its sentences are skipped
-COVERAGE = 0.9995  # of the training text's characters that get a piece; the rest is bytes
+RESERVED = "[\u2581\u2585]"  # U+2585 marks unknown characters in training: sentences with it are skipped
+COVERAGE = 0.9995  # share of the training text's characters that get a piece; the rest become bytes
 BYTES = 256
 
 
 class SentencePieceTokenizer(Tokenizer):
-    """A model of SentencePiece.
+    """A SentencePiece model.
 
-    In one that is trained here, the unknown piece, id 0, is never the encoding of anything, as there is byte
-    fallback: it serves as `eot`, so that every one of the `vocab_size` ids is used. A published model ends
-    documents with its own end-of-sentence piece, or where it has none, with one more id.
+    In a model trained here, byte fallback makes the unknown piece, id 0, unused. So it serves as `eot`, and
+    all `vocab_size` ids are used. In a published model `eot` is its end-of-sentence piece or, if it has none,
+    an additional id.
     """
 
     def __init__(self, model: bytes, spec: str) -> None:
@@ -44,22 +44,25 @@ class SentencePieceTokenizer(Tokenizer):
         else:
             self.eot = pieces
         self.vocab_size = max(pieces, self.eot + 1)
-        self._goes_on = self.processor
+        self._continuing = self.processor
         self._first_space: list[int] = []
         if self.format.normalizer_spec.add_dummy_prefix:
             self.prefix = b" "
             self._first_space = [self.processor.piece_to_id(SPACE)]
             self.format.normalizer_spec.add_dummy_prefix = False
-            self._goes_on = sentencepiece.SentencePieceProcessor(model_proto=self.format.SerializeToString())
+            self._continuing = sentencepiece.SentencePieceProcessor(
+                model_proto=self.format.SerializeToString()
+            )
             self.format.normalizer_spec.add_dummy_prefix = True
         self._literal_space = [self.processor.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE_BYTES]
 
     @classmethod
     def train(cls, texts: Iterable[str], spec: str) -> "SentencePieceTokenizer":
-        """Train on whole texts, by a spec `unigram-N` or `spbpe-N`.
+        """Train a tokenizer with the spec `unigram-N` or `spbpe-N`.
 
         Raises:
-            ValueError: N is more than the texts can fill, or less than 256 bytes, `eot` and a character.
+            ValueError: the texts are too short for N ids, or N is too small for 256 bytes, `eot` and a
+                character.
         """
         family, size = spec.split("-")
         coverage, sentences = _characters(list(_sentences(texts)), int(size) - BYTES - 1)
@@ -81,8 +84,8 @@ class SentencePieceTokenizer(Tokenizer):
                 bos_id=-1,
                 eos_id=-1,
                 pad_id=-1,
-                num_threads=4,  # unigram pieces depend on it: the same on every machine
-                minloglevel=int(os.environ.get("SENTENCEPIECE_LOG_LEVEL", "2")),  # 0: its progress, too
+                num_threads=4,  # fixed, because unigram pieces depend on it
+                minloglevel=int(os.environ.get("SENTENCEPIECE_LOG_LEVEL", "2")),  # 0 shows the progress
             )
         except RuntimeError as error:
             raise ValueError(_refusal(spec, str(error))) from None
@@ -90,27 +93,27 @@ class SentencePieceTokenizer(Tokenizer):
 
     @classmethod
     def read(cls, spec: str) -> "SentencePieceTokenizer":
-        """The published model of a spec `sentencepiece:PATH`.
+        """Load the published model of a spec `sentencepiece:PATH`.
 
         Raises:
-            ValueError: no such file, or not a model.
+            ValueError: the file does not exist or is not a supported model.
         """
         path = Path(spec.partition(":")[2])
         if not path.is_file():
-            raise ValueError(f"{spec}: there is no file {path}")
+            raise ValueError(f"{spec}: {path} does not exist or is not a file")
         try:
             tokenizer = cls(path.read_bytes(), spec)
-        except Exception as error:  # the library's and protobuf's own kinds
-            raise ValueError(f"{path} is no SentencePiece model: {str(error).splitlines()[0]}") from None
+        except Exception as error:  # the library and protobuf raise their own types
+            raise ValueError(f"{path} is not a SentencePiece model: {str(error).splitlines()[0]}") from None
         if not tokenizer.format.normalizer_spec.escape_whitespaces:
-            raise ValueError(f"{path} does not escape white space, which is not supported")
+            raise ValueError(f"{path}: models that do not escape white space are not supported")
         return tokenizer
 
     def _encode(self, text: str, utf8: bytes) -> np.ndarray:
         return self._ids(self.processor, utf8)
 
     def _continue(self, text: str, utf8: bytes) -> np.ndarray:
-        return self._ids(self._goes_on, utf8)
+        return self._ids(self._continuing, utf8)
 
     def _ids(self, processor: sentencepiece.SentencePieceProcessor, utf8: bytes) -> np.ndarray:
         if SPACE_BYTES not in utf8:
@@ -118,14 +121,14 @@ class SentencePieceTokenizer(Tokenizer):
         first, *others = utf8.split(SPACE_BYTES)
         ids: list[int] = processor.encode(first)
         if not first and processor is self.processor:
-            ids = [*self._first_space]  # no dummy space before nothing, but a text follows
+            ids = [*self._first_space]  # the library adds no dummy space to an empty text
         for part in others:
             ids += self._literal_space
-            ids += self._goes_on.encode(part)
+            ids += self._continuing.encode(part)
         return np.array(ids, dtype=np.uint32)
 
     def token_bytes(self) -> list[bytes]:
-        """As `Tokenizer.token_bytes`."""
+        """See `Tokenizer.token_bytes`."""
         return [self._bytes_of(i) for i in range(self.vocab_size)]
 
     def _bytes_of(self, i: int) -> bytes:
@@ -137,7 +140,7 @@ class SentencePieceTokenizer(Tokenizer):
         return piece.replace(SPACE, " ").encode()
 
     def _identity(self) -> Iterator[bytes]:
-        # The model file also holds the training settings; these alone decide the encoding.
+        # Not the whole model file, which also contains training settings that do not affect the encoding.
         yield from super()._identity()
         yield re.split("[-:]", self.spec)[0].encode()
         yield self.format.normalizer_spec.SerializeToString(deterministic=True)
@@ -152,12 +155,12 @@ class SentencePieceTokenizer(Tokenizer):
 
     @classmethod
     def load(cls, spec: str, folder: Path) -> "SentencePieceTokenizer":
-        """As `Tokenizer.load`."""
+        """See `Tokenizer.load`."""
         return cls((folder / "sentencepiece.model").read_bytes(), spec)
 
 
 def _sentences(texts: Iterable[str]) -> Iterator[str]:
-    """Texts without U+2581 and U+2585, with which they are skipped, in parts short enough not to be."""
+    """Split texts at U+2581 and U+2585 and into short parts: the library skips other training sentences."""
     limit = MAX_SENTENCE_BYTES // 4  # characters; UTF-8 takes at most four bytes each
     for text in texts:
         for part in re.split(RESERVED, text):
@@ -166,11 +169,11 @@ def _sentences(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _characters(sentences: list[str], room: int) -> tuple[float, list[str]]:
-    """The coverage to ask the library for, and the sentences to train on.
+    """The character coverage to pass to the library, and the sentences to train on.
 
-    The library refuses a vocabulary that does not hold every character it is told to cover: thousands, where
-    a text has Chinese in it. There, the most frequent characters fill half of the room; sentences are cut at
-    the others, which are bytes when text is encoded.
+    The library refuses a vocabulary too small for all characters that it must cover, of which a text with
+    Chinese has thousands. In that case the most frequent characters take half of the `room`; sentences are
+    split at the others, which are encoded as bytes.
     """
     counts: Counter[str] = Counter()
     for sentence in sentences:
@@ -184,9 +187,9 @@ def _characters(sentences: list[str], room: int) -> tuple[float, list[str]]:
 
 
 def _refusal(spec: str, error: str) -> str:
-    """One line for the two sizes that SentencePiece refuses."""
+    """A one-line message for a size that SentencePiece refuses."""
     if largest := re.search(r"Please set it to a value <= (\d+)", error):
-        return f"{spec}: the training text fills a vocabulary of at most {largest[1]}: ask for no more"
+        return f"{spec}: the training text is enough for a vocabulary of at most {largest[1]}"
     if smallest := re.search(r"smaller than required_chars\. \d+ vs (\d+)", error):
         return (
             f"{spec}: too small: the training text needs at least {smallest[1]} "

@@ -11,16 +11,16 @@ from .arrow import batches, joined, take
 from .base import END, Tokenizer
 
 UNICODE = 0x110000  # number of code points
-NO_CHARACTER = 0xDFFF  # a surrogate, which no text holds: for ids that are no character
+NO_CHARACTER = 0xDFFF  # a surrogate, which never occurs in text: for ids that are not a character
 
 
 class BatchTokenizer(Tokenizer):
-    """One that encodes many texts in one go."""
+    """A tokenizer that encodes many texts at once."""
 
     def encode_documents(
         self, texts: pyarrow.LargeStringArray, chars: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """As `Tokenizer.encode_documents`."""
+        """See `Tokenizer.encode_documents`."""
         encoded = [self._encode_batch(texts[batch], chars[batch]) for batch in batches(texts)]
         tokens, ends, kept = zip(*encoded, strict=True)
         begins = np.cumsum([0, *map(len, tokens[:-1])])
@@ -31,11 +31,11 @@ class BatchTokenizer(Tokenizer):
     def _encode_batch(
         self, texts: pyarrow.LargeStringArray, chars: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """As `encode_documents`, of a few."""
+        """Like `encode_documents`, for one batch."""
 
 
 class ByteTokenizer(BatchTokenizer):
-    """A token is a byte of UTF-8; `eot` is id 256."""
+    """Each token is one byte of UTF-8; `eot` is id 256."""
 
     def __init__(self, spec: str = "byte") -> None:
         self.spec, self.vocab_size, self.eot = spec, 257, 256
@@ -53,33 +53,33 @@ class ByteTokenizer(BatchTokenizer):
         back = tokens.astype(np.uint8)  # 256 becomes 0
         back[ends] = ord(END)
         if not np.array_equal(back, source):
-            return Tokenizer.encode_documents(self, texts, chars)  # which says where
+            return Tokenizer.encode_documents(self, texts, chars)  # which finds the text
         return tokens, ends, np.ones(len(texts), dtype=bool)
 
     def join(self, ids: np.ndarray) -> bytes:
-        """As `Tokenizer.join`, without a table."""
+        """Like `Tokenizer.join`, but without a table."""
         if ids.dtype != np.uint8:
             ids = ids[ids != self.eot].astype(np.uint8)
         return ids.tobytes()
 
     def token_bytes(self) -> list[bytes]:
-        """As `Tokenizer.token_bytes`."""
+        """See `Tokenizer.token_bytes`."""
         return [bytes([i]) for i in range(256)] + [b""]
 
     def save(self, folder: Path) -> None:
-        """Nothing to write: the tokenizer is the same everywhere."""
+        """Write nothing: the tokenizer has no files."""
 
     @classmethod
     def load(cls, spec: str, folder: Path) -> "ByteTokenizer":
-        """As `Tokenizer.load`."""
+        """See `Tokenizer.load`."""
         return cls(spec)
 
 
 class CharTokenizer(BatchTokenizer):
-    """A token is a character of the training text; any other character is its UTF-8 bytes.
+    """Each token is one character of the training text; other characters become their UTF-8 bytes.
 
-    Ids 0..255 are the bytes, and so ids 0..127 are also the ASCII characters; then the other
-    characters in the order of their code points; then `eot`.
+    Ids 0..255 are the bytes, of which 0..127 are also the ASCII characters. Then come the other characters in
+    the order of their code points, and then `eot`.
     """
 
     def __init__(self, characters: Iterable[str], spec: str = "char") -> None:
@@ -88,13 +88,13 @@ class CharTokenizer(BatchTokenizer):
         self.eot = 256 + len(self.characters)
         self.vocab_size = self.eot + 1
         points = np.array([ord(c) for c in self.characters], dtype=np.uint32)
-        # Of the unsigned type that holds one id more, which stands for a character without an id.
+        # One more id than `vocab_size` marks characters without an id.
         self._id_of = np.full(UNICODE, self.vocab_size, dtype=np.min_scalar_type(self.vocab_size))
         self._id_of[:128] = np.arange(128)
         self._id_of[points] = np.arange(256, self.eot)
         wide = points.max(initial=0) > 0xFFFF
         self._codec = "utf-32-le" if wide else "utf-16-le"
-        # Long enough for every uint16, which pyarrow then need not check.
+        # Long enough for every uint16, so that no id is out of bounds.
         size = max(self.vocab_size + 1, 1 << 16)
         self._point_of = np.full(size, NO_CHARACTER, dtype=np.uint32 if wide else np.uint16)
         self._point_of[:128] = np.arange(128)
@@ -102,7 +102,7 @@ class CharTokenizer(BatchTokenizer):
 
     @classmethod
     def train(cls, texts: Iterable[str]) -> "CharTokenizer":
-        """The tokenizer of all characters that occur in `texts`."""
+        """Train a tokenizer on all characters that occur in `texts`."""
         seen = np.zeros(UNICODE, dtype=bool)
         for text in texts:
             if not text.isascii():
@@ -117,7 +117,7 @@ class CharTokenizer(BatchTokenizer):
         if ids.max() < self.vocab_size:
             return ids
         unknown = ids == self.vocab_size
-        # Each unknown character makes room for its bytes, which are then put there.
+        # Repeat each unknown character as often as it has bytes, then fill in the bytes.
         sizes = np.where(unknown, _utf8_size(points), 1)
         spread = np.repeat(ids, sizes)
         missing = np.frombuffer("".join(map(chr, points[unknown])).encode(), dtype=np.uint8)
@@ -135,33 +135,33 @@ class CharTokenizer(BatchTokenizer):
         back[ends] = ord("\n")
         if np.array_equal(back, source):
             return tokens, ends, np.ones(len(texts), dtype=bool)
-        return Tokenizer.encode_documents(self, texts, chars)  # a character without an id
+        return Tokenizer.encode_documents(self, texts, chars)  # some character has no id
 
     def join(self, ids: np.ndarray) -> bytes:
-        """As `Tokenizer.join`; from a table of code points where every token is a character."""
+        """Like `Tokenizer.join`, but from a table of code points if every token is a character."""
         if ids.dtype == np.uint8:
             return ids.tobytes()
         try:
             return str(take(self._point_of, ids).data, self._codec).encode()
-        except UnicodeDecodeError:  # for `NO_CHARACTER`
+        except UnicodeDecodeError:  # caused by `NO_CHARACTER`
             return super().join(ids)
 
     def token_bytes(self) -> list[bytes]:
-        """As `Tokenizer.token_bytes`."""
+        """See `Tokenizer.token_bytes`."""
         return [bytes([i]) for i in range(256)] + [c.encode() for c in self.characters] + [b""]
 
     def save(self, folder: Path) -> None:
-        """Write `characters.txt`: the characters beyond ASCII, UTF-8, in id order."""
+        """Write `characters.txt`: the non-ASCII characters in the order of their ids, as UTF-8."""
         (folder / "characters.txt").write_bytes("".join(self.characters).encode())
 
     @classmethod
     def load(cls, spec: str, folder: Path) -> "CharTokenizer":
-        """As `Tokenizer.load`."""
+        """See `Tokenizer.load`."""
         return cls((folder / "characters.txt").read_bytes().decode(), spec)
 
 
 def _points(text: str) -> np.ndarray:
-    """The code points of a text, 1-d: uint16 if that holds them all, which is faster, else uint32."""
+    """The code points of a text, 1-d: uint16 if all of them fit, which is faster, else uint32."""
     narrow = text.encode("utf-16-le")
     if len(narrow) == 2 * len(text):
         return np.frombuffer(narrow, dtype=np.uint16)
@@ -169,5 +169,5 @@ def _points(text: str) -> np.ndarray:
 
 
 def _utf8_size(points: np.ndarray) -> np.ndarray:
-    """How many bytes UTF-8 takes for each code point."""
+    """The number of UTF-8 bytes of each code point."""
     return 1 + (points >= 0x80).astype(np.int64) + (points >= 0x800) + (points >= 0x10000)

@@ -1,1 +1,1 @@
-"""What the trainer is made of: configuration, budget, batches, optimizer, checkpoints, tracking."""
+"""The parts of the trainer: configuration, budget, batches, optimizer, checkpoints, tracking."""

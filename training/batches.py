@@ -18,45 +18,45 @@ Made = TypeVar("Made")
 
 
 def crop_starts(split: Split, plan: Plan, seed: int, step: int) -> np.ndarray:
-    """Where on the circle of tokens the crops of the whole global batch of a step begin: 1-d int64.
+    """The token positions at which the crops of a step's global batch start: 1-d int64.
 
-    A step reads the same places of the text with every tokenizer. A place is as long as `plan.place_chars`,
-    about a context. Of the tokens in all places of a step together every n-th begins a crop, and that crop
-    begins where the place of this token does. So a place has about one crop, where the context is in
-    characters; a text that takes three times as many tokens has three, which follow each other: whatever
-    their length in tokens, all texts are seen equally often.
+    The training tokens form a circle. A step reads the same places of the text with every tokenizer; a place
+    is `plan.place_chars` characters long, about one context. Every n-th token of all places of the step
+    selects a crop, and the crop starts where that token's place does. With a context in characters a place
+    thus has about one crop. Where the text takes three times as many tokens, it has three consecutive crops.
+    So all text is seen equally often, whatever its length in tokens.
 
-    Philox is a counter-based generator (Salmon et al. 2011): its key is (seed, step), and its raw output,
-    unlike numpy's distributions, is the same in every version.
+    Philox is a counter-based generator (Salmon et al. 2011). Its key is (seed, step), and its raw output,
+    unlike that of numpy's distributions, is the same in every version of numpy.
     """
     generator = np.random.Philox(key=np.array([seed, step], dtype=np.uint64))
     raw = generator.random_raw(plan.places + 1)
     marks = (raw[:-1] % np.uint64(split.places)).astype(np.int64)
     length = max(1, round(plan.place_chars / MARK_CHARS))
     begins, ends = split.token_before(np.concatenate([marks, (marks + length) % split.places])).reshape(2, -1)
-    # At least 1: a place may be all within one token
-    tokens_to = np.cumsum(np.maximum(1, (ends - begins) % split.length))  # in the places up to each
+    # At least 1: a place may lie within a single token
+    tokens_to = np.cumsum(np.maximum(1, (ends - begins) % split.length))  # in the places up to and with each
     crops = plan.sequences_in(step)
     chosen = (np.arange(crops) + raw[-1] / 2**64) * tokens_to[-1] / crops
     place = np.searchsorted(tokens_to, chosen, side="right")
-    following = np.arange(crops) - np.searchsorted(place, place)  # crops of the same place before it
+    following = np.arange(crops) - np.searchsorted(place, place)  # earlier crops of the same place
     return (begins[place] + following * plan.block_size) % split.length
 
 
 def rank_slice(sequences: int, rank: int, world_size: int) -> slice:
-    """The part of the global batch that a rank takes; all parts together are the batch, in order."""
+    """The slice of the global batch for one rank; the slices of all ranks in order make up the batch."""
     return slice(sequences * rank // world_size, sequences * (rank + 1) // world_size)
 
 
 def make_batch(split: Split, starts: np.ndarray, plan: Plan, compiled: bool = False) -> Batch:
-    """The crops that begin at `starts`; the target of a position is the token that follows it.
+    """The batch of crops that start at `starts`; the target of a position is the next token.
 
-    Where no document begins within a crop there are no `begins`, except for a `compiled` model, which would
-    be compiled anew for them.
+    `begins` is left out if no document begins within a crop. A `compiled` model always gets it, because it
+    would be recompiled otherwise.
     """
     rows = np.stack([split.crop(start, plan.block_size + 1) for start in starts.tolist()])  # (B, T+1)
     crops = torch.from_numpy(rows.astype(np.int64))
-    # Contiguous: a copy to a GPU would wait for it otherwise
+    # Contiguous, so that the copy to a GPU is asynchronous
     inputs, targets = crops[:, :-1].contiguous(), crops[:, 1:].contiguous()
     if plan.eot is None or not (compiled or (inputs[:, 1:] == plan.eot).any()):
         return Batch(inputs, targets)
@@ -65,7 +65,7 @@ def make_batch(split: Split, starts: np.ndarray, plan: Plan, compiled: bool = Fa
 
 
 def prefetch(make: Callable[[int], Made], steps: Iterable[int]) -> Generator[Made]:
-    """`make(step)` of each step in turn, made by a thread `AHEAD` steps before it is asked for."""
+    """Yield `make(step)` for each step in order, computed in a thread `AHEAD` steps in advance."""
     with ThreadPoolExecutor(1) as thread:
         waiting: deque[Future[Made]] = deque()
         for step in steps:

@@ -1,7 +1,7 @@
-"""Matched budgets: what is held equal is said in characters, and follows here in tokens.
+"""Matched budgets: amounts of text in characters, converted to tokens for each tokenizer.
 
-Two tokenizers see the same text in different numbers of tokens, so block size, batch and steps of each
-run are derived from the characters per token that its arrays measured on the training split.
+The same text has a different number of tokens with each tokenizer. So the block size, batch and steps of a
+run are derived from the characters per token of its training split.
 """
 
 import math
@@ -25,7 +25,7 @@ class TextAmount:
     """in tokens: the same number for every tokenizer"""
 
     def in_tokens(self, chars_per_token: float) -> float:
-        """The amount in tokens of so many characters."""
+        """The amount in tokens, at `chars_per_token` characters per token."""
         return self.tokens or (self.chars or 0) / chars_per_token
 
 
@@ -46,10 +46,10 @@ class Budget:
 
 
 def check_amount(name: str, amount: TextAmount | Budget) -> None:
-    """Whether exactly one field of `amount`, the option `name`, is given, and positive.
+    """Check that exactly one field of `amount`, the option `name`, is set, and to a positive value.
 
     Raises:
-        ValueError: it is not.
+        ValueError: none or several fields are set, or the value is not positive.
     """
     given = {unit: value for unit, value in asdict(amount).items() if value is not None}
     if len(given) != 1:
@@ -63,26 +63,26 @@ def check_amount(name: str, amount: TextAmount | Budget) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """A budget worked out for one tokenizer and model."""
+    """The budget of a run in tokens and steps, for one tokenizer and model."""
 
     model: ModelConfig
-    """the model, its width fitted where the number of parameters is held equal"""
+    """the model; its width is fitted if the number of parameters is held equal"""
     block_size: int
     """context in tokens"""
     sequences: float
     """sequences of block_size tokens per optimizer step, over all processes, on average"""
     places: int
-    """places of the text that a step reads, the same for every tokenizer where the batch is in characters"""
+    """places of the text that a step reads; the same for every tokenizer if the batch is in characters"""
     place_chars: float
-    """their length in characters"""
+    """length of a place in characters"""
     steps: int | None
-    """optimizer steps; none: as many as `seconds` allow"""
+    """optimizer steps; None: as many as `seconds` allow"""
     seconds: float | None
-    """time in the steps, where that is the budget"""
+    """time in the steps, if the budget is in seconds"""
     chars_per_token: float
-    """characters per token of the training stream, eot counted as a token"""
+    """characters per token of the training stream, where eot counts as a token"""
     eot: int | None = None
-    """the token before which no position looks at anything; none: documents are packed"""
+    """the token at which attention is cut off; None: documents are packed"""
 
     @property
     def tokens_per_step(self) -> float:
@@ -90,44 +90,44 @@ class Plan:
         return self.block_size * self.sequences
 
     def sequences_before(self, step: int) -> int:
-        """Sequences of all steps before this one: what rounding leaves over is carried to the next."""
+        """Sequences in all steps before this one; the remainder of rounding is carried to the next step."""
         return math.floor(step * self.sequences + 1e-9)
 
     def sequences_in(self, step: int) -> int:
-        """Sequences of a step, over all processes: the whole number below or above the average."""
+        """Sequences in a step, over all processes: the average, rounded down or up."""
         return self.sequences_before(step + 1) - self.sequences_before(step)
 
     @property
     def most_sequences(self) -> int:
-        """The most sequences that a step has, over all processes."""
+        """The largest number of sequences in a step, over all processes."""
         return math.ceil(self.sequences - 1e-9)
 
     def parts_done(self, parts: int, state: TrainState) -> int:
-        """Of so many equal parts of the budget, how many are used up in a state of the run."""
+        """The number of completed parts at `state`, if the budget is divided into `parts` equal parts."""
         if self.steps:
             return min(parts, state.step * parts // self.steps)
         return min(parts, int(state.train_seconds / (self.seconds or math.inf) * parts))
 
     def passes(self, parts: int, before: TrainState, after: TrainState) -> bool:
-        """Whether one of so many equal parts of the budget ends between two states."""
+        """True if one of `parts` equal parts of the budget ends between two states."""
         return self.parts_done(parts, after) > self.parts_done(parts, before)
 
     def compiles(self, asked: bool | str, device: str) -> bool:
-        """Whether such a run is compiled, where `execution.compile` is `asked`: true, false or auto."""
+        """True if the run is compiled; `asked` is `execution.compile`: true, false, "graphs" or "auto"."""
         if asked != "auto":
             return bool(asked)
         return device != "cpu" and ((self.steps or 0) >= 500 or (self.seconds or 0) >= 300)
 
     def progress(self, steps: float, seconds: float) -> float:
-        """The share of the budget that is used up, 0 to 1."""
+        """The used share of the budget, 0 to 1."""
         return min(1.0, steps / self.steps if self.steps else seconds / (self.seconds or math.inf))
 
 
 def fit_width(model: ModelConfig, vocab_size: int, block_size: int, params: int) -> ModelConfig:
-    """The model with the width whose number of parameters, embedding included, comes nearest to `params`.
+    """The model with the width that brings its parameters, embedding included, closest to `params`.
 
     Raises:
-        ValueError: the narrowest has more than one and a half times as many.
+        ValueError: even the narrowest model has more than 1.5 times as many parameters.
     """
     unit = model.n_head * (2 if model.resolved().positions == "rotary" else 1)
 
@@ -142,8 +142,8 @@ def fit_width(model: ModelConfig, vocab_size: int, block_size: int, params: int)
     width = min((width, width + unit), key=lambda width: abs(params_at(width) - params))
     if params_at(width) > 1.5 * params:
         raise ValueError(
-            f"params: a vocabulary of {vocab_size:,} has {params_at(width):,} parameters at the least width, "
-            f"{params:,} are wanted: set a larger model or params: same_body"
+            f"params: a vocabulary of {vocab_size:,} needs {params_at(width):,} parameters at the smallest "
+            f"width, but {params:,} were requested: set a larger model or params: same_body"
         )
     return replace(model, n_embd=width)
 
@@ -152,13 +152,13 @@ def plan_block_size(context: TextAmount, train: Split) -> int:
     """The context in tokens.
 
     Raises:
-        ValueError: the training split is shorter than that.
+        ValueError: the training split is shorter than one context.
     """
     block_size = max(1, round(context.in_tokens(train.chars_per_token)))
     if train.length <= block_size:
         raise ValueError(
             f"the training split is shorter than one context of {block_size} tokens: "
-            "give more text or a smaller context"
+            "use more text or a smaller context"
         )
     return block_size
 
@@ -173,20 +173,20 @@ def make_plan(
     train: Split,
     eot: int | None = None,
 ) -> Plan:
-    """Sequences per step and number of steps; steps are rounded up, so a budget is always met.
+    """Work out the sequences per step and the number of steps; steps are rounded up, so the budget is met.
 
-    A batch in characters is the same text for every tokenizer, in as many places; one of less than a
-    sequence is one sequence.
+    A batch in characters is the same text, in the same number of places, for every tokenizer. A batch smaller
+    than one sequence is one sequence.
 
     Raises:
-        ValueError: a budget in FLOPs for a model that multiplies nothing.
+        ValueError: the budget is in FLOPs, and the model has no matrix multiplications.
     """
     with torch.device("meta"):
         flops_per_token = sum(build_model(model, vocab_size, block_size).flops_per_token().values())
     chars_per_token = train.chars / train.length
     batch_tokens = max(block_size, batch.in_tokens(chars_per_token))
     sequences = batch_tokens / block_size
-    # By the options alone where they are in characters: it must not depend on the tokenizer
+    # From the options alone if they are in characters: a place must not depend on the tokenizer
     place = context.chars or block_size * (1 if batch.chars else chars_per_token)
     places = max(1, round((batch.chars or batch_tokens * chars_per_token) / place))
     place_chars = (batch.chars or batch_tokens * chars_per_token) / places
@@ -194,7 +194,7 @@ def make_plan(
         steps = budget.steps
     elif budget.flops:
         if not flops_per_token:
-            raise ValueError("a budget in flops means nothing to a bigram model: give it chars")
+            raise ValueError("a bigram model computes no FLOPs: set budget.chars instead of budget.flops")
         steps = math.ceil(budget.flops / (flops_per_token * batch_tokens))
     else:
         text = TextAmount(budget.chars, budget.tokens)

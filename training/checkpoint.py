@@ -1,10 +1,10 @@
-"""Checkpoints: a folder each, published by rename, the newest intact one found by its content.
+"""Checkpoints: one folder each, published by rename. The newest intact one is found by its content.
 
-checkpoints/step-00000400/model.safetensors    weights and shape, enough for evaluation
+checkpoints/step-00000400/model.safetensors    weights and shapes, enough for evaluation
                           optimizer.pt         optimizers and gradient scaler
-                          state.json           step, seconds, identity of the run, SHA-256 of the others
+                          state.json           step, seconds, identity of the run, SHA-256 of the other files
 
-Nothing in them runs code when it is loaded. Training goes on while one is written, from a copy.
+Loading a checkpoint cannot run code. A checkpoint is written from a copy while training continues.
 """
 
 import shutil
@@ -27,14 +27,14 @@ from model import LanguageModel, Weights, save_model
 from .config import CheckpointConfig
 from .state import TrainState
 
-SPACING = 400  # a checkpoint is made that many times as rarely as it takes: a quarter of a per cent
+SPACING = 400  # the interval is at least this many times the cost, which is thus at most 0.25 % of the time
 
 
 class Checkpoints:
-    """The checkpoints of a run, written by a thread; of one process alone, the one that holds the folder.
+    """The checkpoints of a run, written in a thread; used only by the process that has locked the folder.
 
-    Keeps the newest `config.keep_last`, and with `keep_best` the one of `state.best_step` too.
-    One that cannot be written leaves the others as they are; the error is raised by the next call.
+    Keeps the newest `config.keep_last` and, with `keep_best`, the one of `state.best_step`. A failed write
+    leaves the other checkpoints unchanged; the next call raises the error.
     """
 
     def __init__(self, folder: Path, config: CheckpointConfig) -> None:
@@ -42,12 +42,12 @@ class Checkpoints:
         self.thread = ThreadPoolExecutor(1)
         self.writing: Future | None = None
         self.last, self.cost = time.perf_counter(), 0.0
-        self.saved: int | None = None  # the newest step
-        for left in folder.glob(".step-*"):  # by a process that was killed
+        self.saved: int | None = None  # step of the newest checkpoint
+        for left in folder.glob(".step-*"):  # left by a process that was killed
             shutil.rmtree(left)
 
     def due(self) -> bool:
-        """Whether it is time for another one: after `config.seconds`, or later if making one takes long."""
+        """True if the next checkpoint is due: after `config.seconds`, or later if writing one takes long."""
         if self.writing and self.writing.done():
             self.wait()
         spacing = max(self.config.seconds, SPACING * self.cost)
@@ -60,10 +60,10 @@ class Checkpoints:
         state: TrainState,
         before: Callable[[], None] = lambda: None,
     ) -> None:
-        """Write one of `state.step` from a copy; `before` is called when all but the rename is done.
+        """Write the checkpoint of `state.step` from a copy; `before` is called just before the rename.
 
         Raises:
-            OSError: this one would not fit, or an earlier one could not be written.
+            OSError: the previous checkpoint could not be written.
         """
         begun = time.perf_counter()
         self.wait()
@@ -78,7 +78,7 @@ class Checkpoints:
         self.writing = self.thread.submit(self._write, *copy)
 
     def wait(self) -> None:
-        """Return when nothing is being written any more; raises what that has raised."""
+        """Wait until the checkpoint under way is written; raise the error if that failed."""
         if self.writing:
             writing, self.writing = self.writing, None
             self.cost += writing.result()
@@ -89,28 +89,28 @@ class Checkpoints:
         free = shutil.disk_usage(self.folder.parent).free
         if free < 1.01 * needed + 65536:
             raise OSError(
-                f"{self.folder} has {free / 1e6:,.1f} MB of free space, a checkpoint takes "
-                f"{needed / 1e6:,.1f} MB: make room; the same command resumes from the last checkpoint"
+                f"{self.folder} has {free / 1e6:,.1f} MB of free space, but a checkpoint needs "
+                f"{needed / 1e6:,.1f} MB: free some; the same command resumes from the last checkpoint"
             )
         try:
             write_checkpoint(self.folder, weights, optimizer, state, before)
-        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have their own
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors raise their own
             raise OSError(
                 f"{self.folder}: the checkpoint of step {state['step']} could not be written ({error}): "
-                "mend that; the same command resumes from the last one"
+                "fix this; the same command resumes from the last one"
             ) from error
         found = [path for path, _ in list_checkpoints(self.folder)]
         best = self.folder / name(state["best_step"] or 0) if self.config.keep_best else None
         for old in found[self.config.keep_last :]:
             if old != best:
-                going = old.with_name(f".{old.name}.old")  # so that none is ever there in part
+                going = old.with_name(f".{old.name}.old")  # so that no partly deleted one has its name
                 old.rename(going)
                 shutil.rmtree(going)
         return time.thread_time() - begun
 
 
 def copied(value: Any) -> Any:
-    """The same with a copy of each tensor in it, in the machine's memory."""
+    """The same dicts and lists with every tensor copied to CPU memory."""
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
@@ -119,7 +119,7 @@ def copied(value: Any) -> Any:
 
 
 def tensors(value: object) -> list[Tensor]:
-    """All tensors in dicts and lists."""
+    """All tensors in nested dicts and lists."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
@@ -128,7 +128,7 @@ def tensors(value: object) -> list[Tensor]:
 
 
 def name(step: int) -> str:
-    """The name of the folder of a step's checkpoint."""
+    """The folder name of the checkpoint of a step."""
     return f"step-{step:08}"
 
 
@@ -139,7 +139,7 @@ def write_checkpoint(
     state: dict,
     before: Callable[[], None] = lambda: None,
 ) -> None:
-    """Publish `folder/step-N`, N from `state["step"]`; `before` is called when all but the rename is done."""
+    """Publish `folder/step-N`, where N is `state["step"]`; `before` is called just before the rename."""
     with new_folder(folder / name(state["step"])) as temporary:
         save_model(weights, temporary / "model.safetensors")
         torch.save(optimizer, temporary / "optimizer.pt")
@@ -151,7 +151,10 @@ def write_checkpoint(
 def list_checkpoints(
     folder: Path, damaged: Callable[[Path], None] = lambda path: None
 ) -> list[tuple[Path, dict]]:
-    """Every checkpoint whose state can be read, with it, newest first by what the state says."""
+    """The checkpoints whose state.json can be read, each with that state, newest step first.
+
+    `damaged` is called with the folder of every other one.
+    """
     found = []
     for path in sorted(folder.glob("[!.]*")):
         try:
@@ -163,11 +166,11 @@ def list_checkpoints(
 
 
 def newest_checkpoint(folder: Path, speak: bool = True) -> tuple[Path, dict] | None:
-    """The newest checkpoint whose files are all there and unchanged, with its state; None: there is none."""
+    """The newest checkpoint whose files are complete and unchanged, with its state; None if there is none."""
 
     def warn(path: Path) -> None:
         if speak:
-            print(f"codebook: {path} is damaged: passed over", file=sys.stderr)
+            print(f"codebook: {path} is damaged: skipped", file=sys.stderr)
 
     for path, state in list_checkpoints(folder, warn):
         if all(
@@ -180,8 +183,9 @@ def newest_checkpoint(folder: Path, speak: bool = True) -> tuple[Path, dict] | N
 
 
 def differences(state: dict, identity: dict) -> list[str]:
-    """Options in which a run of `identity` differs from the one that a checkpoint's state is of, such as
-    optimizer.lr; a wanted `auto` never does.
+    """The options, such as optimizer.lr, in which `identity` differs from that of a checkpoint's state.
+
+    A value of `auto` in `identity` never differs.
     """
 
     def leaves(value: object, path: str) -> dict[str, object]:
@@ -192,7 +196,7 @@ def differences(state: dict, identity: dict) -> list[str]:
     wanted = leaves(identity, "")
     began = leaves({key: value for key, value in state["identity"].items() if key in identity}, "")
     differs = [key for key in {**wanted, **began} if wanted.get(key) not in ("auto", began.get(key))]
-    # Batches that the run went back over, as earlier versions could
+    # Earlier versions could go back to a checkpoint and skip the batches since
     return differs + ["batches_passed"] * bool(state.get("batches_passed"))
 
 
@@ -204,15 +208,15 @@ def restore_checkpoint(
     optimizers: list[torch.optim.Optimizer],
     scaler: torch.amp.GradScaler,
 ) -> TrainState:
-    """Load weights, optimizers and scaler, and return the state.
+    """Load weights, optimizers and scaler from a checkpoint, and return the state.
 
     Raises:
-        ValueError: the checkpoint is of a run with another `identity`; says what differs.
+        ValueError: the checkpoint belongs to a run with another `identity`; names the options that differ.
     """
     if differs := differences(state, identity):
         raise ValueError(
-            f"{path} is of a run with another {', '.join(differs)}: "
-            "give another --out, or remove the run to have it redone"
+            f"{path} belongs to a run with a different {', '.join(differs)}: "
+            "choose another --out, or delete the run to train it again"
         )
     restored = TrainState.from_json(state)
     safetensors.torch.load_model(model, path / "model.safetensors")

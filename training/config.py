@@ -13,7 +13,7 @@ from model.scoring import Scoring
 from .budget import Budget, Plan, TextAmount, check_amount, fit_width, make_plan, plan_block_size
 from .optimizer import OptimizerConfig
 
-FORMAT = 3  # of what checkpoints hold; those of another format are not resumed
+FORMAT = 3  # of checkpoints; a checkpoint of another format is not resumed
 
 
 @dataclass(frozen=True)
@@ -144,10 +144,10 @@ class TrainConfig(TrainingOptions):
                 raise ValueError(f"{name} {getattr(self, name)} is not between 0 and 2**63")
 
     def plan(self, arrays: TokenArrays, processes: int) -> Plan:
-        """What context, batch and budget mean on these arrays.
+        """Convert context, batch and budget to tokens and steps for these arrays.
 
         Raises:
-            ValueError: they mean nothing there, or leave one of the processes without a sequence.
+            ValueError: that is not possible, or a process would have no sequence.
         """
         train = arrays.split("train")
         block_size = plan_block_size(self.context, train)
@@ -161,12 +161,12 @@ class TrainConfig(TrainingOptions):
         if plan.sequences < processes:
             raise ValueError(
                 f"a batch of {plan.sequences:.3g} sequences is too small for {processes} processes: "
-                "set a larger batch or fewer processes"
+                "set a larger batch or use fewer processes"
             )
         return plan
 
     def identity(self) -> dict:
-        """The options that decide the run's result; a run found with another identity is not resumed."""
+        """The options that determine the run's result; a run with another identity is not resumed."""
         values = asdict(self)
         keys = ("params", "context", "batch", "budget", "documents", "optimizer", "seed", "init_seed")
         identity = {"format": FORMAT, "model": asdict(self.model.resolved())}
@@ -175,7 +175,7 @@ class TrainConfig(TrainingOptions):
         return identity | {key: values["tracking"][key] for key in ("validations", "val_chars")}
 
     def write(self) -> None:
-        """Write the YAML file that makes the same run again, config.yaml of the run's folder."""
+        """Write config.yaml to the run's folder; training with it repeats the run."""
         self.out.mkdir(parents=True, exist_ok=True)
         write_file(self.out / "config.yaml", as_yaml(self))
 
@@ -184,9 +184,9 @@ def read_config(folder: Path) -> TrainConfig:
     """The configuration of the run in a folder.
 
     Raises:
-        ValueError: there is none, or it is not one that this version writes.
+        ValueError: there is none, or it was written by another version.
     """
     path = folder / "config.yaml"
     if not path.exists():
-        raise ValueError(f"{folder} holds no run: train one with train_ddp.py")
+        raise ValueError(f"{folder} contains no run: train one with train_ddp.py")
     return parse(TrainConfig, [str(path)])

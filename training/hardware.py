@@ -1,4 +1,4 @@
-"""What a device can do at most, to tell how much of it a run uses."""
+"""Peak FLOP/s and memory of a device, from which a run's utilisation is computed."""
 
 import ctypes
 import re
@@ -11,7 +11,7 @@ import torch
 from .precision import DTYPES
 
 # Dense FLOP/s of the matrix units with bf16 or fp16 inputs, without sparsity, from the vendor's data sheets
-# (nvidia.com, "<name> data sheet"). The first of these names in the device's own decides.
+# (nvidia.com, "<name> data sheet"). The first name that occurs in the device's own name applies.
 PEAKS = {
     "B200": 2250e12,
     "H200": 989e12,
@@ -33,14 +33,14 @@ PEAKS = {
 
 
 def peak_flops(device: str, precision: str) -> tuple[float | None, str]:
-    """FLOP/s that a device can do at most in a precision, and where the figure is from; None: unknown.
+    """Peak FLOP/s of a device in a precision, or None if unknown, and the source of the figure.
 
-    A CPU's is what its threads reach in one large matmul, measured here in a tenth of a second.
+    The peak of a CPU is what its threads reach in one large matmul, measured in a tenth of a second.
     """
     if device == "cpu":
-        return measured_matmul(DTYPES.get(precision, torch.float32)), "a matmul of 1024 x 1024, measured"
+        return measured_matmul(DTYPES.get(precision, torch.float32)), "measured with a 1024 x 1024 matmul"
     name = torch.cuda.get_device_name(device)
-    words = r"\b{}\b(?!.*Laptop)"  # an A10G is no A10, and a laptop's chip not what its name says
+    words = r"\b{}\b(?!.*Laptop)"  # an A10G is not an A10; a laptop chip is slower than its namesake
     known = next((peak for part, peak in PEAKS.items() if re.search(words.format(part), name)), None)
     if known is None or precision == "fp32":
         return None, f"unknown for {name} in {precision}"
@@ -48,7 +48,7 @@ def peak_flops(device: str, precision: str) -> tuple[float | None, str]:
 
 
 def measured_matmul(dtype: torch.dtype, size: int = 1024) -> float:
-    """FLOP/s of the best of several square matmuls on the CPU."""
+    """FLOP/s of the fastest of several square matmuls on the CPU."""
     a, b = torch.randn(2, size, size).to(dtype)
     best = float("inf")
     end = time.perf_counter() + 0.1
@@ -60,27 +60,27 @@ def measured_matmul(dtype: torch.dtype, size: int = 1024) -> float:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what is freed for what is needed next.
+    """Make glibc keep freed memory for the next allocation.
 
-    It would give large blocks back to the kernel, which hands out cleared pages again in every step: on a
-    CPU it took a quarter longer then, at a vocabulary of 8192 (docs/performance.md).
+    By default it returns large blocks to the kernel, which clears their pages again in every step. On a CPU,
+    with a vocabulary of 8192, a step then took a quarter longer (docs/performance.md).
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):  # not so in musl
+        if hasattr(libc, "mallopt"):  # musl has none
             trim_threshold, mmap_threshold, most = -1, -3, 2**31 - 1
             libc.mallopt(trim_threshold, most)
             libc.mallopt(mmap_threshold, most) or libc.mallopt(mmap_threshold, 1 << 25)  # before glibc 2.35
 
 
 def peak_memory(device: str) -> float:
-    """Bytes that this process has taken at most: of the GPU's memory, or of the machine's."""
+    """Peak memory of this process in bytes: on the GPU, or of the machine if the device is the CPU."""
     if device != "cpu":
         return float(torch.cuda.max_memory_allocated(device))
     import resource
 
     if sys.platform == "darwin":
         return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    # Not ru_maxrss, which begins with what the process that started this one had taken
+    # Not ru_maxrss, which starts at the memory of the parent process
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return float(status["VmHWM"].split()[0]) * 1024

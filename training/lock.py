@@ -1,4 +1,4 @@
-"""One run in a folder at a time."""
+"""A lock that allows one run in a folder at a time."""
 
 import errno
 import fcntl
@@ -9,17 +9,17 @@ import time
 from pathlib import Path
 from typing import IO
 
-PATIENCE = 10.0  # seconds: a run that was just asked to stop writes its checkpoint first
+PATIENCE = 10.0  # seconds to wait: a run that was asked to stop first writes its checkpoint
 
 
 def lock_folder(folder: Path) -> IO[str]:
-    """Hold a folder until the file that is returned is closed, or this process ends, however it ends.
+    """Lock a folder until the returned file is closed or this process ends, for whatever reason.
 
-    The lock is the kernel's and this process's alone: a child does not keep it. It works on a network's file
-    systems where these support POSIX locks.
+    It is a POSIX lock of this process alone: child processes do not inherit it. It also works on network file
+    systems that support such locks.
 
     Raises:
-        ValueError: another process holds it, and goes on doing so.
+        ValueError: another process still holds the lock after `PATIENCE` seconds.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = open(folder / ".lock", "a+")
@@ -30,7 +30,9 @@ def lock_folder(folder: Path) -> IO[str]:
             break
         except OSError as error:
             if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-                print(f"codebook: {folder} cannot be locked: start no second run in it", file=sys.stderr)
+                print(
+                    f"codebook: {folder} cannot be locked: do not start a second run in it", file=sys.stderr
+                )
                 return file
             if not isinstance(error, BlockingIOError):
                 raise
@@ -40,7 +42,7 @@ def lock_folder(folder: Path) -> IO[str]:
             file.seek(0)
             raise ValueError(
                 f"{folder} is being written by {file.read().strip() or 'another process'}: "
-                "wait for it or stop it, or name another folder"
+                "wait for it, stop it, or choose another folder"
             ) from None
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}\n")

@@ -1,4 +1,4 @@
-"""How many sequences are computed at a time, so that they fit into memory."""
+"""Choose the micro-batch: as many sequences at a time as fit in memory."""
 
 import math
 import os
@@ -12,15 +12,15 @@ from model import LanguageModel
 from .precision import autocast
 from .ranks import Ranks
 
-SHARE = 0.5  # of the free memory; the rest is for gradients, the optimizer and what lives for a moment
+SHARE = 0.5  # of the free memory; the rest is for gradients, the optimizer and temporary tensors
 
 
 def fit_micro_batch(
     model: LanguageModel, rows: int, ranks: Ranks, precision: str, alone: bool = False
 ) -> int:
-    """Sequences at a time, `rows` or an even part of them; the same on every rank.
+    """The number of sequences in a micro-batch: `rows` or an even part of them; the same on every rank.
 
-    `alone`: attention ends where a document begins.
+    With `alone`, attention does not cross the beginning of a document.
     """
     fit = int(SHARE * free_memory(ranks.device) / bytes_per_sequence(model, ranks.device, precision, alone))
     parts = math.ceil(rows / max(1, min(fit, rows)))
@@ -28,10 +28,11 @@ def fit_micro_batch(
 
 
 def bytes_per_sequence(model: LanguageModel, device: str, precision: str, alone: bool = False) -> int:
-    """Bytes that each further sequence of a batch keeps for the backward pass.
+    """Bytes that each additional sequence of a batch keeps for the backward pass.
 
-    A batch of one also keeps what every batch does, such as the weights in bf16; and between two sizes the
-    loss may begin to work in chunks, and keep less. Hence the larger of two differences.
+    This is the larger of two differences between batches of 1, 2 and 3 sequences. A single batch also keeps
+    what does not depend on its size, such as the weights in bf16; and from some size on the loss is computed
+    in chunks, which keep less.
     """
     one, two, three = (saved_bytes(model, count, device, precision, alone) for count in (1, 2, 3))
     return max(two - one, three - two)
@@ -40,7 +41,7 @@ def bytes_per_sequence(model: LanguageModel, device: str, precision: str, alone:
 def saved_bytes(
     model: LanguageModel, sequences: int, device: str, precision: str, alone: bool = False
 ) -> int:
-    """Bytes that the forward pass of some sequences keeps for the backward pass."""
+    """Bytes that the forward pass of `sequences` sequences keeps for the backward pass."""
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
 
@@ -57,7 +58,7 @@ def saved_bytes(
 
 
 def free_memory(device: str) -> float:
-    """Bytes that this process may still take; processes on one CPU, or runs on one GPU, share its memory."""
+    """Bytes available to this process; processes on one CPU, and runs on one GPU, share its free memory."""
     if device != "cpu":
         return torch.cuda.mem_get_info(device)[0] / int(os.environ.get("RUNS_PER_GPU", 1))
     meminfo = Path("/proc/meminfo")

@@ -1,4 +1,4 @@
-"""Muon: momentum, made orthogonal before it is applied to a matrix."""
+"""Muon: momentum that is orthogonalised before it is applied to a matrix."""
 
 from collections import defaultdict
 from typing import NamedTuple
@@ -10,13 +10,13 @@ from torch import Tensor
 from .precision import fast_dtype
 from .ranks import Ranks
 
-# Five steps of X <- aX + b(XX')X + c(XX')^2 X take all singular values near 1 (Jordan et al. 2024,
+# Five steps of X <- aX + b(XX')X + c(XX')^2 X bring all singular values close to 1 (Jordan et al. 2024,
 # https://kellerjordan.github.io/posts/muon).
 COEFFICIENTS, STEPS = (3.4445, -4.7750, 2.0315), 5
 
 
 class Kind(NamedTuple):
-    """What matrices have in common that are updated together."""
+    """The shape and options shared by matrices that are updated together."""
 
     shape: torch.Size
     """rows and columns"""
@@ -26,21 +26,21 @@ class Kind(NamedTuple):
 
     @property
     def tall(self) -> bool:
-        """Whether they have more rows than columns."""
+        """True if there are more rows than columns."""
         return self.shape[0] > self.shape[1]
 
 
 class Muon(torch.optim.Optimizer):
-    """As `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, but with equal shapes all at once.
+    """`torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, batched over matrices of equal shape.
 
-    A small model has dozens of matrices, and torch's own takes them one by one (docs/performance.md). A
-    parameter that is several matrices on top of each other, such as query, key and value in one, is in a
-    group whose `parts` says how many; each is made orthogonal by itself. Of several ranks, whose gradients
-    are equal, each makes its share of the matrices orthogonal and sends them to the others.
+    A small model has dozens of matrices, which torch's own Muon updates one by one (docs/performance.md). A
+    parameter may consist of several stacked matrices, such as query, key and value: the `parts` of its group
+    is their number, and each is orthogonalised separately. With several ranks, whose gradients are equal,
+    each rank orthogonalises its share of the matrices and sends the result to the others.
 
-    The learning rate and the weight decay are those of AdamW: an update has the same root mean square
-    (Liu et al. 2025, arXiv 2502.16982). Where `found_inf` is set, as for torch's fused optimizers, and not 0
-    on the device, a step changes nothing.
+    Learning rate and weight decay are on AdamW's scale: updates have the same root mean square
+    (Liu et al. 2025, arXiv 2502.16982). As with torch's fused optimizers, a step changes nothing if
+    `found_inf` is set and not 0 on the device.
     """
 
     found_inf: Tensor | None = None
@@ -60,7 +60,7 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # takes no closure
         """Apply the gradients."""
         found = self._by_kind()
-        wide: dict[tuple[int, ...], list[Kind]] = defaultdict(list)  # tall ones are transposed
+        wide: dict[tuple[int, ...], list[Kind]] = defaultdict(list)  # tall matrices are transposed
         for kind in found:
             wide[tuple(sorted(kind.shape))].append(kind)
         for kinds in wide.values():
@@ -70,9 +70,9 @@ class Muon(torch.optim.Optimizer):
                 self._apply(kind, [parameter for parameter, _, _ in found[kind]], update)
 
     def _move_momenta(self, kind: Kind, matrices: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-        """Move the momenta towards the gradients; returns Nesterov's, (N, shorter side, longer side)."""
+        """Update the momenta; returns the Nesterov updates (N, shorter side, longer side)."""
         _, gradients, momenta = zip(*matrices, strict=True)
-        if self.found_inf is not None:  # a momentum that meets itself remains as it is
+        if self.found_inf is not None:  # a momentum moved towards itself does not change
             halted = self.found_inf != 0
             gradients = torch.where(halted, torch.stack(momenta), torch.stack(gradients)).unbind()
         torch._foreach_lerp_(momenta, gradients, 1 - kind.momentum)
@@ -80,7 +80,7 @@ class Muon(torch.optim.Optimizer):
         return torch.stack([update.T for update in updates] if kind.tall else updates)
 
     def _apply(self, kind: Kind, parameters: list[Tensor], update: Tensor) -> None:
-        """Apply updates (N, shorter side, longer side)."""
+        """Apply weight decay and the updates (N, shorter side, longer side)."""
         update = update.mT if kind.tall else update
         keeps = 1 - kind.lr * kind.weight_decay
         decay: float | Tensor = keeps
@@ -88,13 +88,13 @@ class Muon(torch.optim.Optimizer):
             halted = self.found_inf != 0
             update = update.masked_fill(halted, 0.0)
             decay = torch.full((), keeps, device=halted.device).masked_fill(halted, 1.0)
-        if update.is_cuda:  # else foreach would take them one by one, as it does on a CPU
+        if update.is_cuda:  # otherwise foreach would process them one by one, as it does on a CPU
             update = update.to(parameters[0].dtype).contiguous()
         torch._foreach_mul_(parameters, decay)
         torch._foreach_add_(parameters, update.unbind(), alpha=-kind.lr * 0.2 * max(kind.shape) ** 0.5)
 
     def _by_kind(self) -> dict[Kind, list[tuple[Tensor, Tensor, Tensor]]]:
-        """Every matrix with its gradient and its momentum."""
+        """All matrices, each with its gradient and its momentum, grouped by kind."""
         found: dict[Kind, list[tuple[Tensor, Tensor, Tensor]]] = defaultdict(list)
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -108,16 +108,16 @@ class Muon(torch.optim.Optimizer):
         return found
 
     def _orthogonal(self, x: Tensor) -> Tensor:
-        """`orthogonal(x)`, to which every rank contributes its share."""
+        """`orthogonal(x)`, with the work shared by all ranks."""
         if self.ranks is None or self.ranks.world_size == 1:
             return orthogonal(x)
-        own = -(-len(x) // self.ranks.world_size)  # the last rank has fewer, or none
+        own = -(-len(x) // self.ranks.world_size)  # the last ranks may have fewer, or none
         filled = F.pad(x, (0, 0, 0, 0, 0, own * self.ranks.world_size - len(x)))
         return self.ranks.gather_rows(orthogonal(filled[own * self.ranks.rank :][:own]))[: len(x)]
 
 
 def orthogonal(x: Tensor) -> Tensor:
-    """Matrices x (N, rows, columns), rows <= columns, with singular values near 1, in `fast_dtype`."""
+    """Orthogonalise x (N, rows, columns), rows <= columns: singular values close to 1, in `fast_dtype`."""
     a, b, c = COEFFICIENTS
     x = x.to(fast_dtype(x.device.type))
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)

@@ -49,11 +49,11 @@ class OptimizerConfig:
 def make_optimizers(
     model: LanguageModel, config: OptimizerConfig, ranks: Ranks | None = None
 ) -> list[torch.optim.Optimizer]:
-    """AdamW in one fused kernel; with `muon`, Muon for the hidden matrices and AdamW for the rest.
+    """Fused AdamW; with `muon`, Muon for the hidden matrices and AdamW for the rest.
 
-    Weight decay is on matrices only: not on embeddings, norms and biases. The `ranks` share Muon's work.
+    Weight decay applies to matrices only, not to embeddings, norms and biases. The `ranks` share Muon's work.
     """
-    # Parameters by how many matrices each of them is, on top of each other
+    # Parameters by the number of matrices stacked in them
     hidden: dict[int, list[nn.Parameter]] = {}
     others, free = [], []
     for name, parameter in model.named_parameters():
@@ -87,9 +87,10 @@ def make_optimizers(
 
 
 def learning_rate(progress: float, config: OptimizerConfig) -> float:
-    """The rate at a share of the budget, 0 to 1: linear warm-up to lr, then down to lr * final_lr.
+    """The learning rate at `progress`, the used share of the budget, 0 to 1.
 
-    `cosine` falls from there on; `wsd` (arXiv 2404.06395) stays, and falls in a line at the end.
+    After a linear warm-up to lr it falls to lr * final_lr: with `cosine` from there on, with `wsd`
+    (arXiv 2404.06395) linearly at the end, after a constant phase.
     """
     if progress < config.warmup:
         return config.lr * progress / config.warmup

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes."""
+"""A profile of a few training steps."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity
 
-FIRST, STEPS = 3, 3  # after so many steps, for so many: the first ones are slow
+FIRST, STEPS = 3, 3  # steps to skip, because the first ones are slow, and steps to profile
 
 
 class Profile:
-    """A trace of a few steps for Perfetto, and a table of the ten costliest operations."""
+    """A trace of a few steps for Perfetto, and a table of the ten most expensive operations."""
 
     def __init__(self, path: Path, enabled: bool) -> None:
         self.path, self.enabled, self.number = path, enabled, 0
@@ -19,12 +19,12 @@ class Profile:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """One training step, measured if it is one of those."""
+        """Run one training step, which is profiled if it is one of the steps to profile."""
         if self.enabled and self.number == FIRST:
             activities = [ProfilerActivity.CPU]
             if torch.cuda.is_available():
                 activities.append(ProfilerActivity.CUDA)
-                torch.cuda.synchronize()  # steps that were begun before are not measured
+                torch.cuda.synchronize()  # finish earlier steps, which are not profiled
             self.profiler = torch.profiler.profile(activities=activities)
             self.profiler.start()
         yield
@@ -33,7 +33,7 @@ class Profile:
             self.close()
 
     def close(self) -> None:
-        """Write the trace and print the table, where steps were measured."""
+        """Write the trace and print the table, if any step was profiled."""
         if self.profiler is None:
             return
         if torch.cuda.is_available():
@@ -41,12 +41,12 @@ class Profile:
         self.profiler.stop()
         self.profiler.export_chrome_trace(str(self.path))
         device = "device" if torch.cuda.is_available() else "cpu"
-        # Microseconds without those of the operations inside
+        # Microseconds, without those of nested operations
         took = {e.key: getattr(e, f"self_{device}_time_total") for e in self.profiler.key_averages()}
         calls = {e.key: e.count for e in self.profiler.key_averages()}
-        print(f"{'ten costliest operations':50}{'ms a step':>10}{'share':>8}{'calls':>8}")
+        print(f"{'ten most expensive operations':50}{'ms/step':>10}{'share':>8}{'calls':>8}")
         for key in sorted(took, key=took.__getitem__, reverse=True)[:10]:
             ms, share = took[key] / 1000 / STEPS, took[key] / sum(took.values())
             print(f"{key[:49]:50}{ms:>10.2f}{share:>8.1%}{calls[key] / STEPS:>8.0f}")
-        print(f"codebook: the trace is {self.path} (open it in https://ui.perfetto.dev)")
+        print(f"codebook: wrote the trace to {self.path} (open it in https://ui.perfetto.dev)")
         self.profiler = None

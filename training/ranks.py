@@ -1,4 +1,4 @@
-"""One process or many: who this process is, and what it agrees on with the others."""
+"""The ranks of a run: this process among them, and their collective operations."""
 
 import math
 import os
@@ -21,7 +21,7 @@ from .watchdog import Watchdog
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among all of the run's. Torchrun says so in the environment; alone it is 0 of 1."""
+    """This process among all those of the run, from torchrun's environment; a single process is 0 of 1."""
 
     rank: int
     world_size: int
@@ -30,11 +30,14 @@ class Ranks:
 
     @property
     def main(self) -> bool:
-        """Whether this is the one process that speaks and writes."""
+        """True on rank 0, the one process that prints and writes files."""
         return self.rank == 0
 
     def beat(self, doing: str) -> None:
-        """All ranks have agreed; this one is `doing` that next. Called again within the time-out."""
+        """Tell the watchdog that all ranks are in step, and what this one is `doing` next.
+
+        Must be called again within the time-out.
+        """
         if self.watchdog:
             self.watchdog.beat(doing)
 
@@ -45,7 +48,7 @@ class Ranks:
 
     @contextmanager
     def alone(self, doing: str) -> Iterator[None]:
-        """What this rank does while the others may wait for it, such as "reading a batch"."""
+        """Name what this rank is `doing` while the others may wait for it, such as "reading a batch"."""
         if self.watchdog:
             self.watchdog.alone = doing
         yield
@@ -54,7 +57,7 @@ class Ranks:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What fails on one rank ends all of them, and one of them says why."""
+        """End all ranks if one fails; one of them prints the reason."""
         try:
             yield
         except Exception as error:
@@ -63,12 +66,12 @@ class Ranks:
             raise
 
     def wait(self) -> None:
-        """Return when all ranks have called this."""
+        """Wait until all ranks have called this."""
         if self.world_size > 1:
             dist.barrier()
 
     def first(self, value: float) -> float:
-        """The main rank's value, in float64; the same on every rank."""
+        """The value on rank 0, in float64; the same result on every rank."""
         if self.world_size == 1:
             return value
         total = torch.tensor(value if self.main else 0.0, dtype=torch.float64, device=self.device)
@@ -76,18 +79,18 @@ class Ranks:
         return total.item()
 
     def add_up(self, values: torch.Tensor) -> None:
-        """Sum a tensor over all ranks in place, on the device; the host does not wait for a GPU."""
+        """Sum a tensor over all ranks in place, on the device, without waiting for a GPU."""
         if self.world_size > 1:
             dist.all_reduce(values)
 
     def gather_rows(self, own: torch.Tensor) -> torch.Tensor:
-        """Every rank's tensor, all of one shape, one after the other along the first dimension."""
+        """The tensors of all ranks, equal in shape, concatenated along the first dimension."""
         found = own.new_empty(self.world_size * len(own), *own.shape[1:])
         dist.all_gather(list(found.split(len(own))), own.contiguous())
         return found
 
     def sum_array(self, values: np.ndarray) -> np.ndarray:
-        """A 1-d float64 array summed over all ranks; the same on every rank."""
+        """Sum a 1-d float64 array over all ranks; the same result on every rank."""
         if self.world_size == 1:
             return values
         total = torch.from_numpy(values).to(self.device)
@@ -95,7 +98,7 @@ class Ranks:
         return total.cpu().numpy()
 
     def gather(self, value: float) -> list[float]:
-        """Every rank's value, in order: exact for an int, and in float64 else."""
+        """The values of all ranks, in order: exact for an int, otherwise in float64."""
         if self.world_size == 1:
             return [value]
         dtype = torch.int64 if isinstance(value, int) else torch.float64
@@ -104,10 +107,10 @@ class Ranks:
         return torch.cat(values).tolist()
 
     def check_equal(self, model: nn.Module, step: int) -> None:
-        """Whether all ranks hold the same weights, to the last bit.
+        """Check that all ranks hold bitwise equal weights.
 
         Raises:
-            Failed: they do not; says which differ from the first.
+            Failed: they do not; names the ranks that differ from rank 0.
         """
         if self.world_size == 1:
             return
@@ -115,12 +118,12 @@ class Ranks:
         first, *others = self.gather(int(torch.stack(bits).sum().item()))
         if differs := [f"rank {rank}" for rank, sum_ in enumerate(others, start=1) if sum_ != first]:
             raise Failed(
-                f"after step {step} the weights of {' and '.join(differs)} are not those of rank 0: "
-                "the last checkpoint may hold them already; look for faulty hardware"
+                f"after step {step} the weights of {' and '.join(differs)} differ from those of rank 0: "
+                "the last checkpoint may be affected; check for faulty hardware"
             )
 
     def most(self, value: float) -> float:
-        """The largest of all ranks' values."""
+        """The largest value of all ranks."""
         if self.world_size == 1:
             return value
         largest = torch.tensor(value, dtype=torch.float64, device=self.device)
@@ -129,21 +132,21 @@ class Ranks:
 
 
 def pick_device(device: str) -> str:
-    """What `auto` means here: cuda where there is one, else cpu.
+    """Resolve `auto` to cuda if a GPU is available, else to cpu.
 
     Raises:
-        ValueError: a GPU is asked for where there is none.
+        ValueError: `device` is cuda, but there is no GPU.
     """
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
-        raise ValueError("device is cuda, and torch finds no GPU: set device to cpu or auto")
+        raise ValueError("device is cuda, but torch finds no GPU: set device to cpu or auto")
     return device if device != "auto" else "cuda" if available else "cpu"
 
 
 def join(device: str, timeout: float | None = None) -> Ranks:
-    """Join the other processes, over nccl on GPUs and gloo on CPUs; `device` as for `pick_device`.
+    """Join the other processes, with NCCL on GPUs and Gloo on CPUs; `device` as for `pick_device`.
 
-    With a `timeout` in seconds a watchdog ends this rank when it has not called `beat` for so long.
+    With a `timeout` in seconds, a watchdog ends this rank when it has not called `beat` for that long.
     """
     kind = pick_device(device)
     world_size = int(os.environ.get("WORLD_SIZE", 1))
@@ -153,7 +156,7 @@ def join(device: str, timeout: float | None = None) -> Ranks:
     rank, watchdog = int(os.environ.get("RANK", 0)), None
     if world_size > 1:
         watchdog = Watchdog(rank, world_size, timeout) if timeout else None
-        # Later than the watchdog, which can say who is missing
+        # Longer than the watchdog's, which can name the missing rank
         patience = timedelta(seconds=timeout + 60) if timeout else dist.default_pg_timeout
         backend = "nccl" if kind.startswith("cuda") else "gloo"
         store = meeting_place(rank == 0, patience)
@@ -163,7 +166,7 @@ def join(device: str, timeout: float | None = None) -> Ranks:
             rank=rank,
             world_size=world_size,
             timeout=patience,
-            device_id=torch.device(kind) if backend == "nccl" else None,  # of barriers, too
+            device_id=torch.device(kind) if backend == "nccl" else None,  # also for barriers
         )
         if watchdog:
             watchdog.meet(meeting_place(False, timedelta(seconds=10)))
@@ -171,10 +174,10 @@ def join(device: str, timeout: float | None = None) -> Ranks:
 
 
 def meeting_place(host: bool, patience: timedelta) -> dist.Store:
-    """The store by which the ranks meet: torchrun's, or one that the rank that is to `host` it starts.
+    """The store through which the ranks find each other: torchrun's, or one started by the `host` rank.
 
-    Torchrun keeps its store when it starts the ranks again, with the addresses of those that are gone; so
-    every start has keys of its own.
+    When torchrun restarts the ranks, it keeps its store with the addresses of the old ones. So the keys have
+    a prefix of their own for each start.
     """
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     host = host and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
@@ -183,7 +186,7 @@ def meeting_place(host: bool, patience: timedelta) -> dist.Store:
 
 
 def leave(code: int) -> int:
-    """Leave the other processes, which do so too, and return the exit code."""
+    """Leave the process group, together with the other ranks, and return the exit code."""
     if dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
@@ -191,11 +194,11 @@ def leave(code: int) -> int:
 
 
 def end(code: int) -> NoReturn:
-    """End the process here and now.
+    """End the process at once, without the interpreter's clean-up.
 
-    Gloo's threads may still hold tensors when a process of many ends, and the interpreter's own clean-up
-    then aborts it (pytorch pull request 179291); a wandb that does not answer would be waited for. All that
-    is written has been, so the clean-up is left out.
+    With several ranks, Gloo's threads may still hold tensors, and the clean-up then aborts the process
+    (pytorch pull request 179291). It would also wait for a wandb that does not respond. All files have been
+    written by now.
     """
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,8 +1,8 @@
-"""Do the step again whose loss or gradient was not finite, a sequence at a time.
+"""Repeat a step with a non-finite loss or gradient, one sequence at a time.
 
     python -m training.replay --run out/shakespeare/runs/bpe-2048/gpt/seed0
 
-`bad/step-N` in the run's folder holds the weights as they were before the step, like a checkpoint.
+`bad/step-N` in the run's folder is a checkpoint of the weights before that step.
 """
 
 import math
@@ -25,15 +25,15 @@ from .run import NONFINITE, open_arrays
 from .state import TrainState
 from .step import Batch, Learner, StepResult
 
-KEPT = 3  # of one run
+KEPT = 3  # steps per run
 
 
 def keep_for_replay(
     config: TrainConfig, ranks: Ranks, learner: Learner, state: TrainState, sequences: int, step: StepResult
 ) -> str:
-    """Keep the weights before a step that is not finite, and say which step, rank and batch it was.
+    """Save the weights before a non-finite step; returns a message that names the step, rank and batch.
 
-    `state` is that before the step, whose batch has so many `sequences`.
+    `state` is the state before the step; its batch has `sequences` sequences.
     """
     shares = ranks.gather(step.share)
     bad = [rank for rank, share in enumerate(shares) if not math.isfinite(share)]
@@ -41,15 +41,15 @@ def keep_for_replay(
     if bad:
         what = f"the loss is {shares[bad[0]]} at step {number} on rank {' and '.join(map(str, bad))}"
     else:
-        what = f"the norm of the gradients is {step.norm} at step {number}, with finite losses"
+        what = f"the gradient norm is {step.norm} at step {number}, with finite losses"
     kept = config.out / NONFINITE
     if ranks.main and len(list_checkpoints(kept)) < KEPT:
         more = {"sequences": sequences, "world_size": ranks.world_size}
         write_checkpoint(kept, learner.model.weights(), learner.optimizer_state(), {**asdict(state), **more})
     ranks.wait()
     return (
-        f"{what} (batch {state.step} of seed {config.seed}): see python -m training.replay "
-        f"--run {config.out}, lower optimizer.lr, or set execution.on_nonfinite"
+        f"{what} (batch {state.step} of seed {config.seed}): "
+        f"inspect it with python -m training.replay --run {config.out}"
     )
 
 
@@ -66,7 +66,7 @@ class Arguments:
 
 
 def first_not_finite(model: LanguageModel, batch: Batch) -> str:
-    """The first module, in the order of computation, whose output is not finite; empty if all are."""
+    """The first module, in order of computation, with a non-finite output; empty if there is none."""
     found: list[str] = []
 
     def look(name: str, module: nn.Module, inputs: object, output: torch.Tensor) -> None:
@@ -81,13 +81,13 @@ def first_not_finite(model: LanguageModel, batch: Batch) -> str:
 
 
 def main(arguments: Arguments) -> None:
-    """Print what every sequence of the batch does to the weights."""
+    """Print the loss and gradient norm of each sequence of the batch that is not finite."""
     kept = list_checkpoints(arguments.run / NONFINITE)
     if arguments.step is not None:
         kept = [(path, state) for path, state in kept if state["step"] + 1 == arguments.step]
     if not kept:
         which = f"step {arguments.step}" if arguments.step is not None else "step"
-        raise ValueError(f"{arguments.run} has no bad {which} that was kept: see {arguments.run / NONFINITE}")
+        raise ValueError(f"{arguments.run} has no saved non-finite {which}: see {arguments.run / NONFINITE}")
     path, state = kept[0]
     config, device = read_config(arguments.run), pick_device(arguments.device)
     arrays = open_arrays(arguments.run, config, state)
@@ -97,9 +97,9 @@ def main(arguments: Arguments) -> None:
     starts = crop_starts(split, plan, config.seed, batch)
     print(f"{path}: weights before step {batch + 1}; batch {batch}, {sequences} sequences")
     wrong = [name for name, p in model.named_parameters() if not p.isfinite().all()]
-    print(f"weights that are not finite: {', '.join(wrong) or 'none'}")
+    print(f"non-finite weights: {', '.join(wrong) or 'none'}")
     ranks = [rank_slice(sequences, rank, state["world_size"]) for rank in range(state["world_size"])]
-    print(f"\n{'sequence':>8}{'rank':>6}{'from token':>14}{'loss, nats':>12}{'gradient':>12}  not finite in")
+    print(f"\n{'sequence':>8}{'rank':>6}{'from token':>14}{'loss, nats':>12}{'gradient':>12}  non-finite in")
     fine = 0
     for number, start in enumerate(starts.tolist()):
         one = make_batch(split, starts[number : number + 1], plan).to(device)
@@ -114,8 +114,8 @@ def main(arguments: Arguments) -> None:
             first = first_not_finite(model, one) or "a gradient"
         rank = next(rank for rank, part in enumerate(ranks) if part.start <= number < part.stop)
         print(f"{number:>8}{rank:>6}{start:>14,}{loss.item():>12.4g}{norm.item():>12.4g}  {first}")
-    print(f"{fine} of {sequences} sequences are finite, by themselves")
+    print(f"{fine} of {sequences} sequences are finite on their own")
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "Do the step again whose loss or gradient was not finite.")
+    run_command(main, Arguments, "Repeat a step with a non-finite loss or gradient.")

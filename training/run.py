@@ -1,4 +1,4 @@
-"""A run that was trained, opened: its configuration, its newest intact checkpoint, its arrays."""
+"""Open a trained run: its configuration, its newest intact checkpoint and its arrays."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from .checkpoint import list_checkpoints, newest_checkpoint
 from .config import TrainConfig, read_config
 from .tracking import read_metrics
 
-NONFINITE = "bad"  # folder of the batches whose loss or gradients were not finite
+NONFINITE = "bad"  # folder of the weights before steps with a non-finite loss or gradient
 
 
 @dataclass(frozen=True)
@@ -23,43 +23,43 @@ class TrainedRun:
     checkpoint: Path
     """folder of its newest intact checkpoint"""
     state: dict
-    """the content of that checkpoint's state.json"""
+    """content of that checkpoint's state.json"""
     arrays: TokenArrays
-    """those that it was trained on"""
+    """the arrays that it was trained on"""
 
     def load_model(self, device: str = "cpu") -> LanguageModel:
-        """Its model with the weights of the checkpoint, in evaluation mode."""
+        """The model with the weights of the checkpoint, in evaluation mode."""
         return load_model(self.checkpoint / "model.safetensors", device)
 
 
 def open_run(folder: Path) -> TrainedRun:
-    """The run in a folder.
+    """Open the run in a folder.
 
     Raises:
-        ValueError: there is none, it has no intact checkpoint, or its arrays are not those it was trained on.
+        ValueError: there is no run, it has no intact checkpoint, or its arrays have changed since training.
     """
     config, found = read_config(folder), newest_checkpoint(folder / "checkpoints")
     if not found:
-        raise ValueError(f"{folder} holds no checkpoint: train it with train_ddp.py")
+        raise ValueError(f"{folder} contains no checkpoint: train it with train_ddp.py")
     return TrainedRun(folder, config, *found, open_arrays(folder, config, found[1]))
 
 
 def open_arrays(folder: Path, config: TrainConfig, state: dict) -> TokenArrays:
-    """The arrays of the run in a folder, a checkpoint of which has this state.
+    """Open the arrays of the run in a folder; `state` is that of one of its checkpoints.
 
     Raises:
-        ValueError: they are not those it was trained on.
+        ValueError: the arrays are not those that the run was trained on.
     """
     arrays = TokenArrays(config.data)
     if not arrays.fingerprints.items() <= state["identity"].items():
-        raise ValueError(f"{config.data} was made again after {folder} was trained: train it again")
+        raise ValueError(f"{config.data} has changed since {folder} was trained: train it again")
     return arrays
 
 
 def final_val_bpc(folder: Path) -> float | None:
-    """Bits per character of the last validation of a finished run; None: it is not finished.
+    """Bits per character of the last validation of a finished run; None if it is not finished.
 
-    Infinite where the run ended because its loss or its gradients were not finite.
+    Infinite if the run ended because of a non-finite loss or gradient.
     """
     lines = read_metrics(folder / "metrics.jsonl")
     if lines and lines[-1]["progress"] == 1:

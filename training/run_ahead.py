@@ -1,4 +1,4 @@
-"""Steps are begun before those before them have been read, so that a GPU never waits for the host."""
+"""Begin steps before the results of earlier ones are read, so that a GPU never waits for the host."""
 
 import time
 from collections import deque
@@ -6,21 +6,22 @@ from collections.abc import Callable
 
 from .step import Step, StepResult
 
-AHEAD = 2  # steps that a GPU has in store
+AHEAD = 2  # steps queued on a GPU
 
 
 class RunAhead:
-    """Begins steps in order and reads them in order, each up to `distance` steps later.
+    """Begins steps in order and reads their results in order, each at most `distance` steps later.
 
-    The host learns of a stop, or of a loss that is not finite, that many steps late, and no later. With a
-    `distance` of 0 every step is read before the next one begins.
+    So the host learns of a stop or a non-finite loss at most `distance` steps late. With a `distance` of 0,
+    every step is read before the next one begins.
     """
 
     def __init__(
         self, begin: Callable[[int], Step], done: int, distance: int, pauses: Callable[[int], bool]
     ) -> None:
-        """`begin(number)` begins a step, the first after so many that are `done`; after a step that `pauses`
-        none begins before it has been read.
+        """`begin(number)` begins a step; the first number is `done + 1`.
+
+        A step for which `pauses(number)` is true is read before the next one begins.
         """
         self.begin, self.distance, self.pauses = begin, distance, pauses
         self.under_way: deque[tuple[float, Step]] = deque()
@@ -28,11 +29,11 @@ class RunAhead:
 
     @property
     def idle(self) -> bool:
-        """Whether all steps that were begun have been read: the weights are those after the last of them."""
+        """True if all begun steps have been read: the weights are those after the last of them."""
         return not self.under_way
 
     def read(self) -> tuple[StepResult, float]:
-        """The next step, and the seconds that it took: since it began, or since the one before had ended."""
+        """The next result, and its seconds: since the step began, or since the one before ended if later."""
         while self.idle or not (self.drains or len(self.under_way) > self.distance):
             now = time.perf_counter()
             self.begun += 1
@@ -44,10 +45,10 @@ class RunAhead:
         return result, self.ended - since
 
     def drain(self) -> None:
-        """Begin no step before all have been read."""
+        """Begin no further step until all begun ones have been read."""
         self.drains = True
 
     def forget(self, done: int) -> None:
-        """Begin anew after so many steps: those that are under way have changed nothing."""
+        """Restart after step `done`, and drop the steps under way, which have changed nothing."""
         self.under_way.clear()
         self.begun, self.drains = done, False

@@ -1,28 +1,28 @@
-"""The state of a run: how far it is, besides the weights and what the optimizers keep."""
+"""The state of a run, without its weights and optimizers."""
 
 from dataclasses import dataclass, fields
 
 
 @dataclass
 class TrainState:
-    """How far a run is; a checkpoint holds it as JSON."""
+    """The progress of a run; a checkpoint stores it as JSON."""
 
     identity: dict
-    """the options and data that decide the run's result"""
+    """the options and data that determine the run's result"""
     step: int = 0
     """optimizer steps done"""
     train_seconds: float = 0.0
-    """time in them"""
+    """time spent in these steps"""
     finished: bool = False
-    """whether the budget is used up"""
+    """true if the budget is used up"""
     skipped_steps: int = 0
-    """steps whose batch was passed over, because its loss or gradients were not finite"""
+    """steps that were skipped because of a non-finite loss or gradient"""
     best_val_bpc: float | None = None
-    """the lowest bits per character of a validation"""
+    """lowest bits per character of all validations"""
     best_step: int | None = None
-    """the step after which that was"""
+    """step of that validation"""
 
     @classmethod
     def from_json(cls, content: dict) -> "TrainState":
-        """The state that a checkpoint's state.json holds."""
+        """The state in the content of a checkpoint's state.json."""
         return cls(**{field.name: content[field.name] for field in fields(cls)})

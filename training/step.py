@@ -1,6 +1,6 @@
-"""A training step: gradients accumulated over micro-batches, clipped, and applied.
+"""A training step: gradients are accumulated over micro-batches, clipped and applied.
 
-The trainer and every benchmark make their steps here.
+The trainer and all benchmarks use this one function.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,22 +20,22 @@ from .ranks import Ranks
 
 
 class Batch(NamedTuple):
-    """Sequences to learn from, each tensor (B, T) int64."""
+    """Training sequences; each tensor is (B, T) int64."""
 
     inputs: Tensor
     """token ids"""
     targets: Tensor
-    """the ids that follow them"""
+    """the next ids"""
     begins: Tensor | None = None
-    """the position in which the document of each position begins; none: documents are packed, or none begins
+    """position at which the document of each position begins; None: documents are packed, or none begins
     within a sequence"""
 
     def to(self, device: str) -> "Batch":
-        """The same on a device; the copy may still be under way."""
+        """Copy to a device asynchronously."""
         return self._with_each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
-        """The same in memory from which a copy to a GPU needs no waiting."""
+        """Copy to pinned memory, from which a copy to a GPU is asynchronous."""
         return self._with_each(Tensor.pin_memory)
 
     def _with_each(self, do: Callable[[Tensor], Tensor]) -> "Batch":
@@ -45,60 +45,60 @@ class Batch(NamedTuple):
 
 @dataclass
 class Learner:
-    """A model and what updates it."""
+    """A model with its optimizers and gradient scaler."""
 
     model: LanguageModel
-    """whose parameters are updated"""
+    """the model whose parameters are updated"""
     forward: Callable[..., Tensor]
-    """the same model as it is called: compiled, or under DDP"""
+    """the same model as training calls it: compiled, or wrapped in DDP"""
     optimizers: list[torch.optim.Optimizer]
     scaler: torch.amp.GradScaler
     precision: str
     grad_clip: float
     halted: Tensor
-    """whether a step was not finite, on the device: no update is made until `resume`"""
+    """bool on the device: true after a non-finite step; no update is made until `resume`"""
 
     def optimizer_state(self) -> dict:
-        """What a checkpoint holds besides the weights; the same on all ranks."""
+        """State of the optimizers and the scaler, for a checkpoint; the same on all ranks."""
         return {"optimizers": [o.state_dict() for o in self.optimizers], "scaler": self.scaler.state_dict()}
 
     def resume(self) -> None:
-        """Make updates again."""
+        """Allow updates again after a non-finite step."""
         self.halted.zero_()
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """One step; the same on all ranks, but for `share`."""
+    """Result of one step; the same on all ranks, except for `share`."""
 
     loss: float
-    """mean of the global batch, in nats per token"""
+    """mean loss of the global batch, in nats per token"""
     share: float
-    """this rank's part of that sum"""
+    """this rank's contribution to the loss; the contributions of all ranks sum to it"""
     norm: float
-    """of all gradients, before they were clipped"""
+    """norm of all gradients, before clipping"""
     finite: bool
-    """whether the update was made: it is not where loss or gradients are not finite"""
+    """true if loss and gradients are finite, so that the update was made"""
     stop: bool
-    """whether a rank was asked to stop"""
+    """true if a rank was asked to stop"""
     save: bool
-    """whether the main rank wants a checkpoint"""
+    """true if the main rank wants to save a checkpoint"""
     lr: float
-    """learning rate of its update"""
+    """learning rate of the update"""
 
 
 class Step:
-    """A step that has begun; a GPU may still be at it, or not have got to it yet."""
+    """A step that has begun; a GPU may not have finished or even started it."""
 
     def __init__(self, values: Tensor, lr: float) -> None:
-        # Into memory that the device can write to while the host goes on
+        # An asynchronous copy: the host continues
         self.values, self.lr = values.to("cpu", non_blocking=True), lr
         self.event = torch.cuda.Event() if values.is_cuda else None
         if self.event:
             self.event.record()
 
     def result(self) -> StepResult:
-        """What came of it, once the device has done it."""
+        """Wait until the device has done the step, and return its result."""
         if self.event:
             self.event.synchronize()
         loss, stops, saves, share, norm, finite = self.values.tolist()
@@ -112,7 +112,7 @@ def make_learner(
     precision: str,
     forward: Callable[..., Tensor] | None = None,
 ) -> Learner:
-    """A learner whose `forward` is the model itself, unless another is given."""
+    """Create a learner; `forward` is the model itself by default."""
     return Learner(
         model,
         model if forward is None else forward,  # a compiled model has no truth value
@@ -133,21 +133,21 @@ def training_step(
     stop: bool = False,
     save: bool = False,
 ) -> Step:
-    """Begin a step on this rank's micro-batches of a global batch of so many `sequences`.
+    """Begin a step on this rank's micro-batches of a global batch of `sequences` sequences.
 
-    The host does not wait for a GPU, except with fp16. A loss or gradient that is not finite halts the
-    learner on the device: neither this update is made nor that of any further step, until `learner.resume()`.
-    So all is as it was before the step when the host learns of it.
+    The host does not wait for a GPU, except with fp16. A non-finite loss or gradient halts the learner on the
+    device: neither this step nor any later one makes an update until `learner.resume()`. So weights and
+    optimizers are still those before the step when the host learns of it.
 
-    `stop` and `save` ask all ranks to stop, or to let the main one write a checkpoint.
+    `stop` asks all ranks to stop, and `save` asks for a checkpoint by the main rank.
     """
     share, norm = _accumulate(learner, ranks, batches, sequences)
-    # One agreement a step, so that no rank stops while another continues
+    # One all-reduce per step also agrees on stopping, so that no rank stops while another continues
     asks = [torch.full((), float(ask), dtype=torch.float64, device=ranks.device) for ask in (stop, save)]
     values = torch.stack([share.double(), *asks])
     ranks.add_up(values)
     finite = values[0].isfinite()
-    if learner.precision != "fp16":  # whose scaler leaves out the update where gradients are too large for it
+    if learner.precision != "fp16":  # its scaler itself skips an update whose gradients overflow
         finite = finite & norm.isfinite()
     learner.halted |= ~finite
     _update(learner, lr)
@@ -157,7 +157,7 @@ def training_step(
 def _accumulate(
     learner: Learner, ranks: Ranks, batches: Sequence[Batch], sequences: int
 ) -> tuple[Tensor, Tensor]:
-    """Compute and clip the gradients: this rank's share of the loss, in nats, and the norm of them all."""
+    """Compute and clip the gradients; returns this rank's share of the loss (nats) and the gradient norm."""
     total = torch.zeros((), device=ranks.device)
     parallel = learner.forward if isinstance(learner.forward, DistributedDataParallel) else None
     for number, batch in enumerate(batches, start=1):
@@ -165,9 +165,9 @@ def _accumulate(
         with parallel.no_sync() if parallel and number < len(batches) else nullcontext():
             with autocast(ranks.device, learner.precision):
                 loss = learner.forward(inputs, targets, begins=begins)
-            # A share of the global mean, however unevenly the sequences fall on ranks and micro-batches
+            # A share of the global mean, also if ranks or micro-batches have unequal numbers of sequences
             share = loss * (len(inputs) / sequences)
-            # DDP averages over the ranks; the shares are meant to be summed
+            # DDP averages over the ranks, but the shares must be summed
             learner.scaler.scale(share * ranks.world_size).backward()
         total += share.detach()
     for optimizer in learner.optimizers:
@@ -176,17 +176,17 @@ def _accumulate(
 
 
 def _update(learner: Learner, lr: float) -> None:
-    """Apply the gradients, unless the learner is halted, and clear them."""
+    """Apply the gradients, unless the learner is halted, then clear them."""
     for optimizer in learner.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = lr
     if learner.halted.is_cuda and not learner.scaler.is_enabled():
         halted = learner.halted.float()
         for optimizer in learner.optimizers:
-            setattr(optimizer, "found_inf", halted)  # noqa: B010  # fused kernels change nothing then
+            setattr(optimizer, "found_inf", halted)  # noqa: B010  # if 1, fused kernels change nothing
             optimizer.step()
     else:
-        if not learner.halted:  # on a GPU waits for it, as the scaler's own steps do
+        if not learner.halted:  # waits for a GPU, as the scaler's steps do anyway
             for optimizer in learner.optimizers:
                 learner.scaler.step(optimizer)
         learner.scaler.update()

@@ -1,14 +1,14 @@
-"""Stopping on request: something asks, the step under way ends, a checkpoint is written.
+"""Stopping on request: the step under way ends, a checkpoint is written, and the run exits.
 
-What asks:
+A stop is requested by:
 
 1) a signal to any process of the run: SIGINT, SIGTERM or SIGUSR2
-2) a file that is there, named by the environment's STOP_FILE: what a batch script can write when a signal
-   cannot be trusted to arrive
-3) the time that `max_seconds` gives
+2) the file named by the environment variable STOP_FILE, once it exists: a batch script can write it where
+   signals may not arrive
+3) the time limit `max_seconds`
 
-Imports nothing but the standard library, so that the trainer can call `listen` before it imports torch:
-a Ctrl-C during those seconds then stops the run as cleanly as a later one.
+Imports only the standard library, so that the trainer can call `listen` before it imports torch, which takes
+seconds: a Ctrl-C during that time then stops the run cleanly, too.
 """
 
 import ctypes
@@ -18,20 +18,20 @@ import sys
 import time
 from types import FrameType
 
-STOPPED = 75  # exit code of a run that was stopped on request and can go on (EX_TEMPFAIL)
+STOPPED = 75  # exit code of a run that was stopped on request and can be resumed (EX_TEMPFAIL)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 _began = time.monotonic()
 _signal: tuple[str, float] | None = None  # the first one's name and time
-_looked = float("-inf")  # when the file was looked for
-_arrivals = -1  # a pipe: a byte for every signal, also while the main thread waits in a collective
+_looked = float("-inf")  # time of the last look for the file
+_arrivals = -1  # a pipe that gets a byte for every signal, even while the main thread waits in a collective
 
 
 def listen() -> None:
-    """From now on signals ask for a stop; a Ctrl-C a second or more after the first stops at once.
+    """Handle signals as requests to stop; a second Ctrl-C, a second or more after the first, exits at once.
 
-    Torchrun hands on the Ctrl-C that its processes have got from the terminal, too. When torchrun itself
-    is killed, its processes are asked to stop.
+    The delay is there because torchrun forwards a Ctrl-C that its processes also get from the terminal. If
+    torchrun itself is killed, its processes are asked to stop.
     """
     global _arrivals
     _arrivals, writing = os.pipe()
@@ -52,8 +52,10 @@ def no_longer() -> None:
 
 
 def asked(max_seconds: float | None = None, look: bool = False) -> str:
-    """Why this process is asked to stop; empty where it is not. With `look` the file is looked for, too,
-    once a second."""
+    """The reason why this process is asked to stop; empty if it is not.
+
+    With `look` it also checks for the file, at most once a second.
+    """
     global _looked
     if _signal:
         return _signal[0]
@@ -69,7 +71,7 @@ def asked(max_seconds: float | None = None, look: bool = False) -> str:
 
 
 def arrivals() -> int:
-    """A file descriptor that can be read when a signal has arrived, whatever the main thread does."""
+    """A file descriptor that becomes readable when a signal arrives, whatever the main thread does."""
     return _arrivals
 
 

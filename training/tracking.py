@@ -1,4 +1,4 @@
-"""metrics.jsonl, the record of a run, and wandb, a sink of it."""
+"""Record the metrics of a run in metrics.jsonl, and send them to wandb."""
 
 import json
 import os
@@ -15,19 +15,19 @@ from common.files import read_json, write_file
 from .config import read_config
 from .wandb_runs import start_wandb, wandb_mode
 
-PATIENCE = 10.0  # seconds that the end of a run waits for wandb
-TAG = 64  # characters that wandb lets a tag have
-AXES = ("step", "chars", "tokens", "flops", "train_seconds")  # what a chart may have below
+PATIENCE = 10.0  # seconds to wait for wandb at the end of a run
+TAG = 64  # wandb's limit for the length of a tag, in characters
+AXES = ("step", "chars", "tokens", "flops", "train_seconds")  # possible x axes of a chart
 
 
 class Tracker:
-    """Appends a JSON object a line to metrics.jsonl, and sends it on to wandb where that is on.
+    """Appends one JSON object per line to metrics.jsonl, and sends it to wandb if that is enabled.
 
-    wandb is spoken to by a thread, which no step waits for.
+    A thread sends to wandb, so no step waits for it.
     """
 
     def __init__(self, folder: Path, wandb: str, step: int) -> None:
-        """Open the record of a run that is resumed after `step`; later lines are cut off, not doubled."""
+        """Open the record of a run that resumes after `step`; lines of later steps are removed."""
         self.path = folder / "metrics.jsonl"
         lines = [json.dumps(m) for m in read_metrics(self.path) if m["step"] <= step]
         write_file(self.path, "".join(f"{line}\n" for line in lines))
@@ -37,45 +37,45 @@ class Tracker:
         self.thread.start()
 
     def log(self, metrics: dict) -> None:
-        """Record one line; it has a `step`.
+        """Record one line of metrics, which must have a `step`.
 
         Raises:
-            OSError: it cannot be written; names the file.
+            OSError: the line cannot be written; names the file.
         """
         try:
             self.file.write(json.dumps(metrics) + "\n")
             self.file.flush()
         except OSError as error:
-            again = "mend that; the same command resumes from the last checkpoint"
+            again = "fix this; the same command resumes from the last checkpoint"
             raise OSError(f"{self.path} could not be written ({error.strerror}): {again}") from error
         self.waiting.put(metrics)
 
     def sync(self) -> None:
-        """Return when the lines so far are on the disk."""
+        """Flush all lines so far to the disk."""
         os.fsync(self.file.fileno())
 
     def close(self) -> None:
-        """End the record."""
+        """Close the record, and wait up to `PATIENCE` seconds for wandb."""
         self.file.close()
         self.waiting.put(None)
         self.thread.join(PATIENCE)
         if self.thread.is_alive():
-            self._warn("wandb does not answer")
+            self._warn("wandb does not respond")
 
     @staticmethod
     def _warn(problem: str) -> None:
-        print(f"codebook: {problem}: metrics.jsonl has what is missing there", file=sys.stderr)
+        print(f"codebook: {problem}: metrics.jsonl has the complete record", file=sys.stderr)
 
     def _feed_wandb(self, folder: Path, wandb: str) -> None:
         try:
-            # What an interrupted run has recorded may not have been sent; what is in both is sent once
+            # An interrupted run may have left lines unsent. A line that comes from both is sent once
             send(folder, wandb, chain(read_metrics(self.path), iter(self.waiting.get, None)))
-        except Exception as error:  # whatever it is, it is no reason to lose a run
+        except Exception as error:  # no failure of wandb may end a run
             self._warn(f"wandb failed ({error})")
 
 
 def send(folder: Path, wandb: str, lines: Iterable[dict]) -> int:
-    """Send the lines that are missing in the run's wandb run, until there are no more; returns how many."""
+    """Send the lines that the wandb run lacks, until `lines` ends; returns the number of lines sent."""
     if wandb_mode(wandb) == "disabled":
         return 0
     run, first = start_wandb(wandb, folder, **wandb_settings(folder))
@@ -93,10 +93,10 @@ def send(folder: Path, wandb: str, lines: Iterable[dict]) -> int:
 
 
 def wandb_settings(folder: Path) -> dict[str, object]:
-    """The arguments of `wandb.init` for the training run in a folder, from its config.yaml and plan.json."""
+    """The arguments of `wandb.init` for the run in a folder, from its config.yaml and plan.json."""
     config, plan = read_config(folder), read_json(folder / "plan.json") or {}
     options = plain(config)
-    del options["data"], options["out"], options["tracking"]["wandb"]  # of this machine, not of the run
+    del options["data"], options["out"], options["tracking"]["wandb"]  # specific to this machine
     for name in ("device", "max_seconds", "timeout"):
         del options["execution"][name]
     model = config.model_name or plan["kind"]
@@ -111,7 +111,7 @@ def wandb_settings(folder: Path) -> dict[str, object]:
 
 
 def read_metrics(path: Path) -> list[dict]:
-    """The lines of a metrics.jsonl; a last line that a killed run left unfinished is passed over."""
+    """The lines of a metrics.jsonl; an incomplete last line, left by a killed run, is ignored."""
     if not path.exists():
         return []
     lines = path.read_text().split("\n")

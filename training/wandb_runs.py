@@ -1,8 +1,8 @@
-"""wandb runs of ours: where they go, under which id, and from which step on they are told something.
+"""Start and resume wandb runs: their mode, their id, and the first step to send.
 
-A run of ours is one run of wandb, however often it is interrupted: its id lies in `wandb/id` of its folder.
-What a server has of it is asked for; what an offline segment has is read from it. Steps that are there are
-not sent again, since wandb would count them on from the last one.
+Each run is one wandb run, however often it is interrupted; its id is in `wandb/id` of its folder. The steps
+that wandb already has, on the server or in offline segments, are not sent again: wandb would append them as
+later steps.
 """
 
 import json
@@ -19,15 +19,17 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from wandb import Run
 
-REACH = 9.0  # seconds in which a server has answered, or the run is an offline one
+REACH = 9.0  # seconds until a server that does not respond makes the run an offline one
 
 Mode = Literal["online", "offline", "disabled"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 def wandb_mode(wanted: str) -> Mode:
-    """online, offline or disabled: what is wanted, or for `auto` what WANDB_MODE says, or else whether
-    there is a login."""
+    """Resolve `wanted` to online, offline or disabled.
+
+    `auto` is the value of WANDB_MODE or, without one, online if there is a login and else offline.
+    """
     mode = os.environ.get("WANDB_MODE", "auto") if wanted == "auto" else wanted
     if mode in MODES:
         return mode
@@ -45,15 +47,16 @@ def _logged_in() -> bool:
 
 
 def start_wandb(wanted: str, folder: Path, **settings: Any) -> "tuple[Run, int]":
-    """A wandb run, online or offline, that writes below `folder/wandb`, and the first step it lacks.
+    """Start or resume the wandb run of a folder, online or offline; returns it and the first step it lacks.
 
-    `settings` are those of `wandb.init`. A server that does not answer makes the run an offline one.
+    It writes below `folder/wandb`. `settings` are those of `wandb.init`. If the server does not respond, the
+    run is recorded offline.
     """
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # goes to the same server, which may be silent
-    for variable in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):  # by default in the home folder
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # uses the same server, which may not respond
+    for variable in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):  # in the home folder by default
         os.environ.setdefault(variable, str(folder / "wandb"))
     if not os.environ.get("WANDB_MODE", "set"):
-        del os.environ["WANDB_MODE"]  # wandb does not take it empty
+        del os.environ["WANDB_MODE"]  # wandb rejects an empty value
     import wandb
 
     def start(mode: Mode) -> "Run":
@@ -61,7 +64,7 @@ def start_wandb(wanted: str, folder: Path, **settings: Any) -> "tuple[Run, int]"
             silent=True,
             console="off",
             init_timeout=REACH,
-            x_transaction_log_flush_interval=1.0,  # what a killed process may lose, by default 15 s
+            x_transaction_log_flush_interval=1.0,  # seconds that a killed process may lose; 15 by default
         )
         return wandb.init(
             project="codebook",
@@ -77,19 +80,20 @@ def start_wandb(wanted: str, folder: Path, **settings: Any) -> "tuple[Run, int]"
     if wandb_mode(wanted) == "online":
         try:
             run = start("online")
-            for segment in segments:  # metrics.jsonl has it all; sent as well it would be later steps
+            # metrics.jsonl has their content. Sent as well, they would be appended as later steps
+            for segment in segments:
                 segment.with_name(segment.name + ".synced").touch()
             return run, run.starting_step
         except wandb.Error as error:
-            problem = f"wandb is not reached ({' '.join(str(error).split())})"
+            problem = f"wandb cannot be reached ({' '.join(str(error).split())})"
             print(f"codebook: {problem}: this run is recorded offline", file=sys.stderr)
-            wandb.teardown()  # the run that failed would hold its id
+            wandb.teardown()  # otherwise the failed run keeps the id
     first = 1 + max(map(last_step, segments), default=-1)
     return start("offline"), first
 
 
 def run_id(folder: Path) -> str:
-    """The id of the wandb run of a folder, drawn when it is first asked for."""
+    """The id of the wandb run of a folder, generated on first use."""
     path = folder / "wandb" / "id"
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
@@ -98,13 +102,13 @@ def run_id(folder: Path) -> str:
 
 
 def offline_segments(folder: Path) -> list[Path]:
-    """What was recorded offline of a folder's run, oldest first."""
+    """The offline segments of a folder's run, oldest first."""
     base = Path(os.environ.get("WANDB_DIR", folder))
     return sorted(base.glob(f"wandb/offline-run-*/run-{run_id(folder)}.wandb"))
 
 
 def remove_unsent(folder: Path) -> None:
-    """Remove what was recorded offline of a folder's run and never sent, also where that was nothing."""
+    """Delete the offline segments of a folder's run that were never sent, even empty ones."""
     base = Path(os.environ.get("WANDB_DIR", folder))
     for recorded in base.glob(f"wandb/offline-run-*-{run_id(folder)}"):
         if not any(recorded.glob("*.synced")):
@@ -112,7 +116,7 @@ def remove_unsent(folder: Path) -> None:
 
 
 def last_step(segment: Path) -> int:
-    """The last step that an offline segment holds, also one that was cut short; -1 where it has none."""
+    """The last step in an offline segment, even in a truncated one; -1 if it has none."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(segment)]
     done = subprocess.run(command, capture_output=True, text=True)
     try:

@@ -1,4 +1,4 @@
-"""Send wandb the part of a run's record that is missing there, if need be all of it.
+"""Send the lines of a run's metrics.jsonl that wandb lacks.
 
 python -m training.wandb_sync --run out/shakespeare/runs/bpe-2048/gpt/seed0
 """
@@ -25,17 +25,17 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    """Send a run's metrics.jsonl, or what is missing of it, and say how much that was."""
+    """Send the missing lines of a run's metrics.jsonl, and print how many were sent."""
     folder = arguments.run
     if not (folder / "plan.json").exists():
-        raise ValueError(f"{folder} holds no run: give the folder of one, with its metrics.jsonl")
+        raise ValueError(f"{folder} contains no run: give the folder of a run, with its metrics.jsonl")
     mode = wandb_mode(arguments.wandb)
     if mode == "offline":
-        with lock_folder(folder):  # not while it is being written
+        with lock_folder(folder):  # not while the run is training
             remove_unsent(folder)
     lines = read_metrics(folder / "metrics.jsonl")
     print(f"{folder}: {send(folder, mode, lines)} of {len(lines)} lines sent, {mode}")
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "Send wandb the part of a run's record that is missing there.")
+    run_command(main, Arguments, "Send the lines of a run's metrics.jsonl that wandb lacks.")

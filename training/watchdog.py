@@ -1,11 +1,11 @@
-"""When one of several ranks is gone or stands still, the others end promptly and say which.
+"""When one of several ranks exits or hangs, the others end promptly and name it.
 
-A collective waits for everybody. Gloo notices a connection that breaks and raises on some ranks; NCCL
-notices nothing; a process that was stopped breaks no connection. So a thread on every rank, which runs also
-while the main thread waits in a collective, looks for two things: that the main thread has made no step for
-longer than the time-out, and that this process was asked to stop and then made none (torchrun asks so when it
-has lost another process). Then it raises the alarm: through the store by which the ranks have met, everybody
-is asked to answer. Who does not is named.
+A collective waits for all ranks. Gloo notices a broken connection and raises on some ranks; NCCL notices
+nothing; and a process that was stopped breaks no connection. So every rank has a thread, which also runs
+while the main thread waits in a collective. It raises the alarm in two cases: the main thread has completed
+no step within the time-out, or this process was asked to stop and has completed no step since (torchrun asks
+when it has lost another process). On an alarm all ranks are asked, through the store by which they found each
+other, to respond. Those that do not are named.
 """
 
 import os
@@ -21,37 +21,37 @@ from common.errors import Failed
 
 from . import stop
 
-LOOK = 0.5  # seconds between two looks
-ANSWER = 2.0  # seconds in which a rank that is there has answered
+LOOK = 0.5  # seconds between checks
+ANSWER = 2.0  # seconds within which a running rank responds
 AGAIN = "the same command resumes from the last checkpoint"
-GRACE = 10.0  # seconds, and twice the last step's: a step that was asked to be the last one takes no longer
+GRACE = 10.0  # seconds, plus twice the last step's, in which a step must end after a request to stop
 
 
 class Watchdog(threading.Thread):
-    """Watches over the main thread of one rank of several."""
+    """Watches the main thread of one of several ranks."""
 
     def __init__(self, rank: int, world_size: int, timeout: float) -> None:
         super().__init__(daemon=True, name="watchdog")
         self.rank, self.world_size, self.timeout = rank, world_size, timeout
-        self.store: dist.Store | None = None  # none as long as the ranks have not met
-        self.doing, self.last, self.step_seconds = "joining the others", time.monotonic(), 0.0
-        self.alone = ""  # what the main thread does while the others may wait for it
-        self.asked: float | None = None  # when a signal came, unless a step has ended since
-        self.alarmed = threading.Lock()  # whoever takes it speaks for this process, and keeps it
+        self.store: dist.Store | None = None  # None until the ranks have met
+        self.doing, self.last, self.step_seconds = "joining the other ranks", time.monotonic(), 0.0
+        self.alone = ""  # what the main thread is doing while the other ranks may be waiting for it
+        self.asked: float | None = None  # time of a signal, unless a step has ended since
+        self.alarmed = threading.Lock()  # the thread that acquires it reports for this process, and keeps it
         self.start()
 
     def meet(self, store: dist.Store) -> None:
-        """The ranks have met; `store` is a connection for the watchdog alone."""
+        """Record that the ranks have met; `store` is a connection for the watchdog alone."""
         self.store = store
 
     def beat(self, doing: str) -> None:
-        """The main thread lives, all ranks have agreed; it is `doing` this next."""
+        """Record that the main thread runs, in step with all ranks, and what it is `doing` next."""
         now = time.monotonic()
         self.step_seconds = now - self.last
         self.doing, self.last, self.asked = doing, now, None
 
     def run(self) -> None:
-        """Look, until the process ends."""
+        """Watch until the process ends."""
         while True:
             if select.select([stop.arrivals()], [], [], LOOK)[0]:
                 while _drain(stop.arrivals()):
@@ -60,14 +60,14 @@ class Watchdog(threading.Thread):
                 time.sleep(LOOK)
             now, asked, store = time.monotonic(), self.asked, self.store
             silent = now - self.last > self.timeout
-            # Before the ranks have met there is nothing to keep
+            # Before the ranks have met there is nothing to save
             grace = GRACE + 2 * self.step_seconds if store else ANSWER
             if silent or (asked and now - asked > grace):
-                self._end_by_thread(store, f"no step for {now - self.last:.0f} s")
+                self._end_by_thread(store, f"no step completed for {now - self.last:.0f} s")
             try:
                 alarm = store is not None and store.check(["alarm"])
             except RuntimeError:
-                alarm = False  # the store is gone, and the main thread will notice
+                alarm = False  # the store is unreachable; the main thread will notice
             if store and alarm:
                 store.set(f"here {self.rank}", self.alone)
                 time.sleep(2 * ANSWER)
@@ -75,8 +75,10 @@ class Watchdog(threading.Thread):
                     _exit()
 
     def failed(self, error: BaseException) -> None:
-        """The main thread has failed: returns if this rank is to say so, raises `Failed` where another one is
-        the reason, and ends the process in silence if another rank has spoken.
+        """Handle a failure of the main thread.
+
+        Returns if this rank should report it, raises `Failed` if a missing rank is the cause, and ends the
+        process silently if another rank has already reported.
         """
         self.alarmed.acquire()
         if self.store is None:
@@ -89,7 +91,7 @@ class Watchdog(threading.Thread):
     def _end_by_thread(self, store: dist.Store | None, why: str) -> NoReturn:
         if self.alarmed.acquire(blocking=False):
             if store is None:
-                message = f"rank {self.rank} waits for the others in vain"
+                message = f"rank {self.rank}: the other ranks did not connect"
             else:
                 message = self._missing(store)
                 if not message and self._speaks(store):
@@ -101,13 +103,13 @@ class Watchdog(threading.Thread):
             time.sleep(LOOK)
 
     def _alone(self, store: dist.Store) -> str:
-        """What those ranks do that the others wait for."""
+        """The ranks that the others are waiting for, and what they are doing."""
         alone = [(rank, store.get(f"here {rank}").decode()) for rank in range(self.world_size)]
         said = " and ".join(f"{called(rank)} is {what}" for rank, what in alone if what)
         return said or f"all ranks are {self.doing}"
 
     def _speaks(self, store: dist.Store) -> bool:
-        """Whether this is the first rank that has something to say; the others then know that it is."""
+        """Claim the right to report for all ranks; True if this rank is the first to do so."""
         try:
             store.set(f"here {self.rank}", self.alone)
             store.set(f"spoke {self.rank}", "")
@@ -116,9 +118,9 @@ class Watchdog(threading.Thread):
             return True
 
     def _missing(self, store: dist.Store) -> str:
-        """Raise the alarm, and say who does not answer; empty if all do.
+        """Raise the alarm, and return a message that names the ranks that do not respond; empty if all do.
 
-        Ends the process in silence where another rank speaks.
+        Ends the process silently if another rank reports.
         """
         try:
             store.set(f"here {self.rank}", self.alone)
@@ -128,18 +130,18 @@ class Watchdog(threading.Thread):
             spoke = any(store.check([f"spoke {rank}"]) for rank in others)
             missing = [rank for rank in others if not store.check([f"here {rank}"])]
         except RuntimeError:
-            return f"{called(0)}, or the torchrun that started it, is gone ({self.doing}): {AGAIN}"
+            return f"{called(0)}, or the torchrun that started it, has exited ({self.doing}): {AGAIN}"
         if missing and not spoke and self._speaks(store):
             ranks = " and ".join(map(called, missing))
-            verbs = "is gone or stands" if len(missing) == 1 else "are gone or stand"
-            return f"{ranks} of {self.world_size} {verbs} still ({self.doing}): {AGAIN}"
+            verbs = "has exited or hangs" if len(missing) == 1 else "have exited or hang"
+            return f"{ranks} of {self.world_size} {verbs} ({self.doing}): {AGAIN}"
         if spoke or missing or not first:
             _exit()
         return ""
 
 
 def called(rank: int) -> str:
-    """A rank for a person, with its node where a job on a cluster says which nodes it has (NODELIST)."""
+    """The name of a rank in messages, with its node if the job lists several nodes in NODELIST."""
     nodes = os.environ.get("NODELIST", "").split()
     if len(nodes) < 2:
         return f"rank {rank}"

@@ -1,4 +1,4 @@
-"""Token arrays are plain .npy files that any tool reads, and that are checked before ours reads them."""
+"""Token arrays are plain .npy files that any tool can read, and that are checked when they are opened."""
 
 import json
 import shutil
@@ -23,19 +23,19 @@ SPECS = ["byte", "char", "unigram-400", "spbpe-400", "bpe-300"]
 
 @pytest.fixture(params=SPECS)
 def folder(request: pytest.FixtureRequest, tiny_arrays: Callable[[str], Path]) -> Path:
-    """The small corpus's arrays, of each tokenizer in turn; not to be changed."""
+    """The arrays of the small corpus, for each tokenizer in turn; must not be changed."""
     return tiny_arrays(request.param)
 
 
 @pytest.fixture
 def copy(tiny_arrays: Callable[[str], Path], tmp_path: Path) -> Path:
-    """A copy of some arrays, to be damaged."""
+    """A copy of some arrays that a test may damage."""
     return shutil.copytree(tiny_arrays("bpe-300"), tmp_path / "copy")
 
 
 @pytest.fixture(scope="module")
 def shards(tiny_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> TokenArrays:
-    """Arrays of the same text in several shards a split."""
+    """Arrays of the same text with several shards per split."""
     folder = tmp_path_factory.mktemp("shards")
     config = data_prep.corpus.CorpusConfig(**tiny_corpus.manifest["config"])
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -48,7 +48,7 @@ def shards(tiny_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Tok
 # ---- the layout
 
 
-def test_a_file_is_end_of_text_then_each_document_and_another(folder: Path, tiny_corpus: Corpus) -> None:
+def test_a_file_is_eot_then_each_document_followed_by_eot(folder: Path, tiny_corpus: Corpus) -> None:
     tokenizer = load_tokenizer(folder / "tokenizer")
     for split in SPLITS:
         expected = [tokenizer.eot]
@@ -57,7 +57,7 @@ def test_a_file_is_end_of_text_then_each_document_and_another(folder: Path, tiny
         assert np.load(folder / f"{split}-00000.tokens.npy").tolist() == expected
 
 
-def test_the_table_says_where_a_document_starts_and_what_its_text_counts(
+def test_the_table_has_the_start_characters_and_bytes_of_each_document(
     folder: Path, tiny_corpus: Corpus
 ) -> None:
     tokenizer = load_tokenizer(folder / "tokenizer")
@@ -85,7 +85,7 @@ def test_the_table_says_where_a_document_starts_and_what_its_text_counts(
         (200_019, "uint32"),
     ],
 )
-def test_the_type_is_the_narrowest_that_holds_every_id(vocab_size: int, dtype: str) -> None:
+def test_the_dtype_is_the_narrowest_for_all_ids(vocab_size: int, dtype: str) -> None:
     assert narrowest_dtype(vocab_size) == np.dtype(dtype)
 
 
@@ -111,7 +111,7 @@ def test_the_manifest_describes_the_arrays(folder: Path, tiny_corpus: Corpus) ->
         assert str(tokens.dtype) == manifest["dtype"]
 
 
-def test_the_manifest_holds_size_and_hash_of_every_file(folder: Path) -> None:
+def test_the_manifest_has_the_size_and_hash_of_every_file(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["files"] == {
         path.name: {"size": path.stat().st_size, "sha256": sha256_file(path)} for path in folder.glob("*.npy")
@@ -125,7 +125,7 @@ def test_the_manifest_holds_size_and_hash_of_every_file(folder: Path) -> None:
     dtype=st.sampled_from([np.uint8, np.uint16, np.uint32]),
     data=st.data(),
 )
-def test_what_is_written_in_pieces_is_what_numpy_loads(
+def test_numpy_loads_what_was_written_in_pieces(
     dtype: type, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     pieces = data.draw(st.lists(hnp.arrays(dtype, st.integers(0, 40)), max_size=8))
@@ -141,7 +141,7 @@ def test_what_is_written_in_pieces_is_what_numpy_loads(
 
 
 def test_a_header_has_room_for_any_length(tmp_path: Path) -> None:
-    """The length is written when it is known, over a header that was written when it was 0."""
+    """The final header is written over the first one, in which the length is 0."""
     lengths = set()
     for length in (0, 9, 10**6, 10**15):
         writer = ArrayWriter(tmp_path / "x.npy", np.dtype(np.uint8))
@@ -155,7 +155,7 @@ def test_a_header_has_room_for_any_length(tmp_path: Path) -> None:
 # ---- reading
 
 
-def test_every_document_comes_between_two_ends_of_text(folder: Path, tiny_corpus: Corpus) -> None:
+def test_every_document_is_between_two_eot(folder: Path, tiny_corpus: Corpus) -> None:
     tokenizer = load_tokenizer(folder / "tokenizer")
     for name in SPLITS:
         split = TokenArrays(folder).split(name)
@@ -174,11 +174,11 @@ def test_a_split_counts_documents_tokens_characters_and_bytes(folder: Path, tiny
         assert split.chars_per_token == split.chars / split.tokens
 
 
-def test_arrays_are_mapped_not_read(folder: Path) -> None:
+def test_arrays_are_memory_mapped_not_read(folder: Path) -> None:
     assert all(isinstance(shard, np.memmap) for shard in TokenArrays(folder).split("train").shards)
 
 
-def test_shards_hold_the_same_documents_as_one_file(
+def test_shards_have_the_same_documents_as_one_file(
     shards: TokenArrays, tiny_arrays: Callable[[str], Path]
 ) -> None:
     whole = TokenArrays(tiny_arrays("bpe-300"))
@@ -191,14 +191,14 @@ def test_shards_hold_the_same_documents_as_one_file(
         assert several.document_bytes().tolist() == one.document_bytes().tolist()
 
 
-def test_every_shard_starts_and_ends_with_the_end_of_text(shards: TokenArrays) -> None:
+def test_every_shard_starts_and_ends_with_eot(shards: TokenArrays) -> None:
     for shard in shards.split("train").shards:
         assert shard[0] == shard[-1] == shards.eot
 
 
 @pytest.fixture(scope="module")
 def numbered(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    """A split of two shards on a circle of 10 tokens, each its own place but the last eot of each shard."""
+    """A split of two shards, a circle of 10 tokens. Each token but a shard's last eot is its position."""
     folder = tmp_path_factory.mktemp("numbered")
     for shard, tokens in enumerate(([0, 1, 2, 3, 99], [4, 5, 6, 7, 8, 9, 99])):
         np.save(folder / f"train-{shard:05}.tokens.npy", np.array(tokens, dtype=np.uint8))
@@ -209,20 +209,20 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> Split:
 
 
 @given(st.integers(0, 9), st.integers(1, 35))
-def test_a_crop_reads_on_over_shards_and_from_the_end_to_the_beginning(
+def test_a_crop_continues_across_shards_and_from_the_end_to_the_beginning(
     numbered: Split, start: int, length: int
 ) -> None:
     assert numbered.length == 10
     assert numbered.crop(start, length).tolist() == [(start + i) % 10 for i in range(length)]
 
 
-def test_a_mark_leads_to_the_token_before_the_one_that_holds_its_character(numbered: Split) -> None:
+def test_a_mark_leads_to_the_token_before_the_one_with_its_character(numbered: Split) -> None:
     assert numbered.places == 6
     assert numbered.token_before(np.array([0, 1, 2, 3, 4, 5])).tolist() == [0, 2, 2, 4, 6, 6]
 
 
 @pytest.mark.parametrize("spec", ["byte", "char", "bpe-300", "spbpe-420", "unigram-420"])
-def test_marks_are_the_same_places_of_the_text_for_every_tokenizer(
+def test_marks_are_the_same_positions_in_the_text_for_every_tokenizer(
     tiny_arrays: Callable[[str], Path], tiny_corpus: Corpus, spec: str
 ) -> None:
     tokenizer = load_tokenizer(tiny_arrays(spec) / "tokenizer")
@@ -238,7 +238,7 @@ def test_marks_are_the_same_places_of_the_text_for_every_tokenizer(
             assert len(up_to) <= len(character) < len(with_it)
 
 
-# ---- arrays that are not those of the manifest
+# ---- arrays that do not match the manifest
 
 
 def refusal(folder: Path, verify: bool = False) -> str:
@@ -254,7 +254,7 @@ def test_a_file_cut_short_is_refused(copy: Path, name: str, kept: int) -> None:
     path = copy / name
     path.write_bytes(path.read_bytes()[:kept])
     message = refusal(copy)
-    assert str(path) in message and "the manifest says" in message
+    assert str(path) in message and "in the manifest" in message
 
 
 def test_a_file_that_is_longer_is_refused(copy: Path) -> None:
@@ -273,16 +273,16 @@ def test_a_renamed_file_is_refused(copy: Path) -> None:
     assert "val-0000" in refusal(copy)
 
 
-def test_a_file_more_is_refused(copy: Path) -> None:
+def test_an_additional_file_is_refused(copy: Path) -> None:
     shutil.copy(copy / "val-00000.tokens.npy", copy / "train-00001.tokens.npy")
     assert "train-00001.tokens.npy is not in the manifest" in refusal(copy)
 
 
-def test_two_files_in_each_others_place_are_refused(copy: Path) -> None:
+def test_two_swapped_files_are_refused(copy: Path) -> None:
     (copy / "val-00000.tokens.npy").rename(copy / "x")
     (copy / "test-00000.tokens.npy").rename(copy / "val-00000.tokens.npy")
     (copy / "x").rename(copy / "test-00000.tokens.npy")
-    assert "the manifest says" in refusal(copy)
+    assert "in the manifest" in refusal(copy)
 
 
 @pytest.mark.parametrize("other", ["byte", "unigram-400"])
@@ -305,7 +305,7 @@ def test_a_file_of_the_same_size_and_another_type_is_refused(copy: Path) -> None
     assert "int16" in refusal(copy)
 
 
-def test_a_file_of_the_same_size_that_is_no_array_is_refused(copy: Path) -> None:
+def test_a_file_of_the_same_size_that_is_not_an_array_is_refused(copy: Path) -> None:
     path = copy / "train-00000.tokens.npy"
     path.write_bytes(b"x" * path.stat().st_size)
     assert str(path) in refusal(copy)
@@ -317,10 +317,10 @@ def test_a_flipped_bit_is_found_by_verify(copy: Path, name: str) -> None:
     content[-1] ^= 1
     (copy / name).write_bytes(content)
     TokenArrays(copy)
-    assert f"{copy / name} has another SHA-256" in refusal(copy, verify=True)
+    assert f"{copy / name} does not match its SHA-256" in refusal(copy, verify=True)
 
 
-def test_whole_arrays_pass_verify(folder: Path) -> None:
+def test_intact_arrays_pass_verify(folder: Path) -> None:
     TokenArrays(folder, verify=True)
 
 
@@ -330,10 +330,10 @@ def test_arrays_of_another_format_are_refused(copy: Path) -> None:
     assert "format 99" in refusal(copy)
 
 
-def test_a_manifest_of_something_else_is_refused(copy: Path) -> None:
+def test_a_manifest_of_another_kind_is_refused(copy: Path) -> None:
     (copy / "manifest.json").write_text("{}")
     assert str(copy) in refusal(copy)
 
 
-def test_a_folder_without_arrays_says_how_to_make_them(tmp_path: Path) -> None:
+def test_the_error_for_a_folder_without_arrays_says_how_to_make_them(tmp_path: Path) -> None:
     assert "python -m data_prep.encode" in refusal(tmp_path)

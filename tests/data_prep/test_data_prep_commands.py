@@ -1,4 +1,4 @@
-"""The commands as a user runs them."""
+"""The commands as users run them."""
 
 import ast
 import inspect
@@ -23,11 +23,11 @@ FRACTIONS = ("--corpus.val_fraction", 0.08, "--corpus.test_fraction", 0.08)
 
 
 def state(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file below a folder: which it is and when it was written."""
+    """The files below a folder, with their identity and time of writing."""
     return {str(p): (p.stat().st_ino, p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file()}
 
 
-def test_three_commands_make_token_arrays_of_a_source_and_then_have_nothing_to_do(
+def test_three_commands_make_token_arrays_of_a_source_and_do_nothing_if_repeated(
     tiny_source: Path, tiny_corpus: Corpus, tmp_path: Path, run_python: Callable
 ) -> None:
     corpus, arrays = tmp_path / "corpus", tmp_path / "data" / "spbpe-400"
@@ -42,7 +42,7 @@ def test_three_commands_make_token_arrays_of_a_source_and_then_have_nothing_to_d
     train = tiny_corpus.manifest["splits"]["train"]
     assert f"train  {train['documents']:>9,} documents  {train['chars']:>13,} characters" in first[0].stdout
     assert "spbpe-400  vocabulary 400" in first[1].stdout
-    assert re.search(r"test +[\d,]+ tokens +\d\.\d{3} characters a token", first[2].stdout)
+    assert re.search(r"test +[\d,]+ tokens +\d\.\d{3} characters per token", first[2].stdout)
     assert re.search(r"val +\d+ documents +[\d,]+ tokens", first[3].stdout)
 
     assert Corpus(corpus).fingerprint == tiny_corpus.fingerprint
@@ -57,7 +57,7 @@ def test_three_commands_make_token_arrays_of_a_source_and_then_have_nothing_to_d
     assert state(tmp_path) == before
 
 
-def test_options_may_come_from_a_yaml_file(tiny_source: Path, tmp_path: Path, run_python: Callable) -> None:
+def test_options_can_be_in_a_yaml_file(tiny_source: Path, tmp_path: Path, run_python: Callable) -> None:
     (tmp_path / "corpus.yaml").write_text(
         f"out: {tmp_path / 'corpus'}\n"
         f"corpus:\n  source: jsonl:{tiny_source}\n  val_fraction: 0.3\n  test_fraction: 0.1\n"
@@ -95,7 +95,7 @@ def test_help_explains_every_field(module: ModuleType, fields: int, run_python: 
 
 @pytest.fixture
 def made(tiny_arrays: Callable[[str], Path], tiny_corpus: Corpus, tmp_path: Path) -> dict[str, Path]:
-    """What the placeholders in BAD_INPUT stand for."""
+    """The values of the placeholders in BAD_INPUT."""
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     (tmp_path / "empty.txt").write_bytes(b"")
     (tmp_path / "one.jsonl").write_text('{"text": "alone"}\n')
@@ -110,8 +110,8 @@ BAD_INPUT = {
     CORPUS + " --corpus.source text:{tmp}/latin.txt": "{tmp}/latin.txt is not UTF-8: byte 0xe9 at offset 3",
     CORPUS + " --corpus.source text:{tmp}/empty.txt": "text:{tmp}/empty.txt holds no text",
     CORPUS + " --corpus.source jsonl:{tmp}/one.jsonl": "no document falls into the",
-    CORPUS + " --corpus.source jsonl:{tmp}/one.jsonl --corpus.text_column body": "(there are: text)",
-    CORPUS + " --corpus.source parquet:{tmp}/one.jsonl": "{tmp}/one.jsonl is no Parquet file",
+    CORPUS + " --corpus.source jsonl:{tmp}/one.jsonl --corpus.text_column body": "(columns: text)",
+    CORPUS + " --corpus.source parquet:{tmp}/one.jsonl": "{tmp}/one.jsonl is not a Parquet file",
     CORPUS + " --corpus.source text:{tmp}/none": "no .txt or .md file at {tmp}/none",
     CORPUS + " --corpus.source shakspeare": "did you mean 'shakespeare'?",
     CORPUS + " --corpus.val_fraction 1": "must be above 0",
@@ -121,18 +121,18 @@ BAD_INPUT = {
     CORPUS + " --config {tmp}/broken.yaml": "{tmp}/broken.yaml",
     "data_prep.corpus": "out",
     TOKENIZER + " --spec ungram-300": "did you mean 'unigram-300'?",
-    TOKENIZER + " --spec bpe-65536": "fills a vocabulary of at most",
-    TOKENIZER + " --spec unigram-65536": "fills a vocabulary of at most",
+    TOKENIZER + " --spec bpe-65536": "is enough for a vocabulary of at most",
+    TOKENIZER + " --spec unigram-65536": "is enough for a vocabulary of at most",
     TOKENIZER + " --spec bpe-300 --corpus {tmp}/none": "{tmp}/none holds no corpus",
     TOKENIZER + " --spce bpe-300": "did you mean 'spec'?",
-    "data_prep.encode --corpus {corpus} --tokenizer {tmp} --out {tmp}/arrays": "{tmp} holds no tokenizer",
+    "data_prep.encode --corpus {corpus} --tokenizer {tmp} --out {tmp}/arrays": "{tmp} contains no tokenizer",
     "data_prep.encode --corpus {tmp} --tokenizer {bpe}/tokenizer --out {tmp}/arrays": "{tmp} holds no corpus",
     "data_prep.arrays --folder {tmp}": "{tmp} holds no token arrays",
 }
 
 
 @pytest.mark.parametrize("command", BAD_INPUT)
-def test_bad_input_is_one_line_and_exit_code_2_and_makes_nothing(
+def test_bad_input_gives_one_line_and_exit_code_2_and_writes_nothing(
     command: str, made: dict[str, Path], run_python: Callable
 ) -> None:
     before = sorted(made["tmp"].rglob("*"))
@@ -149,13 +149,13 @@ def test_bad_input_is_one_line_and_exit_code_2_and_makes_nothing(
 NO_NETWORK = {"HF_ENDPOINT": "http://127.0.0.1:9", "no_proxy": "*", "NO_PROXY": "*"}
 
 
-def test_a_hub_name_without_a_network_is_one_line_at_once(tmp_path: Path, run_python: Callable) -> None:
+def test_a_hub_name_without_a_network_fails_at_once_in_one_line(tmp_path: Path, run_python: Callable) -> None:
     start = time.monotonic()
     done = run_python(
         *("-m", "data_prep.corpus", "--out", tmp_path / "corpus", "--corpus.source", "hub:someone/something"),
         **NO_NETWORK,
     )
-    assert time.monotonic() - start < 15  # the library alone asks again and again, for 23 s
+    assert time.monotonic() - start < 15  # the library alone retries for 23 s
     assert done.returncode == 2
     assert re.fullmatch(r"codebook: hub:someone/something cannot be loaded: .*network.*\n", done.stderr)
     assert not (tmp_path / "corpus").exists()
@@ -163,9 +163,9 @@ def test_a_hub_name_without_a_network_is_one_line_at_once(tmp_path: Path, run_py
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [('{"body": "x"}\n', "has no column 'text' (there are: body)"), ('{"text": "x', "cannot be loaded")],
+    [('{"body": "x"}\n', "has no column 'text' (columns: body)"), ('{"text": "x', "cannot be loaded")],
 )
-def test_a_hub_folder_that_is_not_right_is_one_line(
+def test_an_invalid_hub_folder_gives_one_line(
     content: str, complaint: str, tmp_path: Path, run_python: Callable
 ) -> None:
     (tmp_path / "set").mkdir()

@@ -1,4 +1,4 @@
-"""A source becomes three splits in Parquet, counted, and stays untouched when nothing has changed."""
+"""A source becomes three splits in Parquet, which are left alone if nothing has changed."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ def config(tmp_path: Path) -> CorpusConfig:
 
 
 def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Every file below a folder: which it is, when it was written, and its content."""
+    """The files below a folder, with their identity, time of writing and content."""
     return {
         str(p): (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes())
         for p in folder.rglob("*")
@@ -35,10 +35,10 @@ def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
     }
 
 
-# ---- what is in it
+# ---- content
 
 
-def test_parquet_holds_the_columns_id_text_language_domain_and_group(tiny_corpus: Corpus) -> None:
+def test_parquet_has_the_columns_id_text_language_domain_and_group(tiny_corpus: Corpus) -> None:
     for split in SPLITS:
         for path in tiny_corpus.files(split):
             schema = pyarrow.parquet.read_schema(path)
@@ -46,7 +46,7 @@ def test_parquet_holds_the_columns_id_text_language_domain_and_group(tiny_corpus
             assert {str(field.type) for field in schema} == {"large_string"}
 
 
-def test_parquet_holds_the_columns_of_few_values_as_dictionaries(tiny_corpus: Corpus) -> None:
+def test_columns_with_few_values_are_dictionary_encoded(tiny_corpus: Corpus) -> None:
     metadata = pyarrow.parquet.read_metadata(tiny_corpus.files("train")[0]).row_group(0)
     columns = [metadata.column(i) for i in range(metadata.num_columns)]
     with_dictionary = [c.path_in_schema for c in columns if "RLE_DICTIONARY" in c.encodings]
@@ -68,7 +68,7 @@ def test_every_document_is_in_one_split_in_the_order_of_the_source(
         assert list(zip(tiny_corpus.ids(split), tiny_corpus.texts(split), strict=True)) == expected
 
 
-def test_the_manifest_counts_what_is_there(tiny_corpus: Corpus) -> None:
+def test_the_manifest_has_the_right_counts(tiny_corpus: Corpus) -> None:
     for split in SPLITS:
         texts = list(tiny_corpus.texts(split))
         counts = tiny_corpus.manifest["splits"][split]
@@ -77,14 +77,14 @@ def test_the_manifest_counts_what_is_there(tiny_corpus: Corpus) -> None:
         assert counts["bytes"] == sum(len(text.encode()) for text in texts)
 
 
-def test_the_manifest_holds_the_hash_of_every_file(tiny_corpus: Corpus) -> None:
+def test_the_manifest_has_the_hash_of_every_file(tiny_corpus: Corpus) -> None:
     files = {str(p.relative_to(tiny_corpus.folder)): p for p in tiny_corpus.folder.rglob("*.parquet")}
     assert tiny_corpus.manifest["files"] == {
         name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()
     }
 
 
-def test_documents_that_occur_twice_are_in_one_split(tmp_path: Path) -> None:
+def test_equal_documents_are_in_one_split(tmp_path: Path) -> None:
     config = write_jsonl(tmp_path / "x.jsonl", [f"document {i % 100}" for i in range(300)])
     corpus = make_corpus(config, tmp_path / "corpus")
     found = {split: Counter(corpus.texts(split)) for split in SPLITS}
@@ -92,7 +92,7 @@ def test_documents_that_occur_twice_are_in_one_split(tmp_path: Path) -> None:
     assert all(count == 3 for texts in found.values() for count in texts.values())
 
 
-def test_empty_documents_are_dropped_and_counted_but_not_blank_ones(tmp_path: Path) -> None:
+def test_empty_documents_are_dropped_and_counted_but_blank_ones_kept(tmp_path: Path) -> None:
     texts = [text for i in range(60) for text in (" " * i + "\n", "")]
     corpus = make_corpus(write_jsonl(tmp_path / "x.jsonl", texts), tmp_path / "corpus")
     assert corpus.manifest["empty_documents_dropped"] == 60
@@ -118,13 +118,15 @@ def test_a_large_corpus_is_written_in_several_files(
     assert parts.fingerprint == whole.fingerprint
 
 
-def test_the_fingerprint_is_of_the_text_not_of_its_place(config: CorpusConfig, tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_the_text_not_on_its_location(
+    config: CorpusConfig, tmp_path: Path
+) -> None:
     first = make_corpus(config, tmp_path / "one")
     moved = write_jsonl(tmp_path / "moved.jsonl", [f"document {i}" for i in range(60)])
     assert make_corpus(moved, tmp_path / "two").fingerprint == first.fingerprint
 
 
-def test_the_fingerprint_tells_two_ways_of_cutting_the_same_text_apart(
+def test_the_fingerprint_depends_on_how_the_same_text_is_split(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = {"a held-out text": "val", "another one": "test"}
@@ -136,7 +138,7 @@ def test_the_fingerprint_tells_two_ways_of_cutting_the_same_text_apart(
     assert made[0] != made[1]
 
 
-# ---- made once
+# ---- made only once
 
 
 def test_an_unchanged_corpus_is_not_made_again(config: CorpusConfig, tmp_path: Path) -> None:
@@ -168,7 +170,7 @@ def test_a_corpus_of_other_text_is_replaced_only_when_told_to(change: str, tmp_p
     assert make_corpus(config, tmp_path / "corpus", replace=True).fingerprint != first.fingerprint
 
 
-def test_a_changed_hub_folder_makes_it_again(tmp_path: Path, run_python: Callable) -> None:
+def test_a_changed_hub_folder_remakes_the_corpus(tmp_path: Path, run_python: Callable) -> None:
     source, out = tmp_path / "set", tmp_path / "corpus"
     source.mkdir()
     for count in (60, 61):
@@ -180,13 +182,13 @@ def test_a_changed_hub_folder_makes_it_again(tmp_path: Path, run_python: Callabl
         assert sum(counts["documents"] for counts in Corpus(out).manifest["splits"].values()) == count
 
 
-def test_a_lost_file_makes_it_again(config: CorpusConfig, tmp_path: Path) -> None:
+def test_a_missing_file_remakes_the_corpus(config: CorpusConfig, tmp_path: Path) -> None:
     first = make_corpus(config, tmp_path / "corpus")
     first.files("test")[0].unlink()
     assert list(make_corpus(config, tmp_path / "corpus").texts("test"))
 
 
-# ---- what is refused, and then leaves all as it was
+# ---- errors, which leave everything unchanged
 
 
 @pytest.mark.parametrize(
@@ -198,15 +200,15 @@ def test_a_lost_file_makes_it_again(config: CorpusConfig, tmp_path: Path) -> Non
         (['{"text": "a"}', '{"body": "b"}'], "line 2 has no column 'text'"),
         (['{"text": "a"}', '{"text": "b\\ud800"}'], ":2: a lone surrogate at character 1"),
         (['{"text": "a", "language": "\\ud800"}'], ":1: language: a lone surrogate at character 0"),
-        (['{"text": "a", "language": 1}'], ":1: column 'language' holds int, not text"),
+        (['{"text": "a", "language": 1}'], ":1: column 'language' has type int, not text"),
         (['{"text": "a", "group": "\\ud800"}'], ":1: group: a lone surrogate at character 0"),
-        (['{"text": "a", "group": 0.5}'], ":1: column 'group' holds float, not text or an integer"),
+        (['{"text": "a", "group": 0.5}'], ":1: column 'group' has type float, not text or integer"),
         (['{"text": "a", "group": "alone"}'], "no document falls into the .* remove the column"),
         (['{"text": "a", "group": "a"}'], "no document falls into the .* remove the column"),
         (['{"text": "a"}', "\udcff"], "is not UTF-8"),
     ],
 )
-def test_a_source_that_is_not_right_is_refused(lines: list[str], complaint: str, tmp_path: Path) -> None:
+def test_an_invalid_source_is_refused(lines: list[str], complaint: str, tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes("".join(line + "\n" for line in lines).encode(errors="surrogateescape"))
     with pytest.raises(ValueError, match=f"{path}.*{complaint}") as caught:
@@ -215,7 +217,7 @@ def test_a_source_that_is_not_right_is_refused(lines: list[str], complaint: str,
     assert os.listdir(tmp_path) == ["x.jsonl"]
 
 
-def test_a_corpus_is_left_untouched_when_making_it_again_fails(config: CorpusConfig, tmp_path: Path) -> None:
+def test_a_corpus_is_left_unchanged_if_remaking_it_fails(config: CorpusConfig, tmp_path: Path) -> None:
     folder = make_corpus(config, tmp_path / "corpus").folder
     before = state(folder)
     with open(tmp_path / "source.jsonl", "ab") as file:
@@ -226,7 +228,7 @@ def test_a_corpus_is_left_untouched_when_making_it_again_fails(config: CorpusCon
     assert sorted(os.listdir(tmp_path)) == ["corpus", "source.jsonl"]
 
 
-def test_a_folder_that_holds_something_else_is_not_replaced(config: CorpusConfig, tmp_path: Path) -> None:
+def test_a_folder_with_other_content_is_not_replaced(config: CorpusConfig, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("do not lose this")
     with pytest.raises(ValueError, match=str(tmp_path / "mine")):
@@ -252,7 +254,7 @@ def test_an_unknown_source_is_refused_before_anything_is_read() -> None:
         CorpusConfig("jsonlines:x")
 
 
-def test_a_folder_without_a_corpus_says_how_to_make_one(tmp_path: Path) -> None:
+def test_the_error_for_a_folder_without_a_corpus_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds no corpus.*python -m data_prep\.corpus"):
         Corpus(tmp_path)
 
@@ -265,7 +267,7 @@ def test_a_corpus_of_another_format_is_refused(config: CorpusConfig, tmp_path: P
         Corpus(folder)
 
 
-def test_a_manifest_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_manifest_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(ValueError, match=str(tmp_path)):
         Corpus(tmp_path)

@@ -1,4 +1,4 @@
-"""The stages after the corpus: a tokenizer of its training split and arrays of all splits, made once."""
+"""The stages after the corpus: a tokenizer of its training split, and arrays of all splits."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ def corpus_of(texts: list[str], folder: Path) -> Corpus:
 
 
 def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Every file below a folder: which it is, when it was written, and its content."""
+    """The files below a folder, with their identity, time of writing and content."""
     files = [p for p in folder.rglob("*") if p.is_file()]
     return {str(p): (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in files}
 
@@ -49,14 +49,14 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """The arrays and their manifest; and that nothing else is there, apart from a tokenizer."""
+    """The arrays and their manifest; checks that nothing else is there, apart from a tokenizer."""
     assert all(path.is_file() or path.name == "tokenizer" for path in folder.iterdir())
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 @pytest.fixture
 def sharded(tiny_corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
-    """The text of the small corpus in several Parquet files a split, each of several row groups."""
+    """The small corpus in several Parquet files per split, each with several row groups."""
     monkeypatch.setattr(data_prep.corpus, "ROW_GROUP_CHARS", 5_000)
     monkeypatch.setattr(data_prep.corpus, "SHARD_CHARS", 20_000)
     source = tiny_corpus.manifest["config"]["source"]
@@ -75,7 +75,9 @@ def test_a_tokenizer_is_trained_on_the_training_split_alone(
     assert made.fingerprint == load_tokenizer(tmp_path / "tokenizer").fingerprint == on_train.fingerprint
 
 
-def test_characters_of_the_held_out_splits_get_no_token(tiny_corpus: Corpus, tmp_path: Path) -> None:
+def test_characters_that_occur_only_in_held_out_splits_get_no_token(
+    tiny_corpus: Corpus, tmp_path: Path
+) -> None:
     held_out = {c for split in ("val", "test") for text in tiny_corpus.texts(split) for c in text}
     unseen = held_out.difference(*tiny_corpus.texts("train"))
     assert {"Ω", "м", "\u2581", "\U0001f9ff"} <= unseen
@@ -90,14 +92,14 @@ def test_an_unchanged_tokenizer_is_not_trained_again(tiny_corpus: Corpus, tmp_pa
     assert state(tmp_path) == before
 
 
-def test_other_training_text_makes_another_tokenizer(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_change_of_the_training_text_retrains_the_tokenizer(corpus: Corpus, tmp_path: Path) -> None:
     first = make_tokenizer(corpus, "char", tmp_path / "tokenizer")
     other = corpus_of([f"Dokument {i}: größer" for i in range(60)], tmp_path / "other")
     assert make_tokenizer(other, "char", tmp_path / "tokenizer").fingerprint != first.fingerprint
     assert "ß" in load_tokenizer(tmp_path / "tokenizer").characters
 
 
-def test_another_spec_makes_another_tokenizer(tiny_corpus: Corpus, tmp_path: Path) -> None:
+def test_another_spec_retrains_the_tokenizer(tiny_corpus: Corpus, tmp_path: Path) -> None:
     make_tokenizer(tiny_corpus, "bpe-300", tmp_path / "tokenizer")
     make_tokenizer(tiny_corpus, "spbpe-400", tmp_path / "tokenizer")
     assert load_tokenizer(tmp_path / "tokenizer").spec == "spbpe-400"
@@ -105,7 +107,7 @@ def test_another_spec_makes_another_tokenizer(tiny_corpus: Corpus, tmp_path: Pat
 
 
 @pytest.mark.parametrize("spec", ["bpe-99999", "unigram-99999", "spbpe-5", "bep-300"])
-def test_a_tokenizer_is_left_untouched_when_the_next_cannot_be_made(
+def test_a_tokenizer_is_left_unchanged_if_the_next_one_cannot_be_trained(
     spec: str, tiny_corpus: Corpus, tmp_path: Path
 ) -> None:
     make_tokenizer(tiny_corpus, "bpe-300", tmp_path / "tokenizer")
@@ -116,19 +118,19 @@ def test_a_tokenizer_is_left_untouched_when_the_next_cannot_be_made(
 
 
 @pytest.mark.parametrize("spec", SPECS[1:])
-def test_a_damaged_tokenizer_is_made_again(spec: str, tiny_corpus: Corpus, tmp_path: Path) -> None:
-    """As the message says with which it is refused wherever it is wanted."""
+def test_a_damaged_tokenizer_is_retrained(spec: str, tiny_corpus: Corpus, tmp_path: Path) -> None:
+    """As the error on loading it says."""
     folder = tmp_path / "tokenizer"
     first = make_tokenizer(tiny_corpus, spec, folder)
     file = next(p for p in folder.iterdir() if p.suffix in (".txt", ".model", ".tiktoken"))
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(ValueError, match="make the tokenizer again"):
+    with pytest.raises(ValueError, match="create the tokenizer again"):
         load_tokenizer(folder)
     assert make_tokenizer(tiny_corpus, spec, folder).fingerprint == first.fingerprint
     assert load_tokenizer(folder).fingerprint == first.fingerprint
 
 
-def test_a_folder_that_holds_something_else_is_not_replaced(tiny_corpus: Corpus, tmp_path: Path) -> None:
+def test_a_folder_with_other_content_is_not_replaced(tiny_corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("do not lose this")
     with pytest.raises(ValueError, match=str(tmp_path)):
         make_tokenizer(tiny_corpus, "byte", tmp_path)
@@ -145,7 +147,7 @@ def test_unchanged_arrays_are_not_made_again(tiny_arrays: Callable[[str], Path],
     assert state(folder) == before
 
 
-def test_arrays_lie_beside_their_tokenizer_and_nothing_else_is_left(
+def test_arrays_are_beside_their_tokenizer_and_nothing_else_is_left(
     tiny_arrays: Callable[[str], Path],
 ) -> None:
     names = [
@@ -156,7 +158,7 @@ def test_arrays_lie_beside_their_tokenizer_and_nothing_else_is_left(
     assert sorted(os.listdir(tiny_arrays("bpe-300"))) == sorted([*names, "manifest.json", "tokenizer"])
 
 
-def test_another_tokenizer_makes_the_arrays_again(tiny_corpus: Corpus, tmp_path: Path) -> None:
+def test_another_tokenizer_remakes_the_arrays(tiny_corpus: Corpus, tmp_path: Path) -> None:
     for spec in ("byte", "bpe-300"):
         tokenizer = train_tokenizer(spec, tiny_corpus.texts("train"))
         arrays = make_arrays(tiny_corpus, tokenizer, tmp_path)
@@ -165,14 +167,14 @@ def test_another_tokenizer_makes_the_arrays_again(tiny_corpus: Corpus, tmp_path:
         assert tokenizer.decode(first) == next(tiny_corpus.texts("test"))
 
 
-def test_another_corpus_makes_the_arrays_again(corpus: Corpus, tiny_corpus: Corpus, tmp_path: Path) -> None:
+def test_another_corpus_remakes_the_arrays(corpus: Corpus, tiny_corpus: Corpus, tmp_path: Path) -> None:
     for source in (corpus, tiny_corpus):
         arrays = make_arrays(source, ByteTokenizer(), tmp_path)
         assert arrays.fingerprints["corpus_fingerprint"] == source.fingerprint
         assert arrays.split("train").documents == len(source.ids("train"))
 
 
-def test_fewer_shards_leave_none_of_the_old_ones(corpus: Corpus, tmp_path: Path) -> None:
+def test_with_fewer_shards_the_old_ones_are_removed(corpus: Corpus, tmp_path: Path) -> None:
     make_arrays(corpus, ByteTokenizer(), tmp_path)
     shutil.copy(tmp_path / "train-00000.tokens.npy", tmp_path / "train-00001.tokens.npy")
     (tmp_path / "manifest.json").unlink()
@@ -181,8 +183,8 @@ def test_fewer_shards_leave_none_of_the_old_ones(corpus: Corpus, tmp_path: Path)
 
 
 @pytest.mark.parametrize("damage", ["cut short", "missing", "one more"])
-def test_damaged_arrays_are_made_again(damage: str, corpus: Corpus, tmp_path: Path) -> None:
-    """As the message says with which they are refused wherever they are wanted."""
+def test_damaged_arrays_are_remade(damage: str, corpus: Corpus, tmp_path: Path) -> None:
+    """As the error on opening them says."""
     make_arrays(corpus, ByteTokenizer(), tmp_path)
     path = tmp_path / "val-00000.tokens.npy"
     if damage == "cut short":
@@ -198,7 +200,7 @@ def test_damaged_arrays_are_made_again(damage: str, corpus: Corpus, tmp_path: Pa
 
 
 class Lowering(ByteTokenizer):
-    """Loses what it should not: capital letters."""
+    """A tokenizer that loses capital letters."""
 
     def __init__(self) -> None:
         super().__init__("lowering")
@@ -209,7 +211,7 @@ class Lowering(ByteTokenizer):
         return super()._encode(text.lower(), text.lower().encode())
 
 
-def test_a_tokenizer_that_loses_text_is_refused_with_the_document(tmp_path: Path) -> None:
+def test_a_lossy_tokenizer_is_refused_and_the_document_named(tmp_path: Path) -> None:
     texts = [f"document {i}" for i in range(60)]
     rows = list(corpus_of(texts, tmp_path / "a").texts("train"))
     texts[texts.index(rows[3])] = rows[3].upper()
@@ -224,9 +226,7 @@ def test_a_tokenizer_that_loses_text_is_refused_with_the_document(tmp_path: Path
     assert f"{changed.files(split)[0]} row {row} " in str(caught.value)
 
 
-def test_a_tokenizer_that_loses_text_leaves_earlier_arrays_untouched(
-    tiny_corpus: Corpus, tmp_path: Path
-) -> None:
+def test_a_lossy_tokenizer_leaves_earlier_arrays_unchanged(tiny_corpus: Corpus, tmp_path: Path) -> None:
     make_arrays(tiny_corpus, ByteTokenizer(), tmp_path)
     before = state(tmp_path)
     with pytest.raises(ValueError, match="loses text"):
@@ -235,14 +235,14 @@ def test_a_tokenizer_that_loses_text_leaves_earlier_arrays_untouched(
     assert all(p.is_file() for p in tmp_path.iterdir())
 
 
-def test_arrays_of_others_are_not_deleted(corpus: Corpus, tmp_path: Path) -> None:
+def test_files_of_others_are_not_deleted(corpus: Corpus, tmp_path: Path) -> None:
     np.save(tmp_path / "mine.npy", np.arange(3))
     with contextlib.suppress(ValueError):  # it may be refused
         make_arrays(corpus, ByteTokenizer(), tmp_path)
     assert np.load(tmp_path / "mine.npy").tolist() == [0, 1, 2]
 
 
-def test_a_process_killed_anywhere_leaves_whole_arrays_or_none(
+def test_a_process_killed_at_any_step_leaves_complete_arrays_or_none(
     corpus: Corpus, tmp_path: Path, run_killing: Callable[..., None]
 ) -> None:
     script = """
@@ -285,7 +285,7 @@ assert set(seen) == {"byte", "none", "bpe-270"}, seen
 # ---- several processes, large vocabularies, large documents
 
 
-def test_any_number_of_processes_writes_the_same_files(sharded: Corpus, tmp_path: Path) -> None:
+def test_the_files_do_not_depend_on_the_number_of_processes(sharded: Corpus, tmp_path: Path) -> None:
     assert len(sharded.files("train")) > 2
     tokenizer = train_tokenizer("bpe-300", sharded.texts("train"))
     for processes in (1, 2, 5):
@@ -301,8 +301,8 @@ def test_a_document_that_loses_text_stops_all_processes(sharded: Corpus, tmp_pat
     assert not list((tmp_path / "arrays").glob("*"))
 
 
-def test_a_stopped_command_leaves_no_process(tiny_corpus: Corpus, tmp_path: Path) -> None:
-    """Whether it is asked to stop or killed, the processes that encode for it end too."""
+def test_a_stopped_command_leaves_no_processes(tiny_corpus: Corpus, tmp_path: Path) -> None:
+    """Whether it is asked to stop or killed, its worker processes end too."""
     script = """
 import os, sys, time
 from pathlib import Path
@@ -327,7 +327,7 @@ list(row_groups.encode_all(Slow(), np.dtype("uint16"), False, tasks, 2))
             time.sleep(0.05)
         process.send_signal(number)
         if number == signal.SIGINT:
-            process.kill()  # it waits for what is under way, a minute here
+            process.kill()  # it would wait for the work under way, a minute here
         process.wait(timeout=30)
         deadline = time.monotonic() + 30
         while any(Path(f"/proc/{path.name}").exists() for path in seen.iterdir()):
@@ -349,28 +349,28 @@ def test_a_vocabulary_beyond_16_bits_is_stored_in_32(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_a_document_of_ten_megabytes_on_one_line_survives(
+def test_a_document_of_ten_megabytes_on_one_line_round_trips(
     spec: str, tiny_corpus: Corpus, tmp_path: Path
 ) -> None:
     line = "the king saw 日本 and 😀, \u2581 said <|endoftext|>. " * 190_000
     assert len(line.encode()) > 10_000_000
     corpus = corpus_of([line, *(f"document {i}" for i in range(60))], tmp_path / "source")
     tokenizer = train_tokenizer(spec, tiny_corpus.texts("train"))
-    arrays = make_arrays(corpus, tokenizer, tmp_path / "arrays")  # which decodes it again
+    arrays = make_arrays(corpus, tokenizer, tmp_path / "arrays")  # decodes it again, too
     assert max(int(arrays.split(s).document_chars().max()) for s in ("train", "val", "test")) == len(line)
 
 
-# ---- parts, as of an array of jobs
+# ---- parts, as in a job array
 
 
 def encode_part(corpus: Corpus, folder: Path, part: str) -> None:
-    """What `python -m data_prep.encode --part K/N` does."""
+    """Do what `python -m data_prep.encode --part K/N` does."""
     main(Arguments(corpus.folder, folder / "tokenizer", folder, processes=1, part=part))
 
 
 @pytest.fixture
 def whole(sharded: Corpus, tmp_path: Path) -> dict[str, bytes]:
-    """What encoding the sharded corpus at once writes; and `tmp_path / "parts"` holds the same tokenizer."""
+    """The files of the sharded corpus encoded at once; `tmp_path / "parts"` has the same tokenizer."""
     tokenizer = make_tokenizer(sharded, "bpe-300", tmp_path / "parts" / "tokenizer")
     make_arrays(sharded, tokenizer, tmp_path / "whole")
     return files(tmp_path / "whole")
@@ -404,7 +404,7 @@ def test_parts_that_run_at_the_same_time_write_the_same_files_as_one_encoding(
 def test_parts_that_end_at_the_same_time_do_not_break_each_other(
     locks: bool, sharded: Corpus, whole: dict[str, bytes], tmp_path: Path, run_python: Callable
 ) -> None:
-    """Where a file system has no locks, too."""
+    """Also on a file system without locks."""
     script = """
 import fcntl, multiprocessing, sys
 from pathlib import Path
@@ -441,10 +441,13 @@ def test_only_the_last_part_replaces_earlier_arrays(
     make_arrays(sharded, ByteTokenizer(), folder)
     for part in ("1/3", "3/3"):
         encode_part(sharded, folder, part)
-        assert capsys.readouterr().out == f"part {part}, 4 of 12 shards: encoded; others are still to come\n"
+        assert (
+            capsys.readouterr().out
+            == f"part {part}, 4 of 12 shards: encoded; the other parts are not finished\n"
+        )
         assert TokenArrays(folder, verify=True).spec == "byte"
     encode_part(sharded, folder, "2/3")
-    assert "characters a token" in capsys.readouterr().out
+    assert "characters per token" in capsys.readouterr().out
     assert files(folder) == whole
 
 
@@ -458,18 +461,21 @@ def test_a_part_with_nothing_to_do_says_so(
     before = state(tmp_path)
     capsys.readouterr()
     encode_part(sharded, tmp_path / "parts", "2/3")
-    assert f"part 2/3: nothing to do, {tmp_path / 'parts'} holds these arrays\n" in capsys.readouterr().out
+    assert (
+        f"part 2/3: nothing to do, {tmp_path / 'parts'} already contains these arrays\n"
+        in capsys.readouterr().out
+    )
     assert state(tmp_path) == before
 
 
 @pytest.mark.parametrize("part", ["0/3", "4/3", "1/0", "-1/3", "3", "x", "1/3/3", "1.0/3"])
-def test_a_part_that_is_none_is_refused(part: str, sharded: Corpus, tmp_path: Path) -> None:
+def test_an_invalid_part_is_refused(part: str, sharded: Corpus, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"part {part} must be K/N with 1 <= K <= N, such as 3/8"):
         encode_part(sharded, tmp_path / "arrays", part)
 
 
 def shards_encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A list that grows by every shard that is encoded."""
+    """A list to which the name of each encoded shard is added."""
     names: list[str] = []
     encode_all = data_prep.encode.encode_all
 
@@ -481,10 +487,10 @@ def shards_encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_what_is_encoded_is_not_encoded_again(
+def test_encoded_shards_are_not_encoded_again(
     sharded: Corpus, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether in parts or at once: an encoding goes on where it was."""
+    """Whether in parts or at once, an encoding resumes."""
     folder = tmp_path / "parts"
     encode_part(sharded, folder, "1/2")
     encoded = shards_encoded(monkeypatch)
@@ -495,7 +501,7 @@ def test_what_is_encoded_is_not_encoded_again(
     assert files(folder) == whole
 
 
-def test_an_encoding_that_is_interrupted_keeps_the_shards_it_finished(
+def test_an_interrupted_encoding_keeps_its_finished_shards(
     sharded: Corpus, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenizer, folder = load_tokenizer(tmp_path / "parts" / "tokenizer"), tmp_path / "parts"
@@ -515,10 +521,10 @@ def test_an_encoding_that_is_interrupted_keeps_the_shards_it_finished(
     assert files(folder) == whole
 
 
-def test_a_part_killed_anywhere_is_taken_up_again(
+def test_a_part_killed_at_any_step_can_be_resumed(
     sharded: Corpus, whole: dict[str, bytes], tmp_path: Path, run_killing: Callable[..., None]
 ) -> None:
-    """The last one, which puts the arrays in place."""
+    """Here the last part, which publishes the arrays."""
     for k in range(1, 12):
         encode_part(sharded, tmp_path / "parts", f"{k}/12")
     script = """
@@ -573,7 +579,7 @@ def test_parts_of_the_same_corpus_in_other_files_are_encoded_again(
 
 
 @pytest.mark.parametrize("in_parts", [True, False])
-def test_an_encoding_that_loses_text_discards_its_shards_and_nothing_else(
+def test_a_lossy_encoding_discards_its_own_shards_and_nothing_else(
     in_parts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data_prep.corpus, "ROW_GROUP_CHARS", 100)

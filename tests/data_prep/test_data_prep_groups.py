@@ -1,4 +1,4 @@
-"""Language, domain and group of a document: kept from the source to the corpus, or refused in one line."""
+"""Language, domain and group of a document are kept from the source to the corpus, or refused in one line."""
 
 import json
 import random
@@ -28,7 +28,7 @@ def documents(source: str, column: str = "text") -> list[Document]:
 
 
 def write_rows(kind: str, path: Path, rows: list[dict]) -> str:
-    """A source of this kind that holds these rows."""
+    """A source of this kind with these rows."""
     if kind == "jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     else:
@@ -43,19 +43,19 @@ def test_language_and_domain_of_a_row_are_kept(kind: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
-def test_a_source_may_have_only_one_of_them(kind: str, tmp_path: Path) -> None:
+def test_a_source_can_have_only_one_of_them(kind: str, tmp_path: Path) -> None:
     rows = [{"text": row["text"], "domain": row["domain"]} for row in ROWS]
     found = documents(write_rows(kind, tmp_path / "x", rows))
     assert [(d.language, d.domain) for d in found] == [(None, "news"), (None, None), (None, "日本")]
 
 
-def test_a_line_of_jsonl_may_lack_what_another_has(tmp_path: Path) -> None:
+def test_lines_of_jsonl_can_have_different_columns(tmp_path: Path) -> None:
     found = documents(write_rows("jsonl", tmp_path / "x", [{"text": "no"}, *ROWS[:1]]))
     assert [(d.language, d.domain) for d in found] == [(None, None), ("en", "news")]
 
 
 @pytest.mark.parametrize("type_", [pyarrow.dictionary(pyarrow.int8(), pyarrow.string()), pyarrow.null()])
-def test_a_column_of_parquet_may_be_of_any_string_type_or_null(
+def test_a_column_of_parquet_can_have_any_string_type_or_null(
     type_: pyarrow.DataType, tmp_path: Path
 ) -> None:
     value = None if type_ == pyarrow.null() else "en"
@@ -67,14 +67,14 @@ def test_a_column_of_parquet_may_be_of_any_string_type_or_null(
 @pytest.mark.parametrize("name", ["language", "domain"])
 @pytest.mark.parametrize(("value", "type_"), [(7, "int"), (["en"], "list"), (True, "bool")])
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
-def test_a_language_or_domain_that_is_no_text_is_named(
+def test_a_language_or_domain_that_is_not_text_is_named(
     kind: str, value: object, type_: str, name: str, tmp_path: Path
 ) -> None:
     source = write_rows(kind, tmp_path / "x", [{"text": "a", name: value}])
     place = f"{tmp_path / 'x'}:{1 if kind == 'jsonl' else 0}"
     with pytest.raises(ValueError) as caught:
         documents(source)
-    assert str(caught.value) == f"{place}: column '{name}' holds {type_}, not text: rename or remove it"
+    assert str(caught.value) == f"{place}: column '{name}' has type {type_}, not text: rename or remove it"
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
@@ -138,7 +138,7 @@ def test_a_group_that_is_neither_text_nor_an_integer_is_named(
     with pytest.raises(ValueError) as caught:
         documents(source)
     assert str(caught.value) == (
-        f"{place}: column 'group' holds {type_}, not text or an integer: rename or remove it"
+        f"{place}: column 'group' has type {type_}, not text or integer: rename or remove it"
     )
 
 
@@ -152,7 +152,7 @@ URLS = [
     ("https://пример.рф/страница", "site:пример.рф"),
     ("https://www./", None),
     ("https://[broken/", None),
-    ("https://\u2100.org/", None),  # becomes a/c.org under NFKC, which urllib refuses
+    ("https://\u2100.org/", None),  # becomes a/c.org in NFKC, which urllib refuses
     ("mailto:me@example.org", None),
     ("example.org/page", None),
     ("no URL at all", None),
@@ -185,7 +185,7 @@ URL_PARTS = st.sampled_from(
 
 
 @given(urls=st.lists(st.one_of(st.text(), st.lists(URL_PARTS).map("".join)), min_size=1))
-def test_whatever_is_in_the_column_url_is_no_error(
+def test_no_value_of_the_column_url_is_an_error(
     urls: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "urls.jsonl"
@@ -195,7 +195,7 @@ def test_whatever_is_in_the_column_url_is_no_error(
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
-def test_where_there_is_a_column_group_the_url_is_not_used(kind: str, tmp_path: Path) -> None:
+def test_with_a_column_group_the_url_is_not_used(kind: str, tmp_path: Path) -> None:
     rows = [{"text": "a", "group": value, "url": "https://example.org/"} for value in ("one", None)]
     found = documents(write_rows(kind, tmp_path / "x", rows))
     assert [document.group for document in found] == ["one", None]
@@ -225,7 +225,7 @@ def test_the_column_of_the_text_is_not_a_group(
         (["html", "text"], ["text"]),
     ],
 )
-def test_only_the_columns_that_are_needed_are_read(
+def test_only_the_needed_columns_are_read(
     there: list[str], read: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -258,7 +258,7 @@ def test_the_categories_of_a_split_are_in_the_order_of_its_documents(tmp_path: P
         assert corpus.categories(split) == {"language": [languages[number] for number in numbers]}
 
 
-def test_a_corpus_without_categories_and_groups_says_so(tiny_corpus: Corpus) -> None:
+def test_a_corpus_without_categories_and_groups_has_none(tiny_corpus: Corpus) -> None:
     assert tiny_corpus.manifest["categories"] == []
     assert tiny_corpus.categories("test") == {}
     assert all(tiny_corpus.clusters(split) is None for split in SPLITS)
@@ -275,7 +275,7 @@ def test_a_split_without_a_value_has_the_categories_of_the_corpus(tmp_path: Path
     assert set(corpus.categories("test")["language"]) == {None}
 
 
-def test_other_categories_are_another_fingerprint_but_the_same_text(tmp_path: Path) -> None:
+def test_other_categories_change_the_fingerprint_but_not_the_text(tmp_path: Path) -> None:
     ways = [[None] * 60, ["en"] * 60, ["en"] * 59 + ["de"], ["en"] * 59 + [None]]
     made = [
         make_corpus(write_languages(tmp_path / f"{i}.jsonl", languages), tmp_path / f"corpus{i}")
@@ -321,7 +321,7 @@ def test_a_group_is_in_one_split_and_its_documents_have_one_number(
             assert clusters.tolist() == [first.index(group) for group in own]
 
 
-def test_the_split_of_a_group_is_drawn_by_its_name(tmp_path: Path) -> None:
+def test_the_split_of_a_group_is_drawn_from_its_name(tmp_path: Path) -> None:
     names = [f"site {i}" for i in range(100)]
     groups = random.Random(0).choices(names, k=500)
     texts = [f"text {i}" for i in range(500)]
@@ -339,7 +339,7 @@ def test_equal_texts_of_different_groups_may_be_in_different_splits(tmp_path: Pa
     assert all(set(corpus.texts(split)) == {"the same"} for split in SPLITS)
 
 
-def test_too_few_groups_for_three_splits_say_what_to_do(tmp_path: Path) -> None:
+def test_the_error_for_too_few_groups_says_what_to_do(tmp_path: Path) -> None:
     config = write_groups(tmp_path / "x.jsonl", TEXTS, ["one", "two"] * 30)
     with pytest.raises(ValueError) as caught:
         make_corpus(config, tmp_path / "corpus")
@@ -350,8 +350,8 @@ def test_too_few_groups_for_three_splits_say_what_to_do(tmp_path: Path) -> None:
     assert "more documents" not in message and "\n" not in message
 
 
-def test_other_groups_are_another_fingerprint_but_the_same_text(tmp_path: Path) -> None:
-    """Here only training documents have a group, and one whose name falls to the training split, too."""
+def test_other_groups_change_the_fingerprint_but_not_the_text(tmp_path: Path) -> None:
+    """Here only training documents have a group, and its name belongs to the training split, too."""
     first, second = [name for name in map(str, range(20)) if hash_split(name, 0.2, 0.2) == "train"][:2]
     train = OF_SPLIT["train"]
     ways: list[dict[str, str]] = [
@@ -435,7 +435,7 @@ def corpus_of_sites(tmp_path: Path, sites: list[str]) -> Corpus:
 def test_pages_of_one_site_are_split_by_their_text_so_that_no_split_is_empty(tmp_path: Path) -> None:
     corpus = corpus_of_sites(tmp_path, ["encyclopedia.org"] * 300)
     assert all(counts["documents"] for counts in corpus.manifest["splits"].values())
-    assert corpus.clusters("train") is None  # a single site: its pages are what is sampled
+    assert corpus.clusters("train") is None  # a single site: its pages are the sampled units
 
 
 def test_small_sites_are_groups_and_pages_of_a_large_one_are_not(tmp_path: Path) -> None:

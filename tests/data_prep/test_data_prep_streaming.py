@@ -1,4 +1,4 @@
-"""Sources are read in pieces: the documents are those of the whole, and memory does not grow with it."""
+"""Sources are read in pieces: the documents are those of the whole, and memory use is bounded."""
 
 import json
 import re
@@ -24,10 +24,10 @@ BREAKS = st.sampled_from(
     val=st.sampled_from([0.05, 0.3]),
 )
 @example(parts=[("", "\n")] + [("word", " ")] * 15, scale=1, val=0.05)  # a blank line with nothing before it
-def test_the_passages_are_those_of_the_whole_text_under_a_regular_expression(
+def test_the_passages_are_those_that_a_regular_expression_finds_in_the_whole_text(
     parts: list[tuple[str, str]], scale: int, val: float, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The file is read line by line; this is what it means."""
+    """The code reads the file line by line; this test defines the result."""
     text = "".join(word * scale + gap for word, gap in parts)
     path = tmp_path_factory.getbasetemp() / "cut.txt"
     path.write_bytes(text.encode())

@@ -1,4 +1,4 @@
-"""Runs of the trainer to which things happen."""
+"""Runs of the trainer that are interrupted or damaged."""
 
 import os
 import subprocess
@@ -20,27 +20,19 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 700 --budget.steps 200
   --tracking.validations 3 --tracking.val_chars 500
   --execution.precision fp32 --tracking.wandb disabled --checkpoints.seconds 0.2""".split()
-TIMES = (
-    "train_seconds",
-    "val_seconds",
-    "tokens_per_second",
-    "chars_per_second",
-    "mfu",
-    "data_wait",
-    "memory_gb",
-)
-PATIENCE = 120  # seconds until a test says that something hangs
+TIMES = "train_seconds val_seconds tokens_per_second chars_per_second mfu data_wait memory_gb".split()
+PATIENCE = 120  # seconds until a test fails because something hangs
 
 
 class Run:
-    """A run's folder, and the processes that train it."""
+    """The folder of a run, and the processes that train it."""
 
     def __init__(self, folder: Path, data: Path) -> None:
         self.folder, self.data = folder, data
         self.process: subprocess.Popen | Program | None = None
 
     def command(self, *options: str, script: tuple[str, ...] = ("train_ddp.py",)) -> list[str]:
-        """Of one process; later options win."""
+        """The command for one process; later options take precedence."""
         return [sys.executable, *script, f"--data={self.data}", f"--out={self.folder}", *SMALL, *options]
 
     def start(
@@ -52,7 +44,7 @@ class Run:
         wrapper: tuple[str, ...] = (),
         **environment: str,
     ) -> "Run":
-        """Start, or start again, with one process or under torchrun."""
+        """Start or restart the run, with one process or under torchrun."""
         command = self.command(*options, script=script)
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         if processes == 1 and script == ("train_ddp.py",) and not wrapper:
@@ -73,18 +65,18 @@ class Run:
         return self
 
     def end(self) -> tuple[int, str]:
-        """Wait for the end: the exit code, and the lines that are ours."""
+        """Wait for the end; returns the exit code and the output."""
         output, _ = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, output
 
     def finish(self, *options: str, **more: object) -> "Run":
-        """Start, and be done without a fault."""
+        """Run to the end, without an error."""
         code, output = self.start(*options, **more).end()
         assert code == 0, output
         return self
 
     def ranks(self) -> list[int]:
-        """The process ids of torchrun's processes, by rank."""
+        """The process ids of the ranks under torchrun, in order."""
         pid = self.process.pid
         try:
             return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -92,16 +84,16 @@ class Run:
             return []
 
     def wait_for_step(self, step: int) -> "Run":
-        """Return when that step is on record."""
+        """Wait until metrics.jsonl has that step."""
         end = time.monotonic() + PATIENCE
         while not any(line["step"] >= step for line in read_metrics(self.folder / "metrics.jsonl")):
             assert self.process.poll() is None, self.process.communicate()[0]
-            assert time.monotonic() < end, "no step is made"
+            assert time.monotonic() < end, "no step is completed"
             time.sleep(0.02)
         return self
 
     def state(self) -> dict:
-        """That of the newest checkpoint."""
+        """The state in the newest checkpoint."""
         return newest_checkpoint(self.folder / "checkpoints")[1]
 
     def values(self) -> list[dict]:
@@ -110,7 +102,7 @@ class Run:
         return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
 
     def result(self) -> tuple[str, list[dict]]:
-        """SHA-256 of the weights at the end, and the record."""
+        """SHA-256 of the final weights, and the record."""
         path, state = newest_checkpoint(self.folder / "checkpoints")
         assert state["finished"]
         return sha256_file(path / "model.safetensors"), self.values()
@@ -118,7 +110,7 @@ class Run:
 
 @pytest.fixture
 def new_run(tiny_arrays: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Run]:
-    """A function: a run, not started yet, in a folder of that name."""
+    """A function that creates a run, not yet started, in a folder of the given name."""
     made = []
 
     def make(name: str = "run", data: Path | None = None) -> Run:
@@ -135,5 +127,5 @@ def new_run(tiny_arrays: Callable[[str], Path], tmp_path: Path) -> Callable[[str
 
 @pytest.fixture(scope="session")
 def whole(tiny_arrays: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of two processes to which nothing happens."""
+    """An undisturbed run of two processes."""
     return Run(tmp_path_factory.mktemp("whole") / "run", tiny_arrays("bpe-300")).finish(processes=2)

@@ -1,11 +1,11 @@
-"""The trainer, with one thing that goes wrong: `sabotage.py WHAT RANK STEP [the trainer's options]`.
+"""The trainer with one fault: `sabotage.py WHAT RANK STEP [options of the trainer]`.
 
-drift   from STEP on RANK has another learning rate
-nan     the STEP-th loss of RANK is no number, once
-still   RANK stands still in STEP, while it makes its batch
-ahead   nothing goes wrong
+drift   from STEP on, RANK has a different learning rate
+nan     the STEP-th loss of RANK is NaN, once
+still   RANK hangs in STEP, while it makes its batch
+ahead   no fault
 
-With `ahead-` before WHAT all ranks are as far ahead of what they have read as on a GPU.
+With the prefix `ahead-`, all ranks begin steps as far ahead as on a GPU.
 """
 
 import os
@@ -59,4 +59,4 @@ if int(os.environ.get("RANK", 0)) == rank:
         train_ddp.learning_rate = drifting_rate
     elif what == "still":
         train_ddp.make_batch = standing_batch
-run_command(train_ddp.main, TrainConfig, "The trainer, with one thing that goes wrong.", end)
+run_command(train_ddp.main, TrainConfig, "The trainer with one fault.", end)

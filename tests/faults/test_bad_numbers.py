@@ -1,4 +1,4 @@
-"""A loss or a gradient that is not finite: which step, rank and batch, and what the run does about it."""
+"""Non-finite losses and gradients: the step, rank and batch are named, and the run stops or skips them."""
 
 import math
 import subprocess
@@ -13,7 +13,7 @@ DIVERGES = ["--optimizer.lr=1e30", "--optimizer.grad_clip=1e30", "--optimizer.wa
 
 
 def bad_loss(rank: int, step: int) -> dict:
-    """The step-th loss of a rank is no number, once."""
+    """Make the step-th loss of a rank NaN, once."""
     return {"script": ("tests/faults/sabotage.py", "nan", str(rank), str(step))}
 
 
@@ -23,7 +23,7 @@ def replay(run: Run, *options: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_step_the_rank_and_the_batch_are_named_and_the_weights_before_it_kept(new_run):
+def test_the_step_rank_and_batch_are_named_and_the_weights_before_the_step_kept(new_run):
     run = new_run()
     code, output = run.start("--execution.micro_batch=9", processes=2, **bad_loss(rank=1, step=7)).end()
     assert code == 1
@@ -36,25 +36,25 @@ def test_the_step_the_rank_and_the_batch_are_named_and_the_weights_before_it_kep
     assert len(read_metrics(run.folder / "metrics.jsonl")) <= 6
 
 
-def test_a_replay_shows_every_sequence_and_where_it_goes_wrong(new_run):
+def test_a_replay_shows_for_each_sequence_where_it_becomes_non_finite(new_run):
     run = new_run()
     code, output = run.start(*DIVERGES).end()
     assert code == 1 and "the loss is" in output
     text = replay(run)
-    assert f"{run.folder}/bad/step-" in text and "not finite in" in text
+    assert f"{run.folder}/bad/step-" in text and "non-finite in" in text
     table = text[text.index("\nsequence") :].splitlines()[2:-1]
     assert [int(line.split()[0]) for line in table] == list(range(18))
     assert all(line.split()[1] == "0" and not math.isfinite(float(line.split()[3])) for line in table)
-    assert text.endswith("0 of 18 sequences are finite, by themselves\n")
-    assert "has no bad step 999 that was kept" in replay(run, "--step=999")
+    assert text.endswith("0 of 18 sequences are finite on their own\n")
+    assert "has no saved non-finite step 999" in replay(run, "--step=999")
 
 
-def test_skip_passes_over_the_batch_and_says_so(new_run):
+def test_skip_skips_the_batch_and_reports_it(new_run):
     run = new_run()
     options = ["--execution.on_nonfinite=skip", "--execution.micro_batch=18"]
     code, output = run.start(*options, **bad_loss(rank=0, step=8)).end()
     assert code == 0, output
-    assert "the loss is nan at step 8 on rank 0" in output
+    assert "codebook: batch skipped: the loss is nan at step 8 on rank 0" in output
     lines, whole = run.values(), new_run("whole").finish("--execution.micro_batch=18").values()
     assert [line["step"] for line in lines] == [line["step"] for line in whole]
     assert [line for line in lines if line["step"] < 8] == [line for line in whole if line["step"] < 8]
@@ -66,13 +66,13 @@ def test_skip_passes_over_the_batch_and_says_so(new_run):
     assert "batch 7, 18 sequences" in replayed and "18 of 18 sequences are finite" in replayed
 
 
-def test_a_run_that_only_makes_nonfinite_losses_ends(new_run):
+def test_a_run_with_only_non_finite_losses_ends(new_run):
     options = ["--execution.on_nonfinite=skip", "--checkpoints.seconds=1000", *DIVERGES]
     code, output = new_run().start(*options).end()
     assert code == 1, output
-    assert output.count("or set execution.on_nonfinite: skipped") == 10
+    assert output.count("codebook: batch skipped: ") == 10
 
 
-def test_gradients_too_large_for_fp16_are_nothing_bad(new_run):
+def test_gradients_too_large_for_fp16_are_not_an_error(new_run):
     run = new_run().finish("--execution.precision=fp16")
     assert {line["skipped_steps"] for line in run.values()} == {0}

@@ -1,4 +1,4 @@
-"""A run that is killed at any instant, by any process, any number of times, ends as one that never was.
+"""A run that is killed at any time, in any of its processes, any number of times, ends as one never killed.
 
 `make test-faults` kills a hundred times, `make test` a few.
 """
@@ -23,7 +23,7 @@ LONGER = ["--budget.steps=600"]
 
 
 def kill(run: Run, whom: str) -> None:
-    """Without a warning: a rank, torchrun, or all of them."""
+    """Kill a rank, torchrun, or all of them, without a warning."""
     ranks = run.ranks()
     pids = {"rank 0": ranks[:1], "rank 1": ranks[1:2], "torchrun": [run.process.pid]}
     for pid in pids.get(whom, [run.process.pid, *ranks]):
@@ -32,7 +32,7 @@ def kill(run: Run, whom: str) -> None:
 
 
 def all_gone(run: Run, ranks: list[int]) -> float:
-    """Seconds until no process of the run is left."""
+    """Seconds until all processes of the run have ended."""
     begun = time.monotonic()
     run.process.communicate(timeout=PATIENCE)
     while any(Path(f"/proc/{pid}").exists() for pid in ranks):
@@ -42,7 +42,7 @@ def all_gone(run: Run, ranks: list[int]) -> float:
 
 
 def evaluate(run: Run, after: float | None = None) -> float | None:
-    """Bits per character of the test split; or kill the evaluation after some seconds."""
+    """Bits per character of the test split; or None if the evaluation is killed `after` some seconds."""
     command = [sys.executable, "-m", "eval.evaluate", f"--run={run.folder}"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if after is not None:
@@ -56,13 +56,13 @@ def evaluate(run: Run, after: float | None = None) -> float | None:
 
 
 def train_seconds(run: Run) -> tuple[float, float]:
-    """Seconds of training on record, and in the newest checkpoint."""
+    """Seconds of training in the record and in the newest checkpoint."""
     lines = read_metrics(run.folder / "metrics.jsonl")
     found = newest_checkpoint(run.folder / "checkpoints", speak=False)
     return lines[-1]["train_seconds"] if lines else 0.0, found[1]["train_seconds"] if found else 0.0
 
 
-def test_a_run_killed_at_random_instants_ends_as_one_never_killed(new_run, request, capsys):
+def test_a_run_killed_at_random_times_ends_as_one_never_killed(new_run, request, capsys):
     draw = random.Random(0)
     crashes = request.config.getoption("crashes")
     begun = time.monotonic()

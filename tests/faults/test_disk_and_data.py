@@ -1,6 +1,6 @@
-"""A disk that is full or read-only, data that go away or change, a clock that goes back.
+"""A full or read-only disk, data that are deleted or changed, and a clock that is set back.
 
-One clear line says what, where and what to do, and the last good checkpoint stays.
+One clear line says what happened, where, and what to do; the last good checkpoint is kept.
 """
 
 import os
@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 LONG = "--budget.steps=100000"
-# A file system of one's own; root needs no other privilege for it, others do
+# A private mount namespace; root needs no further privilege for it, other users do
 NAMESPACE = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-euc"]
 
 
@@ -27,8 +27,8 @@ def in_namespace(script: str, *arguments: object) -> str:
     return done.stdout + done.stderr
 
 
-def test_a_full_disk_ends_the_run_and_when_there_is_room_it_goes_on(new_run, tmp_path):
-    """A real one, of three megabytes."""
+def test_a_full_disk_ends_the_run_which_resumes_once_there_is_space(new_run, tmp_path):
+    """A real file system of three megabytes."""
     run, disk = new_run("disk/run"), tmp_path / "disk"
     whole = new_run("whole").finish()
     disk.mkdir()
@@ -37,7 +37,7 @@ def test_a_full_disk_ends_the_run_and_when_there_is_room_it_goes_on(new_run, tmp
         mount -t tmpfs -o size=3m tmpfs "$disk"
         "$@" --execution.max_seconds=0.001 || test $? = 75         # a checkpoint after the first step
         head -c 10m /dev/zero > "$disk/other" 2> /dev/null || true
-        # No checkpoint is due, which would look for room first: it is the record that meets the full disk
+        # No checkpoint is due, which would first check the free space: writing the record fails
         code=0; "$@" --checkpoints.seconds=1000 || code=$?; echo "exit code $code"
         ls "$disk/run/checkpoints"
         rm "$disk/other"
@@ -55,7 +55,7 @@ def test_a_full_disk_ends_the_run_and_when_there_is_room_it_goes_on(new_run, tmp
     assert run.result() == whole.result()
 
 
-def test_a_checkpoint_that_would_not_fit_is_not_begun(new_run, tmp_path):
+def test_a_checkpoint_that_does_not_fit_is_not_begun(new_run, tmp_path):
     run, disk = new_run("disk/run"), tmp_path / "disk"
     disk.mkdir()
     script = """
@@ -67,12 +67,16 @@ def test_a_checkpoint_that_would_not_fit_is_not_begun(new_run, tmp_path):
     output = in_namespace(script, disk, *run.command(LONG))
     assert "exit code 2" in output
     line = the_line(output)
-    assert re.search(r"checkpoints has 0\.\d MB of free space, a checkpoint takes 0\.\d MB: make room", line)
+    assert re.search(
+        r"checkpoints has 0\.\d MB of free space, but a checkpoint needs 0\.\d MB: free some", line
+    )
     kept = re.search("^kept (.*)$", output, re.MULTILINE)[1].split()
-    assert kept and all(name.startswith("step-") for name in kept), "the last good one stays, and no part"
+    assert kept and all(name.startswith("step-") for name in kept), (
+        "the last good one is kept, and no partial one"
+    )
 
 
-def test_a_file_that_may_not_grow_is_named(new_run):
+def test_a_file_that_cannot_grow_is_named(new_run):
     run = new_run()
     limit = 100_000  # bytes: metrics fit, a checkpoint does not
     command = run.command(LONG)
@@ -103,7 +107,7 @@ def test_a_read_only_folder_is_named(new_run, tmp_path):
 
 @pytest.fixture
 def data(tiny_arrays, tmp_path):
-    """Arrays of this test alone."""
+    """A copy of the arrays that a test may change."""
     return shutil.copytree(tiny_arrays("bpe-300"), tmp_path / "data")
 
 
@@ -111,13 +115,13 @@ def data(tiny_arrays, tmp_path):
     ("fault", "again"),
     [
         ("deleted", "holds no token arrays"),
-        ("replaced", "another tokenizer_fingerprint"),
-        ("cut", "bytes, the manifest says"),
+        ("replaced", "a different tokenizer_fingerprint"),
+        ("cut", "in the manifest"),
         ("written", ""),
     ],
 )
-def test_data_that_change_under_a_run_end_it(new_run, tiny_arrays, data, tmp_path, fault, again):
-    """And the same command is refused as long as they are not put back, where that can be seen."""
+def test_data_that_change_during_a_run_end_it(new_run, tiny_arrays, data, tmp_path, fault, again):
+    """The same command is then refused until they are restored, if the change can be detected."""
     run = new_run("run", data).start(LONG).wait_for_step(100)
     tokens = data / "train-00000.tokens.npy"
     if fault == "deleted":
@@ -135,9 +139,9 @@ def test_data_that_change_under_a_run_end_it(new_run, tiny_arrays, data, tmp_pat
     code, output = run.end()
     assert code == 2
     line = the_line(output)
-    assert "changed or went away" in line or "became shorter" in line
+    assert "changed or deleted" in line or "was truncated" in line
     assert str(data) in line
-    assert run.state()["step"] > 0, "the last good checkpoint stays"
+    assert run.state()["step"] > 0, "the last good checkpoint is kept"
 
     if again:
         code, output = run.start(LONG).end()
@@ -145,8 +149,8 @@ def test_data_that_change_under_a_run_end_it(new_run, tiny_arrays, data, tmp_pat
         assert again in the_line(output)
 
 
-def test_a_clock_that_goes_back_changes_nothing(new_run):
-    """Twenty-five years between a run and its continuation, in which it goes backwards."""
+def test_a_clock_that_is_set_back_changes_nothing(new_run):
+    """By twenty-five years between a run and its resumption, during which it runs backwards."""
     whole = new_run("whole").finish()
     run = new_run().start("--execution.max_seconds=0.1", wrapper=("faketime", "2031-01-01 00:00:00"))
     assert run.end()[0] == 75

@@ -1,4 +1,4 @@
-"""A host that begins steps before it has read those before them, as on a GPU: here it is the CPU's."""
+"""Beginning steps before earlier ones are read, as on a GPU, here tested on a CPU."""
 
 import signal
 
@@ -11,7 +11,7 @@ def sabotage(what: str, rank: int = 0, step: int = 0) -> dict:
     return {"script": ("tests/faults/sabotage.py", what, str(rank), str(step)), "processes": 2}
 
 
-def test_the_run_is_that_of_a_host_that_reads_every_step(new_run, whole):
+def test_the_run_is_the_same_as_one_that_reads_every_step(new_run, whole):
     assert new_run().finish(**sabotage("ahead")).result() == whole.result()
 
 
@@ -26,7 +26,7 @@ def test_it_stops_and_resumes_as_if_never_stopped(new_run, whole):
     assert run.finish(**sabotage("ahead")).result() == whole.result()
 
 
-def test_killed_it_resumes_from_a_checkpoint_made_on_the_way(new_run, whole):
+def test_when_killed_it_resumes_from_a_checkpoint(new_run, whole):
     run = new_run().start(**sabotage("ahead")).wait_for_step(90)
     run.process.kill()
     run.end()
@@ -34,8 +34,8 @@ def test_killed_it_resumes_from_a_checkpoint_made_on_the_way(new_run, whole):
     assert run.finish(**sabotage("ahead")).result() == whole.result()
 
 
-@pytest.mark.parametrize("step", [8, 67, 200])  # on the way, as a validation follows, and the last
-def test_a_bad_batch_is_passed_over_and_the_steps_begun_behind_it_are_made(new_run, step):
+@pytest.mark.parametrize("step", [8, 67, 200])  # an ordinary step, one before a validation, and the last
+def test_a_bad_batch_is_skipped_and_the_steps_begun_after_it_are_repeated(new_run, step):
     plain, ahead = (
         new_run(what).finish(*SKIP, **sabotage(what, rank=1, step=step)) for what in ("nan", "ahead-nan")
     )
@@ -43,7 +43,7 @@ def test_a_bad_batch_is_passed_over_and_the_steps_begun_behind_it_are_made(new_r
     assert ahead.values()[-1]["skipped_steps"] == 1
 
 
-def test_the_weights_that_are_kept_are_those_before_the_bad_step(new_run):
+def test_the_saved_weights_are_those_before_the_bad_step(new_run):
     kept = []
     for what in ("nan", "ahead-nan"):
         run = new_run(what)
@@ -53,7 +53,7 @@ def test_the_weights_that_are_kept_are_those_before_the_bad_step(new_run):
     assert kept[0] == kept[1]
 
 
-def test_a_stop_that_comes_when_the_last_step_has_begun_is_none(new_run):
+def test_a_request_to_stop_during_the_last_step_has_no_effect(new_run):
     run, options = (
         new_run(),
         ["--budget.steps=2", "--tracking.validations=1", "--execution.max_seconds=0.001"],

@@ -1,4 +1,4 @@
-"""Whatever asks a run to stop: all ranks stop after the same step, and the same command goes on."""
+"""Every way to stop a run: all ranks stop after the same step, and the same command resumes."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ LONG = "--budget.steps=100000"
 def ask(run, way: str, stop_file: Path) -> None:
     if way == "stop file":
         stop_file.touch()
-    elif way == "Ctrl-C":  # a terminal sends it to torchrun and its processes, and torchrun hands it on
+    elif way == "Ctrl-C":  # a terminal sends it to torchrun and its processes, and torchrun forwards it
         os.killpg(run.process.pid, signal.SIGINT)
     elif way == "SIGKILL to torchrun":
         run.process.kill()
@@ -40,7 +40,7 @@ def test_a_run_stopped_in_every_way_ends_as_one_never_stopped(new_run, whole, tm
             ask(run, way, stop_file)
         _, output = run.end()
         end = time.monotonic() + 30
-        while any(Path(f"/proc/{pid}").exists() for pid in ranks):  # torchrun may be gone before them
+        while any(Path(f"/proc/{pid}").exists() for pid in ranks):  # torchrun may exit before them
             assert time.monotonic() < end, f"{way}: a process is left behind"
             time.sleep(0.02)
         stopped = read_json(run.folder / "stopped.json")
@@ -52,7 +52,7 @@ def test_a_run_stopped_in_every_way_ends_as_one_never_stopped(new_run, whole, tm
     assert not (run.folder / "stopped.json").exists()
 
 
-def test_the_exit_code_says_stop_and_go_on(new_run):
+def test_the_exit_code_says_that_the_run_can_be_resumed(new_run):
     run = new_run().start(LONG).wait_for_step(100)
     run.process.send_signal(signal.SIGUSR2)
     code, output = run.end()
@@ -62,8 +62,8 @@ def test_the_exit_code_says_stop_and_go_on(new_run):
 
 
 def test_a_stop_before_the_first_step_is_not_lost(new_run):
-    """Also while torch is imported."""
-    run = new_run().start(wrapper=("env",))  # a Python of its own
+    """Not even while torch is imported."""
+    run = new_run().start(wrapper=("env",))  # a new Python process
     while b"libtorch" not in Path(f"/proc/{run.process.pid}/maps").read_bytes():
         time.sleep(0.001)
     run.process.terminate()
@@ -72,7 +72,7 @@ def test_a_stop_before_the_first_step_is_not_lost(new_run):
 
 
 def test_a_second_ctrl_c_stops_at_once(new_run):
-    """Here while the first one waits for a step that takes for ever."""
+    """Here the first one waits for a step that never ends."""
     run = new_run().start(script=("tests/faults/sabotage.py", "still", "0", "20")).wait_for_step(15)
     time.sleep(1)
     run.process.send_signal(signal.SIGINT)
@@ -82,8 +82,8 @@ def test_a_second_ctrl_c_stops_at_once(new_run):
     assert run.end()[0] == 130
 
 
-def test_a_run_stopped_on_four_ranks_goes_on_on_two_and_on_one(new_run, whole):
-    """The same batches in the same order, the same learning rates; losses are equal to rounding."""
+def test_a_run_stopped_on_four_ranks_resumes_on_two_and_on_one(new_run, whole):
+    """The batches, their order and the learning rates are the same; losses are equal up to rounding."""
     run = new_run()
     for processes, step in ((4, 30), (2, 90)):
         run.start(processes=processes).wait_for_step(step)
@@ -97,7 +97,7 @@ def test_a_run_stopped_on_four_ranks_goes_on_on_two_and_on_one(new_run, whole):
         assert line["lr"] == expected["lr"]
 
 
-def test_only_one_run_writes_into_a_folder(new_run):
+def test_only_one_run_can_write_to_a_folder(new_run):
     first = new_run().start(LONG).wait_for_step(5)
     second = new_run()
     code, output = second.start(LONG).end()
@@ -107,5 +107,5 @@ def test_only_one_run_writes_into_a_folder(new_run):
     first.process.kill()
     first.process.wait()
     lines = len(read_metrics(first.folder / "metrics.jsonl"))
-    assert second.start(LONG, "--execution.max_seconds=0.1").end()[0] == 75  # a killed one holds nothing
+    assert second.start(LONG, "--execution.max_seconds=0.1").end()[0] == 75  # a killed run holds no lock
     assert len(read_metrics(first.folder / "metrics.jsonl")) <= lines + 1

@@ -1,4 +1,4 @@
-"""A real Slurm, and training runs that its jobs work on."""
+"""A real Slurm cluster, and training runs for its jobs."""
 
 import os
 import re
@@ -40,7 +40,7 @@ RUN = {
 
 @pytest.fixture(scope="session")
 def toy() -> Iterator[Toy]:
-    """The cluster, for all tests of a process."""
+    """The cluster, shared by all tests of a process."""
     with toy_cluster(int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))) as toy:
         yield toy
 
@@ -54,7 +54,7 @@ def no_job_is_left(toy: Toy) -> Iterator[None]:
 
 
 class Run:
-    """A run's folder, as a job finds it."""
+    """The folder of a run, for a job to train."""
 
     def __init__(self, folder: Path, data: Path, **options: object) -> None:
         self.folder = folder
@@ -63,7 +63,7 @@ class Run:
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
 
     def result(self) -> tuple[str, list[dict]]:
-        """SHA-256 of the weights at the end, and the record without clock times."""
+        """SHA-256 of the final weights, and the record without clock times."""
         path, state = newest_checkpoint(self.folder / "checkpoints")
         assert state["finished"]
         lines = read_metrics(self.folder / "metrics.jsonl")
@@ -71,13 +71,13 @@ class Run:
         return sha256_file(path / "model.safetensors"), values
 
     def step(self) -> int:
-        """The last step on record."""
+        """The last step in the record."""
         return max((line["step"] for line in read_metrics(self.folder / "metrics.jsonl")), default=0)
 
 
 @pytest.fixture
 def new_run(tiny_arrays: Callable[[str], Path], tmp_path: Path) -> Callable[..., Run]:
-    """A function: a run in a folder of that name, not started yet."""
+    """A function that creates a run, not yet started, in a folder of the given name."""
     return lambda name="run", **options: Run(tmp_path / name, tiny_arrays("bpe-300"), **options)
 
 
@@ -85,7 +85,7 @@ def new_run(tiny_arrays: Callable[[str], Path], tmp_path: Path) -> Callable[...,
 def local_result(
     tiny_arrays: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, list[dict]]:
-    """What two processes on this machine make of the run, without Slurm."""
+    """The result of the same run in two processes on this machine, without Slurm."""
     run = Run(tmp_path_factory.mktemp("local") / "run", tiny_arrays("bpe-300"))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += ["train_ddp.py", f"--config={run.folder / 'config.yaml'}"]
@@ -94,18 +94,18 @@ def local_result(
 
 
 class Job:
-    """A job that was submitted."""
+    """A submitted job."""
 
     def __init__(self, id_: str, log: Path) -> None:
         self.id, self.log = id_, log
 
     def get(self, name: str) -> str:
-        """What Slurm says of it."""
+        """A field of `scontrol show job`."""
         text = call("scontrol", "--oneliner", "show", "job", self.id).stdout
         return re.search(rf"\b{name}=(\S+)", text)[1]
 
     def wait(self, *states: str) -> "Job":
-        """Return when it is in one of these states, which must be the first of those that last."""
+        """Wait for one of `states`; fails if another final state comes first."""
         lasting = {"COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", *states}
         try:
             wait_for(lambda: self.get("JobState") in lasting, f"job {self.id}")
@@ -115,11 +115,11 @@ class Job:
         return self
 
     def ends(self) -> "Job":
-        """Return when it has done what it was to do."""
+        """Wait until it has completed."""
         return self.wait("COMPLETED")
 
     def trains(self, run: Run, step: int = 1) -> "Job":
-        """Return when its run has made a step."""
+        """Wait until its run has completed a step."""
         wait_for(lambda: run.step() >= step or self.get("JobState") == "FAILED", "the first step")
         assert run.step() >= step, self.text()
         return self
@@ -131,7 +131,7 @@ class Job:
 
 @pytest.fixture
 def sbatch(toy: Toy, tmp_path: Path) -> Callable[..., Job]:
-    """A function: submit a script of slurm/, unmodified, from the root of the repository."""
+    """A function that submits an unmodified script of slurm/ from the root of the repository."""
     environment = tmp_path / "environment.sh"
     environment.write_text(SETUP + "\n")
 
@@ -147,7 +147,7 @@ def sbatch(toy: Toy, tmp_path: Path) -> Callable[..., Job]:
 
 
 class Compared:
-    """A comparison on the cluster, through the front door."""
+    """A comparison on the cluster, run with compare.py."""
 
     def __init__(self, folder: Path, source: Path) -> None:
         self.file, self.cluster, self.folder = (
@@ -171,7 +171,7 @@ class Compared:
     def call(
         self, command: str, *options: str, environment: dict[str, str] | None = None, checkout: Path = ROOT
     ) -> subprocess.CompletedProcess:
-        """Give a command of a checkout's compare.py with the comparison as it is now."""
+        """Run a command of a checkout's compare.py on the current content of the comparison."""
         self.file.write_text(yaml.safe_dump(self.content))
         self.cluster.write_text(yaml.safe_dump(self.cluster_content))
         if command in ("submit", "status"):
@@ -181,19 +181,19 @@ class Compared:
         return subprocess.run(words, cwd=checkout, env=variables, capture_output=True, text=True)
 
     def submit(self, **how: object) -> dict[str, str]:
-        """Submit what is missing; of every job that was, what it does, by its id."""
+        """Submit the missing jobs; returns the description of each submitted job by its id."""
         done = self.call("submit", **how)
         assert done.returncode == 0, done.stderr
         return dict(re.findall(r"^ +(\d+)  (.+)$", done.stdout, re.M))
 
     def status(self) -> str:
-        """What `compare.py status` prints."""
+        """The output of `compare.py status`."""
         done = self.call("status")
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def ends(self) -> None:
-        """Return when none of its jobs is in the queue."""
+        """Wait until none of its jobs is in the queue."""
         wait_for(lambda: not call("squeue", "--noheader").stdout.strip(), "the end of the jobs")
 
 

@@ -1,4 +1,4 @@
-"""`compare.py submit FILE` on a real cluster: a whole comparison by one command."""
+"""`compare.py submit FILE` on a real cluster: a whole comparison with one command."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from .toy import call, wait_for
 
 
 def copy_of_the_code(checkout):
-    """A folder with what belongs to the repository."""
+    """A folder with the files of the repository."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(command, cwd=ROOT, text=True, capture_output=True).stdout.split():
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)
@@ -33,15 +33,15 @@ def wandb_server():
 
 
 def bpc(folder):
-    """Of every row of the report, its bits per character."""
+    """The bits per character of each row of the report."""
     rows = read_json(folder / "report" / "results.json")["rows"]
     return {(row["tokenizer"], row["model"]): row["test_bpc"] for row in rows}
 
 
-def test_one_command_does_all_of_it_by_the_code_that_was_submitted(compared, tmp_path, wandb_server):
+def test_one_command_runs_a_whole_comparison_with_the_submitted_code(compared, tmp_path, wandb_server):
     checkout = copy_of_the_code(tmp_path / "checkout")
     login = environment(wandb_server.url, tmp_path / "home")
-    del login["WANDB_DIR"]  # beside the runs, as for everybody
+    del login["WANDB_DIR"]  # in the folders of the runs, the default
     compared.content["tracking"]["wandb"] = "auto"
     compared.cluster_content |= {"encode_parts": "2", "runs_at_once": "1", "all": {"begin": "now+5"}}
     compared.content["budget"] = {"steps": 400}
@@ -55,11 +55,11 @@ def test_one_command_does_all_of_it_by_the_code_that_was_submitted(compared, tmp
     train, prepare = ids["train (2 jobs)"], ids["prepare"]
     assert jobs[ids["evaluate (2 jobs)"]].endswith(f"afterok:{prepare},aftercorr:{train}")
     assert call("squeue", "--noheader", f"--jobs={train}", "--format=%K").stdout.strip() == "1-2%1"
-    assert compared.submit(checkout=checkout, environment=login) == {}  # all is on its way
+    assert compared.submit(checkout=checkout, environment=login) == {}  # everything is waiting or running
     for part in checkout.iterdir():
         shutil.rmtree(part) if part.is_dir() else part.unlink()
 
-    # One of the runs is warned of its time limit: it goes on, and the evaluation waits for it
+    # One of the runs is warned of its time limit: it is requeued, and the evaluation waits for it
     wait_for((compared.folder / "runs/byte/gpt/seed0/.lock").exists, "the first run")
     call("scancel", "--batch", "--signal=USR1", f"{train}_1")
     compared.ends()
@@ -83,7 +83,7 @@ def test_one_command_does_all_of_it_by_the_code_that_was_submitted(compared, tmp
     files = [path for path in compared.folder.rglob("*") if path.is_file()]
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []
 
-    # A result that is lost is made again, and so is what depends on it, by the same code
+    # A lost result, and everything that depends on it, is made again with the same code
     (compared.folder / "runs/byte/gpt/seed0/result.json").unlink()
     checkout.mkdir(exist_ok=True)
     (frozen,) = compared.folder.glob("slurm/*/submit.sh")
@@ -93,7 +93,7 @@ def test_one_command_does_all_of_it_by_the_code_that_was_submitted(compared, tmp
     compared.ends()
     assert bpc(compared.folder) == found
 
-    # The same comparison on this machine comes to the same, to rounding: two nodes there, one process here
+    # The same comparison on this machine gives the same up to rounding: two nodes there, one process here
     compared.content["out"], compared.content["tracking"]["wandb"] = str(tmp_path / "here"), "disabled"
     done = compared.call("run")
     assert done.returncode == 0, done.stderr
@@ -101,7 +101,7 @@ def test_one_command_does_all_of_it_by_the_code_that_was_submitted(compared, tmp
     assert all(abs(value - found[row]) < 1e-3 for row, value in here.items())
 
 
-def test_learning_rates_are_tried_on_the_cluster_and_one_that_diverges_is_a_result(compared):
+def test_learning_rates_are_tried_on_the_cluster_and_divergence_is_a_result(compared):
     compared.content["models"]["gpt"]["lr"] = [3e-3, 1e6]
     compared.content["tokenizers"] = ["byte"]
     compared.cluster_content["train"] = {"nodes": "1"}
@@ -120,8 +120,8 @@ def test_learning_rates_are_tried_on_the_cluster_and_one_that_diverges_is_a_resu
     assert row["lr"] == 3e-3
 
 
-def test_what_fails_is_named_with_its_reason_and_only_that_is_submitted_again(compared):
-    compared.content["tokenizers"] = ["byte", "bpe-60000"]  # more than the corpus can fill
+def test_a_failure_is_named_with_its_reason_and_only_failed_jobs_are_submitted_again(compared):
+    compared.content["tokenizers"] = ["byte", "bpe-60000"]  # too large for the corpus
     compared.submit()
     compared.ends()
     status = compared.status()
@@ -144,7 +144,7 @@ def test_cancel_ends_the_jobs_of_this_comparison_and_no_others(compared, sbatch)
     assert re.search(r"^report +1 cancelled", compared.status(), re.M)
 
 
-def test_a_comparison_that_has_changed_waits_until_its_jobs_are_gone(compared):
+def test_a_changed_comparison_is_refused_while_its_old_jobs_are_active(compared):
     compared.cluster_content["all"] = {"begin": "now+1hour"}
     compared.submit()
     compared.content["seeds"] = [0, 1]
@@ -160,7 +160,7 @@ def test_a_comparison_that_has_changed_waits_until_its_jobs_are_gone(compared):
     assert re.search(r"^train +4 not submitted$", compared.status(), re.M)
 
 
-def test_every_generated_command_is_one_that_sbatch_accepts(compared):
+def test_sbatch_accepts_every_generated_command(compared):
     compared.content["models"]["gpt"]["lr"] = [1e-3, 3e-3]
     compared.content["tokenizers"] = ["byte", {"mine": "bpe-300:gpt2"}]
     compared.cluster_content |= {
@@ -185,26 +185,26 @@ def test_every_generated_command_is_one_that_sbatch_accepts(compared):
         words = ["slurm/" + word.rpartition("/")[2] if word.endswith(".sbatch") else word for word in words]
         accepted = call("sbatch", "--test-only", *words[3:])
         assert accepted.returncode == 0, f"{words}: {accepted.stderr}"
-    assert not compared.folder.exists()  # a dry run makes nothing
+    assert not compared.folder.exists()  # a dry run writes nothing
 
 
-def test_a_job_that_the_cluster_refuses_is_one_line(compared):
-    # The jobs before it wait, so that all of them are still on their way when the rest is submitted
+def test_a_job_that_the_cluster_refuses_gives_a_one_line_error(compared):
+    # The jobs before it wait, so that all of them are still in the queue when the rest is submitted
     compared.cluster_content = {"all": {"begin": "now+1hour"}, "train": {"partition": "nowhere"}}
     done = compared.call("submit")
     assert done.returncode == 2
     assert done.stderr.startswith("codebook: sbatch: ") and "nowhere" not in done.stdout
-    assert done.stderr.count("\n") == 1
-    # Those before it are on their way, and are not submitted twice
+    assert done.stderr.count("\n") == 1 and done.stderr.count("sbatch: ") == 1
+    # The jobs before it are in the queue, and are not submitted twice
     compared.cluster_content = {}
     again = [what.split()[0].strip(",") for what in compared.submit().values()]
     assert again == ["train", "evaluate", "report"]
 
 
-def test_without_slurm_or_a_cluster_file_one_line_says_so(compared):
+def test_without_slurm_or_a_cluster_file_there_is_a_one_line_error(compared):
     compared.cluster_content["all"] = {"begin": "now+1hour"}
     compared.submit()
     done = compared.call("status", environment={"PATH": "/nowhere"})
-    assert done.stderr == "codebook: squeue is not found: run this where jobs are submitted from\n"
+    assert done.stderr == "codebook: squeue is not installed: run this on a machine that submits jobs\n"
     done = compared.call("submit", "--cluster=nowhere.yaml")
     assert done.stderr.startswith("codebook: nowhere.yaml does not exist: copy slurm/example-gpu.yaml")

@@ -1,4 +1,4 @@
-"""What a cluster does to a run, and what becomes of it: time limits, preemption, dead nodes."""
+"""Runs survive time limits, preemption and dead nodes."""
 
 import os
 import signal
@@ -13,17 +13,17 @@ TWO = ("--nodes=2", "--gpus-per-node=1")
 
 
 def processes_of(run):
-    """The processes that train it."""
+    """The processes that train a run."""
     lines = [(int(p.parent.name), p.read_bytes()) for p in Path("/proc").glob("[0-9]*/cmdline")]
     return [pid for pid, words in lines if b"train_ddp.py" in words and str(run.folder).encode() in words]
 
 
-def test_a_time_limit_that_comes_is_survived(sbatch, new_run, local_result):
+def test_a_run_that_reaches_its_time_limit_is_requeued(sbatch, new_run, local_result):
     run = new_run()
     job = sbatch(*TWO, "--signal=B:USR1@1", TRAIN, run.folder).trains(run)
     call("scontrol", "update", f"jobid={job.id}", "EndTime=now+1")
     for process in processes_of(run):
-        os.kill(process, signal.SIGSTOP)  # until the limit is looked at, which is every half minute
+        os.kill(process, signal.SIGSTOP)  # until Slurm checks the limit, which it does every half minute
     wait_for(lambda: "DUE TO TIME LIMIT" in job.text(), "the time limit")
     for process in processes_of(run):
         os.kill(process, signal.SIGCONT)
@@ -32,7 +32,7 @@ def test_a_time_limit_that_comes_is_survived(sbatch, new_run, local_result):
     assert run.result() == local_result
 
 
-def test_a_time_limit_that_nothing_can_be_done_about_is_a_failure_that_says_so(sbatch, new_run):
+def test_a_run_that_cannot_stop_before_its_time_limit_fails_with_a_timeout(sbatch, new_run):
     run = new_run(budget={"steps": 100_000})
     job = sbatch(*TWO, "--signal=B:USR1@1", TRAIN, run.folder).trains(run)
     follower = sbatch(f"--dependency=afterok:{job.id}", "--kill-on-invalid-dep=yes", TRAIN, run.folder)
@@ -43,7 +43,7 @@ def test_a_time_limit_that_nothing_can_be_done_about_is_a_failure_that_says_so(s
     follower.wait("CANCELLED")
 
 
-def test_a_job_that_is_preempted_goes_on_when_the_nodes_are_free(sbatch, new_run, local_result, toy):
+def test_a_preempted_job_resumes_when_nodes_are_free(sbatch, new_run, local_result, toy):
     run = new_run()
     everything = ("--exclusive", f"--nodes={len(toy.nodes)}")
     job = sbatch("--partition=low", *TWO, TRAIN, run.folder).trains(run)

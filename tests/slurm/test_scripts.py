@@ -1,4 +1,4 @@
-"""The scripts in slurm/ by hand, and what they are made of."""
+"""The scripts in slurm/, submitted by hand, and their parts."""
 
 import os
 import re
@@ -37,7 +37,7 @@ MEET = [sys.executable, "slurm/meet.py"]
 
 
 def meets(number, *arguments, nodes="tn1 tn2 tn3"):
-    """A node's part of a meeting, as a process."""
+    """The process of one node in a meeting."""
     return subprocess.Popen(
         [*MEET, *arguments],
         cwd=ROOT,
@@ -48,7 +48,7 @@ def meets(number, *arguments, nodes="tn1 tn2 tn3"):
     )
 
 
-def test_shellcheck_has_nothing_to_say():
+def test_shellcheck_finds_no_problems():
     scripts = sorted(ROOT.glob("slurm/*.s*"))
     assert len(scripts) >= 6
     done = subprocess.run(["shellcheck", "-x", *scripts], cwd=ROOT, capture_output=True, text=True)
@@ -56,7 +56,7 @@ def test_shellcheck_has_nothing_to_say():
 
 
 def test_the_frozen_copy_of_the_code_imports_everything(tiny_source, tmp_path):
-    """Every folder of the checkout but the tests and benchmarks, by the copy alone."""
+    """All packages except the tests, from the copy alone."""
     content = {
         "name": "tiny",
         "tokenizers": ["byte"],
@@ -100,7 +100,7 @@ def test_nodes_that_meet_agree_on_an_address():
     assert answers[2][0].startswith("127.0.0.1:")
 
 
-def test_a_node_that_does_not_come_is_named():
+def test_a_missing_node_is_named():
     first, other = meets(0, "127.0.0.1", "18.0", "3"), meets(2, "127.0.0.1", "18.0", "3")
     assert "tn2 has not reached 127.0.0.1:" in first.communicate(timeout=30)[1]
     assert first.returncode == 1
@@ -108,23 +108,22 @@ def test_a_node_that_does_not_come_is_named():
     assert other.returncode == 1
 
 
-def test_an_address_at_which_the_first_node_is_not_reached_is_named():
+def test_an_address_at_which_the_first_node_cannot_be_reached_is_named():
     assert (
-        "tn2 does not reach the first node at 127.0.0.9"
-        in meets(1, "127.0.0.9", "19.0", "2").communicate()[1]
+        "tn2 cannot reach the first node at 127.0.0.9" in meets(1, "127.0.0.9", "19.0", "2").communicate()[1]
     )
     assert "this node cannot be reached at 192.0.2.1" in meets(0, "192.0.2.1", "19.0", "2").communicate()[1]
 
 
 def test_two_jobs_on_a_node_do_not_meet_each_other():
     words = [f"{number}.0" for number in range(100_000)]
-    first = {zlib.crc32(word.encode()) % 12_000: word for word in words}  # where meet.py begins
+    first = {zlib.crc32(word.encode()) % 12_000: word for word in words}  # the port that meet.py tries first
     other = next(word for word in words if first[zlib.crc32(word.encode()) % 12_000] != word)
     same = first[zlib.crc32(other.encode()) % 12_000]
     head = meets(0, "127.0.0.1", other, "20", nodes="a b")
     stranger = meets(1, "127.0.0.1", same, "20", nodes="a b")
     time.sleep(2)
-    assert head.poll() is None and stranger.poll() is None  # both have met, and neither is satisfied
+    assert head.poll() is None and stranger.poll() is None  # both have connected, but to the wrong job
     nodes = [head, stranger]
     nodes += [meets(1, "127.0.0.1", other, "20", nodes="a b"), meets(0, "127.0.0.1", same, "20", nodes="a b")]
     answers = [node.communicate(timeout=30) for node in nodes]
@@ -132,7 +131,7 @@ def test_two_jobs_on_a_node_do_not_meet_each_other():
 
 
 @pytest.mark.parametrize("name", ["example-gpu.yaml", "example-cpu.yaml"])
-def test_examples_are_clusters(name, tmp_path):
+def test_examples_are_valid_cluster_files(name, tmp_path):
     cluster = read_cluster(ROOT / "slurm" / name)
     assert all(option.startswith("--") for option in cluster.options("train"))
     path = tmp_path / "environment.sh"
@@ -143,22 +142,23 @@ def test_examples_are_clusters(name, tmp_path):
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("gpus: 8", "gpus is not known: it may hold all, prep"),
+        ("gpus: 8", "unknown key 'gpus' (keys: all, prep"),
         ("train: {job-name: x}", "train.job-name is set for each job by compare.py: leave it out"),
-        ("train: gpu", "train holds options of sbatch, such as partition: gpu"),
-        ("requeues: often", "requeues often is no number of at least 1"),
-        ("[a", "is no YAML"),
-        ("- a", "no mapping"),
+        ("train: gpu", "train must be a mapping of options of sbatch, such as partition: gpu"),
+        ("requeues: often", "requeues is often: it must be an integer of at least 0"),
+        ("runs_at_once: 0", "runs_at_once is 0: it must be an integer of at least 1"),
+        ("[a", "is not valid YAML"),
+        ("- a", "not a mapping"),
     ],
 )
-def test_a_cluster_file_that_is_not_right_says_what_is_wrong(content, problem, tmp_path):
+def test_the_error_for_an_invalid_cluster_file_says_what_is_wrong(content, problem, tmp_path):
     path = tmp_path / "cluster.yaml"
     path.write_text(content)
     with pytest.raises(ValueError, match=re.escape(problem)):
         read_cluster(path)
 
 
-def test_times_stay_as_they_are_written(tmp_path):
+def test_times_are_kept_as_written(tmp_path):
     path = tmp_path / "cluster.yaml"
     path.write_text("all: {time: 2:00:00, exclusive: true}\ntrain: {time: 12:30:00, gpus_per_node: 8}\n")
     cluster = read_cluster(path)

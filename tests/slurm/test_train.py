@@ -1,4 +1,4 @@
-"""slurm/train.sbatch on a real cluster: nodes train what one machine trains, whatever happens to them."""
+"""slurm/train.sbatch on a real cluster: it gives the result of a single machine, whatever happens."""
 
 from training.checkpoint import newest_checkpoint
 
@@ -8,7 +8,7 @@ TRAIN = "slurm/train.sbatch"
 TWO = ("--nodes=2", "--gpus-per-node=1")
 
 
-def test_two_nodes_train_what_one_machine_trains_to_the_last_bit(sbatch, new_run, local_result):
+def test_two_nodes_give_bitwise_the_result_of_one_machine(sbatch, new_run, local_result):
     run = new_run()
     job = sbatch(*TWO, TRAIN, run.folder).ends()
     assert run.result() == local_result
@@ -16,19 +16,19 @@ def test_two_nodes_train_what_one_machine_trains_to_the_last_bit(sbatch, new_run
     assert not list(run.folder.glob("stop*"))
 
 
-def test_a_process_for_every_gpu_of_every_node(sbatch, new_run):
+def test_there_is_one_process_per_gpu_on_every_node(sbatch, new_run):
     run = new_run(budget={"steps": 20}, tracking={"validations": 1, "wandb": "disabled"})
     job = sbatch("--nodes=2", "--gpus-per-node=h100:2", TRAIN, run.folder).ends()
     assert "4 x cpu" in job.text()
 
 
-def test_the_warning_before_the_time_limit_saves_and_queues_again(sbatch, new_run, local_result):
+def test_the_warning_before_the_time_limit_saves_and_requeues(sbatch, new_run, local_result):
     run = new_run()
     job = sbatch(*TWO, TRAIN, run.folder).trains(run)
     call("scancel", "--batch", "--signal=USR1", job.id)
     job.ends()
     assert job.get("Restarts") == "1"
-    assert "stopped on request: queued again" in job.text()
+    assert "stopped on request: requeued" in job.text()
     assert run.result() == local_result
 
 
@@ -42,7 +42,7 @@ def test_a_signal_before_training_has_begun_is_not_lost(sbatch, new_run, local_r
     assert run.result() == local_result
 
 
-def test_a_run_that_fails_for_its_own_reasons_does_not_queue_again(sbatch, new_run):
+def test_a_run_that_fails_by_itself_is_not_requeued(sbatch, new_run):
     run = new_run(context={"chars": 0})
     job = sbatch(*TWO, TRAIN, run.folder)
     follower = sbatch(f"--dependency=afterok:{job.id}", "--kill-on-invalid-dep=yes", TRAIN, run.folder)
@@ -52,7 +52,7 @@ def test_a_run_that_fails_for_its_own_reasons_does_not_queue_again(sbatch, new_r
     assert "codebook: " in job.text()
 
 
-def test_a_job_begins_again_only_so_often(sbatch, new_run, tmp_path):
+def test_the_number_of_requeues_is_limited(sbatch, new_run, tmp_path):
     run = new_run()
     environment = tmp_path / "environment.sh"
     environment.write_text(environment.read_text() + "requeues=0\n")
@@ -60,11 +60,11 @@ def test_a_job_begins_again_only_so_often(sbatch, new_run, tmp_path):
     call("scancel", "--batch", "--signal=USR1", job.id)
     job.wait("FAILED")
     assert job.get("ExitCode") == "75:0"
-    assert "submit it again to go on" in job.text()
+    assert "submit it again to resume" in job.text()
     sbatch(*TWO, TRAIN, run.folder).ends()
 
 
-def test_a_job_that_is_cancelled_stays_so_and_has_saved(sbatch, new_run):
+def test_a_cancelled_job_saves_and_is_not_requeued(sbatch, new_run):
     run = new_run(budget={"steps": 100_000}, checkpoints={"seconds": 1000.0})
     job = sbatch(*TWO, TRAIN, run.folder).trains(run)
     call("scancel", job.id)

@@ -1,4 +1,4 @@
-"""A real Slurm on this machine: a controller and several nodes, with GPUs declared that are none."""
+"""A real Slurm on this machine: a controller and several nodes with fake GPUs."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-GPUS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")  # files that are there: Slurm counts them
+GPUS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")  # existing files, which Slurm counts
 CONFIG = """
 ClusterName={name}
 SlurmctldHost=localhost
@@ -52,10 +52,10 @@ FREEZER = Path("/sys/fs/cgroup/freezer")
 
 
 class Toy:
-    """The cluster. `SLURM_CONF` must name its configuration for Slurm's commands to find it."""
+    """The cluster. Slurm's commands find it if `SLURM_CONF` names its configuration."""
 
     def __init__(self, root: Path, number: int = 0, nodes: int = 3) -> None:
-        """A cluster below `root`; another one at the same time has another `number`."""
+        """Create a cluster below `root`; clusters that run at the same time need different `number`s."""
         name = f"tn{chr(ord('a') + number)}"
         self.root, self.nodes = root, [f"{name}{node}" for node in range(1, nodes + 1)]
         self.daemons: dict[str, subprocess.Popen] = {}
@@ -101,21 +101,21 @@ class Toy:
         wait_for(lambda: set(self.states()) == {"idle"}, "the nodes")
 
     def start_node(self, node: str) -> None:
-        """Switch a node on."""
+        """Power a node on."""
         inside = f"hostname {node}; mount --bind {self.root}/hosts /etc/hosts; exec slurmd -D -N {node}"
         self._start(node, ["unshare", "--uts", "--mount", "bash", "-c", inside])
 
     def states(self) -> list[str]:
-        """What Slurm says of each node."""
+        """The state of each node in Slurm."""
         return call("sinfo", "--noheader", "-N", "--format=%T").stdout.split()
 
     def power_off(self, node: str) -> None:
-        """Kill all that runs on a node, and its daemon, at once."""
+        """Kill the daemon of a node and all its processes, at once."""
         daemon = self.daemons.pop(node)
         daemon.kill()
         daemon.wait()
         processes = self.processes(node)
-        assert processes, "nothing of the job's is found on the node"
+        assert processes, "no process of the job is found on the node"
         for process in processes:
             os.kill(process, signal.SIGKILL)
 
@@ -141,7 +141,7 @@ class Toy:
 
     def _start(self, name: str, command: list[str]) -> None:
         log = open(self.root / "log" / f"{name}.out", "w")
-        # Should the tests be killed, the daemons end as well
+        # So that the daemons also end if the tests are killed
         self.daemons[name] = subprocess.Popen(
             ["setpriv", "--pdeathsig", "TERM", *command],
             stdout=log,
@@ -153,10 +153,10 @@ class Toy:
 
 @contextmanager
 def toy_cluster(number: int) -> Iterator[Toy]:
-    """A cluster, which Slurm's commands find as long as the block lasts."""
+    """A context in which a cluster runs and Slurm's commands find it."""
     with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
         root = Path(folder)
-        root.chmod(0o755)  # munge wants its socket to be within everybody's reach
+        root.chmod(0o755)  # munge requires that everybody can access its socket
         toy = Toy(root, number)
         os.environ["SLURM_CONF"] = str(root / "slurm.conf")
         try:
@@ -168,20 +168,20 @@ def toy_cluster(number: int) -> Iterator[Toy]:
 
 
 def call(*command: str) -> subprocess.CompletedProcess:
-    """Run a command and return what came of it."""
+    """Run a command and return the completed process."""
     return subprocess.run(command, capture_output=True, text=True)
 
 
 def wait_for(true: Callable[[], bool], what: str, seconds: float = 600) -> None:
-    """Return when something is true."""
+    """Wait until a condition is true."""
     end = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < end, f"{what}: waited {seconds} s in vain"
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
         time.sleep(0.1)
 
 
 def free_ports(start: int, count: int) -> list[int]:
-    """Ports that follow each other, and that nobody uses."""
+    """Consecutive free ports."""
     for first in range(start, start + 1000, count):
         try:
             for port in range(first, first + count):

@@ -10,5 +10,5 @@ SPECS = ["byte", "char", "unigram-400", "spbpe-400", "bpe-400"]
 
 @pytest.fixture(scope="session", params=SPECS)
 def tokenizer(request: pytest.FixtureRequest, tiny_corpus: Corpus) -> Tokenizer:
-    """A tokenizer trained on the small corpus, of each family in turn."""
+    """A tokenizer of each family in turn, trained on the small corpus."""
     return train_tokenizer(request.param, tiny_corpus.texts("train"))

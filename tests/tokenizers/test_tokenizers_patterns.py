@@ -1,4 +1,4 @@
-"""Our spelling of the published patterns cuts text where theirs does."""
+"""Our spelling of the published patterns splits text as the originals do."""
 
 import pytest
 import regex
@@ -8,7 +8,7 @@ from tiktoken_ext import openai_public
 
 from tokenizers.patterns import OF_ENCODING, PATTERNS, grouped
 
-# Close together, what the patterns tell apart.
+# Pieces that the patterns treat differently.
 PIECES = [
     " ",
     "  ",
@@ -40,7 +40,7 @@ def words(pattern: str, text: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def published() -> dict[str, str]:
-    """tiktoken's own patterns, without the ranks that it would fetch."""
+    """tiktoken's own patterns, without downloading its ranks."""
     with pytest.MonkeyPatch.context() as patch:
         for loader in ("load_tiktoken_bpe", "data_gym_to_mergeable_bpe_ranks"):
             patch.setattr(openai_public, loader, lambda *_, **__: {})
@@ -59,7 +59,7 @@ def test_words_are_those_of_tiktoken(name: str, published: dict[str, str], text:
 @pytest.mark.parametrize(("name", "digits"), [("gpt4-2digits", "1,2"), ("gpt4-1digit", "1")])
 @given(text=TEXTS)
 @example(text="1234567")
-def test_fewer_digits_change_nothing_but_digits(
+def test_patterns_with_fewer_digits_differ_only_in_digits(
     name: str, digits: str, published: dict[str, str], text: str
 ) -> None:
     pattern = published["cl100k_base"].replace("{1,3}", f"{{{digits}}}")
@@ -73,7 +73,7 @@ def test_no_character_is_skipped(name: str, text: str) -> None:
 
 
 @given(text=TEXTS)
-def test_a_group_changes_nothing_in_any_published_pattern(published: dict[str, str], text: str) -> None:
+def test_grouping_does_not_change_how_a_pattern_splits_text(published: dict[str, str], text: str) -> None:
     for pattern in [*published.values(), *PATTERNS.values()]:
         assert grouped(pattern) != pattern
         assert words(grouped(pattern), text) == words(pattern, text)

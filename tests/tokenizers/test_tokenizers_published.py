@@ -1,4 +1,4 @@
-"""What others have published encodes as in its own library, or is refused with the part that cannot be."""
+"""Published tokenizers give the ids of their own library, or are refused with the unsupported part."""
 
 import base64
 import json
@@ -46,19 +46,19 @@ tokenizer.save(sys.argv[1])
 
 
 @pytest.fixture(scope="module", autouse=True)
-def remove_what_was_fetched():
+def remove_downloads():
     yield
     fetched.remove()
 
 
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """tiktoken's cache holds every published encoding."""
+    """Fill tiktoken's cache with every published encoding."""
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(fetched.tiktoken_cache()))
 
 
 def hugging_face(script: str, path: Path, texts: list[str], elsewhere: Path) -> str:
-    """What a script prints that uses the library whose name our folder has: away from our folder."""
+    """The output of a script that uses the Hugging Face library, which our folder would shadow."""
     command = [sys.executable, "-c", script, str(path)]
     done = subprocess.run(
         command, cwd=elsewhere, input=json.dumps(texts), capture_output=True, text=True, timeout=300
@@ -68,7 +68,7 @@ def hugging_face(script: str, path: Path, texts: list[str], elsewhere: Path) -> 
 
 
 def random_texts(number: int) -> list[str]:
-    """Short texts of characters that pre-tokenizers treat apart, and of any code points."""
+    """Short texts of characters that pre-tokenizers treat differently, and of random code points."""
     draw = random.Random(0)
     kinds = (
         " \n\r\t|aXé'sS|0123|日本|мир|العربية|😀👩\u200d|\u0301\u0308|!?./\\-_|\u00a0\u3000|²Ⅷ½|\0\x1f\ufeff"
@@ -103,7 +103,7 @@ def test_a_published_encoding_gives_the_ids_of_tiktoken(name: str, cache: None, 
         assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_gpt2_has_the_ids_that_everybody_knows(cache: None) -> None:
+def test_gpt2_gives_its_well_known_ids(cache: None) -> None:
     tokenizer = train_tokenizer("tiktoken:gpt2", ())
     assert tokenizer.encode("Hello, world!").tolist() == [15496, 11, 995, 0]
 
@@ -115,7 +115,7 @@ def test_the_text_of_a_special_token_is_ordinary_text(name: str, cache: None) ->
         assert not {*tokenizer.ranks.special.values()} & {*tokenizer.encode(f"a {special} b").tolist()}
 
 
-def test_an_encoding_that_cannot_be_fetched_says_how_to_fill_the_cache(
+def test_the_error_for_a_failed_download_says_how_to_fill_the_cache(
     tmp_path: Path, run_python: Callable
 ) -> None:
     script = "from tokenizers import train_tokenizer; train_tokenizer('tiktoken:cl100k_base', ())"
@@ -126,7 +126,7 @@ def test_an_encoding_that_cannot_be_fetched_says_how_to_fill_the_cache(
 
 
 @pytest.mark.parametrize(("name", "hint"), [("gpt22", "'tiktoken:gpt2'"), ("no/file.json", "no/file.json")])
-def test_a_name_that_is_no_encoding_and_no_file_is_refused(name: str, hint: str) -> None:
+def test_a_name_that_is_neither_an_encoding_nor_a_file_is_refused(name: str, hint: str) -> None:
     with pytest.raises(ValueError, match=hint) as caught:
         train_tokenizer(f"tiktoken:{name}", ())
     assert "cl100k_base" in str(caught.value)
@@ -136,7 +136,7 @@ def test_a_name_that_is_no_encoding_and_no_file_is_refused(name: str, hint: str)
 
 
 @pytest.mark.parametrize("name", ["r50k_base", "cl100k_base", "o200k_base"])
-def test_a_ranks_file_that_is_known_needs_no_pattern(name: str, cache: None, texts: list[str]) -> None:
+def test_a_known_ranks_file_needs_no_pattern(name: str, cache: None, texts: list[str]) -> None:
     library = tiktoken.get_encoding(name)
     path = next(p for p in fetched.tiktoken_cache().iterdir() if ranks_of(p) == len(library._mergeable_ranks))
     tokenizer = train_tokenizer(f"tiktoken:{path}", ())
@@ -144,7 +144,7 @@ def test_a_ranks_file_that_is_known_needs_no_pattern(name: str, cache: None, tex
 
 
 def ranks_of(path: Path) -> int:
-    """How many lines a file has."""
+    """The number of lines in a file."""
     return len(path.read_bytes().splitlines())
 
 
@@ -155,7 +155,7 @@ def bytes_file(folder: Path, extra: str = "") -> Path:
     return path
 
 
-def test_an_unknown_ranks_file_wants_the_name_of_its_pattern(tmp_path: Path) -> None:
+def test_an_unknown_ranks_file_needs_the_name_of_its_pattern(tmp_path: Path) -> None:
     path = bytes_file(tmp_path, "YWI= 256\n")
     with pytest.raises(ValueError, match=f"tiktoken:{path}:gpt4") as caught:
         train_tokenizer(f"tiktoken:{path}", ())
@@ -173,13 +173,15 @@ def test_an_unknown_ranks_file_wants_the_name_of_its_pattern(tmp_path: Path) -> 
         ("YWI= x\n", "line 257 is not a token"),
     ],
 )
-def test_a_damaged_ranks_file_is_refused_with_its_line(content: str, message: str, tmp_path: Path) -> None:
+def test_a_damaged_ranks_file_is_refused_and_the_line_named(
+    content: str, message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=message):
         train_tokenizer(f"tiktoken:{bytes_file(tmp_path, content)}:gpt4", ())
 
 
 def test_a_ranks_file_without_a_byte_is_refused(tmp_path: Path) -> None:
-    """tiktoken would panic, with no Exception, at the first text that holds the byte."""
+    """tiktoken would panic, which is not an Exception, at the first text with that byte."""
     path = bytes_file(tmp_path)
     path.write_text(path.read_text().replace("Zg== ", "YWI= "))
     with pytest.raises(ValueError, match="no token for the byte 0x66"):
@@ -202,7 +204,7 @@ def test_a_tokenizer_json_gives_the_ids_of_its_own_library(
         assert tokenizer.decode(ids) == source
 
 
-def test_the_published_gpt2_is_the_same_from_either_side(cache: None, texts: list[str]) -> None:
+def test_gpt2_is_the_same_from_openai_and_from_hugging_face(cache: None, texts: list[str]) -> None:
     one = train_tokenizer("tiktoken:gpt2", ())
     other = train_tokenizer(f"tiktoken:{fetched.tokenizer_json('gpt2')}", ())
     assert (one.eot, one.vocab_size) == (other.eot, other.vocab_size)
@@ -211,13 +213,13 @@ def test_the_published_gpt2_is_the_same_from_either_side(cache: None, texts: lis
 
 @pytest.fixture(scope="module")
 def own_json(tiny_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tokenizer.json that its own library made: special ids first, runs of spaces and others added last."""
+    """A tokenizer.json made by its own library: special ids first, added ones such as runs of spaces last."""
     folder = tmp_path_factory.mktemp("own")
     hugging_face(TRAIN_HUGGING_FACE, folder / "tokenizer.json", list(tiny_corpus.texts("train")), folder)
     return folder / "tokenizer.json"
 
 
-def test_added_tokens_that_are_not_special_are_matched_as_in_their_library(
+def test_added_tokens_that_are_not_special_are_matched_as_in_the_library(
     own_json: Path, texts: list[str], tmp_path: Path
 ) -> None:
     texts = [
@@ -231,11 +233,11 @@ def test_added_tokens_that_are_not_special_are_matched_as_in_their_library(
     assert [tokenizer.encode(text).tolist() for text in texts[:-1]] == expected
     assert all(tokenizer.decode(tokenizer.encode(text)) == text for text in texts)
     assert tokenizer.eot == 1  # </s>
-    assert not {0, 1} & {*tokenizer.encode(texts[-1]).tolist()}  # special ones never are
+    assert not {0, 1} & {*tokenizer.encode(texts[-1]).tolist()}  # special tokens are never matched
 
 
 def changed(path: Path, folder: Path, change: Callable[[dict], None]) -> Path:
-    """A copy of a tokenizer.json with something in it changed."""
+    """A changed copy of a tokenizer.json."""
     content = json.loads(path.read_text())
     change(content)
     (folder / "changed.json").write_text(json.dumps(content))
@@ -257,9 +259,9 @@ CHANGES: dict[str, Callable[[dict], None]] = {
             "pretokenizers": [{"type": "Digits", "individual_digits": True}, c["pre_tokenizer"]],
         }
     ),
-    "merges in another order": lambda c: c["model"]["merges"].reverse(),
-    "that makes no token": lambda c: c["model"]["merges"].append(["zz", "zzz"]),
-    "which its merges do not make": lambda c: c["model"]["merges"].pop(),
+    "merges that are not in the order": lambda c: c["model"]["merges"].reverse(),
+    "whose result is not a token": lambda c: c["model"]["merges"].append(["zz", "zzz"]),
+    "which its merges do not produce": lambda c: c["model"]["merges"].pop(),
     "the added token '<think>' with lstrip": lambda c: c["added_tokens"][-1].update(lstrip=True),
     "no token for the byte 0x71": lambda c: c["model"]["vocab"].pop("q"),
     "not byte-level": lambda c: c["model"]["vocab"].update({"日": 9999}),
@@ -267,7 +269,7 @@ CHANGES: dict[str, Callable[[dict], None]] = {
 
 
 @pytest.mark.parametrize("part", CHANGES)
-def test_a_part_that_tiktoken_cannot_do_is_named(part: str, own_json: Path, tmp_path: Path) -> None:
+def test_a_part_that_tiktoken_cannot_reproduce_is_named(part: str, own_json: Path, tmp_path: Path) -> None:
     path = changed(own_json, tmp_path, CHANGES[part])
     with pytest.raises(ValueError) as caught:
         train_tokenizer(f"tiktoken:{path}", ())
@@ -284,7 +286,7 @@ def test_a_published_file_of_another_kind_is_refused(name: str, part: str) -> No
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"model": 3}', "\0", '{"model": {}}'])
-def test_a_file_that_is_no_tokenizer_json_is_refused(content: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_tokenizer_json_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(ValueError, match=str(tmp_path)):
         train_tokenizer(f"tiktoken:{tmp_path / 'tokenizer.json'}", ())
@@ -294,7 +296,7 @@ def test_a_file_that_is_no_tokenizer_json_is_refused(content: str, tmp_path: Pat
 
 
 def nfkc_model(texts: list[str], folder: Path) -> Path:
-    """A model as SentencePiece makes it unless told otherwise: it normalises, and knows no bytes."""
+    """A model with SentencePiece's default options: it normalises text and has no byte fallback."""
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts), model_prefix=str(folder / "nfkc"), vocab_size=150, minloglevel=2
     )
@@ -309,21 +311,21 @@ def test_a_published_model_gives_the_ids_of_sentencepiece(version: str, texts: l
     assert (tokenizer.vocab_size, tokenizer.eot) == (library.vocab_size(), library.eos_id())
     for text in [*texts, *ODD]:
         ids = tokenizer.encode(text).tolist()
-        if "▁" not in text:  # which the library cannot tell from a space
+        if "▁" not in text:  # the library cannot tell it from a space
             assert ids == library.encode(text)
         assert tokenizer.decode(ids) == text
         assert tokenizer.eot not in ids
 
 
 @pytest.mark.parametrize("text", ["", "▁", "▁a", " ▁a", "a▁", "▁▁ ▁", " ", "  a", "a" * MAX_PART + "▁ b" * 9])
-def test_the_dummy_space_of_a_published_model_comes_off_again(text: str) -> None:
+def test_the_dummy_space_of_a_published_model_is_removed_in_decoding(text: str) -> None:
     tokenizer = train_tokenizer(f"sentencepiece:{fetched.sentencepiece_model('v1')}", ())
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids) == text
     assert tokenizer.join(ids) == (b" " + text.encode() if text else b"")
 
 
-def test_a_model_that_loses_text_is_refused_with_the_document_unless_that_is_allowed(
+def test_a_lossy_model_is_refused_and_the_document_named_unless_allow_lossy_is_set(
     tiny_corpus: Corpus, tmp_path: Path
 ) -> None:
     spec = f"sentencepiece:{nfkc_model(list(tiny_corpus.texts('train')), tmp_path)}"
@@ -339,11 +341,11 @@ def test_a_model_that_loses_text_is_refused_with_the_document_unless_that_is_all
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", b"\0" * 100])
-def test_a_file_that_is_no_model_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.model").write_bytes(content)
-    with pytest.raises(ValueError, match=r"x\.model is no SentencePiece model"):
+    with pytest.raises(ValueError, match=r"x\.model is not a SentencePiece model"):
         train_tokenizer(f"sentencepiece:{tmp_path / 'x.model'}", ())
-    with pytest.raises(ValueError, match="there is no file"):
+    with pytest.raises(ValueError, match="does not exist or is not a file"):
         train_tokenizer(f"sentencepiece:{tmp_path / 'y.model'}", ())
 
 
@@ -359,8 +361,8 @@ def spec(request: pytest.FixtureRequest, own_json: Path, cache: None) -> str:
     )
 
 
-def test_a_published_tokenizer_is_kept_whole(spec: str, texts: list[str], tmp_path: Path) -> None:
-    """So that it is there without a network, and when its file has moved."""
+def test_a_saved_published_tokenizer_is_complete(spec: str, texts: list[str], tmp_path: Path) -> None:
+    """It needs neither the network nor the original file."""
     tokenizer = train_tokenizer(spec, ())
     save_tokenizer(tokenizer, tmp_path)
     loaded = load_tokenizer(tmp_path)

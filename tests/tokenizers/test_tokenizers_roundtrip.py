@@ -1,4 +1,4 @@
-"""Whatever the text, its tokens hold all of it and nothing else."""
+"""Tokenization is lossless for every text."""
 
 import numpy as np
 import pyarrow
@@ -12,12 +12,12 @@ from tokenizers import Tokenizer, train_tokenizer
 from tokenizers.patterns import PATTERNS
 
 ANY_CHARACTER = st.characters(exclude_categories=["Cs"])  # every code point but surrogates
-# What libraries are known to change, to drop or to read as something else.
+# Texts that libraries are known to change, drop or misread.
 ODD_TEXTS = [
-    "\u2581",  # SentencePiece's sign for a space
+    "\u2581",  # SentencePiece's replacement for a space
     "\u2581\u2581 \u2581",
-    "\u2585",  # SentencePiece's sign for the unknown while it trains
-    "\u2047",  # SentencePiece's text for the unknown
+    "\u2585",  # SentencePiece's mark for unknown characters in training
+    "\u2047",  # SentencePiece's text for the unknown piece
     "\0",
     "\r",
     "\r\n",
@@ -38,10 +38,10 @@ ODD_TEXTS = [
     "\uffff",
     "\U0010ffff",
     "\ufffd",
-    "e\u0301",  # a combining mark, then the same in one character
+    "e\u0301",  # a letter with a combining mark, then the same as one character
     "\u00e9",
     "\u0301",
-    "\u212b",  # what NFC, NFKC or case folding would change
+    "\u212b",  # characters that NFC, NFKC or case folding would change
     "\ufb01",
     "ß",
     "İ",
@@ -62,18 +62,18 @@ TEXTS = st.text(ANY_CHARACTER) | st.lists(
 LONG_RUNS = {
     "a million equal letters": "a" * 1_000_000,
     "1.5 million spaces, then a letter": " " * 1_500_000 + "a",
-    "1.5 million line ends behind a sign": "!" + "\n" * 1_500_000 + "a",
+    "1.5 million line ends after a punctuation mark": "!" + "\n" * 1_500_000 + "a",
     "a million line ends of two characters": "\r\n" * 1_000_000 + "a",
     "a million digits": "7" * 1_000_000,
     "a million combining marks": "e" + "\u0301" * 1_000_000,
     "half a million emoji": "😀" * 500_000,
-    "100,000 characters that nobody has seen": "Ω" * 100_000,
+    "100,000 characters that are not in the training text": "Ω" * 100_000,
 }
 
 
 @given(text=TEXTS)
 @example("")
-def test_decode_gives_the_text_back(tokenizer: Tokenizer, text: str) -> None:
+def test_decoding_an_encoded_text_restores_it(tokenizer: Tokenizer, text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
@@ -84,7 +84,7 @@ def test_the_bytes_of_the_tokens_are_the_bytes_of_the_text(tokenizer: Tokenizer,
 
 
 @given(text=TEXTS)
-def test_no_text_encodes_to_the_end_of_text(tokenizer: Tokenizer, text: str) -> None:
+def test_no_text_is_encoded_to_eot(tokenizer: Tokenizer, text: str) -> None:
     assert tokenizer.eot not in tokenizer.encode(text)
 
 
@@ -97,7 +97,7 @@ def test_ids_are_below_the_vocabulary_size(tokenizer: Tokenizer, text: str) -> N
 
 
 @given(texts=st.lists(TEXTS, max_size=5))
-def test_documents_are_each_text_encoded_and_the_end_of_text(tokenizer: Tokenizer, texts: list[str]) -> None:
+def test_documents_are_encoded_texts_each_followed_by_eot(tokenizer: Tokenizer, texts: list[str]) -> None:
     if not texts:
         return
     array = pyarrow.array(texts, pyarrow.large_string())
@@ -115,12 +115,12 @@ def test_a_lone_surrogate_is_refused_with_its_position(tokenizer: Tokenizer, tex
 
 
 @pytest.mark.parametrize("text", LONG_RUNS.values(), ids=LONG_RUNS)
-def test_long_runs_survive(tokenizer: Tokenizer, text: str) -> None:
+def test_long_runs_round_trip(tokenizer: Tokenizer, text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 def test_tiktoken_alone_panics_on_a_million_spaces() -> None:
-    """The reason for the cut in tokenizers/parts.py, which can go once this test fails."""
+    """The reason for tokenizers/parts.py, which can be removed once this test fails."""
     encoding = tiktoken.Encoding(
         "bytes",
         pat_str=PATTERNS["gpt4"],
@@ -132,34 +132,34 @@ def test_tiktoken_alone_panics_on_a_million_spaces() -> None:
     assert not isinstance(caught.value, Exception)
 
 
-def test_bpe_without_long_runs_is_encoded_as_by_tiktoken_itself(tiny_corpus: Corpus) -> None:
+def test_bpe_of_text_without_long_runs_gives_the_ids_of_tiktoken_alone(tiny_corpus: Corpus) -> None:
     tokenizer = train_tokenizer("bpe-400", tiny_corpus.texts("train"))
-    spaces = " " * 1000 + "\n\n" + "\t " * 500  # not as many as are cut, in a text that is longer
+    spaces = " " * 1000 + "\n\n" + "\t " * 500  # long, but far shorter than a part
     text = spaces.join(tiny_corpus.texts("train"))
     assert tokenizer.encode(text).tolist() == tokenizer.encoding.encode_ordinary(text)
 
 
 @pytest.mark.parametrize("character", ["Ω", "м", "🧿"])
-def test_half_a_character_shows_as_a_replacement_and_is_lost_by_no_token(
+def test_part_of_a_character_decodes_to_a_replacement_and_its_bytes_are_kept(
     tokenizer: Tokenizer, character: str
 ) -> None:
-    ids = tokenizer.encode(character)  # not in the training text, so in bytes
+    ids = tokenizer.encode(character)  # not in the training text, so encoded as bytes
     assert len(ids) == len(character.encode())
     assert tokenizer.decode(ids[:1]) == "\ufffd"
     assert tokenizer.decode_bytes(ids[:1]) + tokenizer.decode_bytes(ids[1:]) == character.encode()
 
 
-def test_the_end_of_text_stands_for_no_text(tokenizer: Tokenizer) -> None:
+def test_eot_decodes_to_nothing(tokenizer: Tokenizer) -> None:
     king = tokenizer.encode("king").tolist()
     assert tokenizer.decode([tokenizer.eot, *king, tokenizer.eot]) == "king"
     assert tokenizer.token_bytes()[tokenizer.eot] == b""
 
 
-def test_the_text_of_the_end_of_text_is_ordinary_text(tokenizer: Tokenizer) -> None:
+def test_the_text_endoftext_is_ordinary_text(tokenizer: Tokenizer) -> None:
     assert len(tokenizer.encode("<|endoftext|>")) > 1
 
 
-def test_every_document_of_every_split_survives(tokenizer: Tokenizer, tiny_corpus: Corpus) -> None:
+def test_every_document_of_every_split_round_trips(tokenizer: Tokenizer, tiny_corpus: Corpus) -> None:
     for split in ("train", "val", "test"):
         for text in tiny_corpus.texts(split):
             assert tokenizer.decode(tokenizer.encode(text)) == text

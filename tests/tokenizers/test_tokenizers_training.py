@@ -1,4 +1,4 @@
-"""What a spec means, which sizes work, and that nothing of the training text is passed over."""
+"""Specs, the sizes that can be trained, and that no part of the training text is skipped."""
 
 import json
 import random
@@ -27,7 +27,7 @@ def texts(tiny_corpus: Corpus) -> list[str]:
 
 
 def refusal(spec: str, texts: list[str]) -> str:
-    """The one line with which training this tokenizer is refused."""
+    """The one-line error of training this tokenizer."""
     with pytest.raises(ValueError) as caught:
         train_tokenizer(spec, texts)
     assert "\n" not in str(caught.value)
@@ -41,23 +41,23 @@ def test_the_number_in_a_spec_is_the_whole_vocabulary(family: str, size: int, te
     assert tokenizer.vocab_size == size == len(tokenizer.token_bytes())
 
 
-def test_the_vocabulary_of_byte_is_256_bytes_and_the_end_of_text(texts: list[str]) -> None:
+def test_the_vocabulary_of_byte_is_256_bytes_and_eot(texts: list[str]) -> None:
     tokenizer = train_tokenizer("byte", texts)
     assert tokenizer.vocab_size == 257 == len(tokenizer.token_bytes())
 
 
-def test_the_vocabulary_of_char_is_bytes_characters_and_the_end_of_text(texts: list[str]) -> None:
+def test_the_vocabulary_of_char_is_bytes_characters_and_eot(texts: list[str]) -> None:
     beyond_ascii = {c for text in texts for c in text if ord(c) >= 128}
     tokenizer = train_tokenizer("char", texts)
     assert tokenizer.vocab_size == 256 + len(beyond_ascii) + 1 == len(tokenizer.token_bytes())
 
 
-def test_char_gives_one_token_a_character_of_the_training_text(texts: list[str]) -> None:
+def test_char_gives_one_token_per_character_of_the_training_text(texts: list[str]) -> None:
     tokenizer = train_tokenizer("char", texts)
     assert all(len(tokenizer.encode(text)) == len(text) for text in texts)
 
 
-def test_char_gives_the_bytes_of_a_character_it_has_not_seen() -> None:
+def test_char_gives_the_bytes_of_an_unseen_character() -> None:
     tokenizer = train_tokenizer("char", ["aé"])
     assert tokenizer.encode("é€a").tolist() == [256, 0xE2, 0x82, 0xAC, ord("a")]
 
@@ -68,8 +68,8 @@ def test_char_can_be_trained_on_ascii_alone() -> None:
     assert tokenizer.decode(tokenizer.encode("abcé")) == "abcé"
 
 
-def test_every_id_but_the_end_of_text_stands_for_bytes_of_its_own(tokenizer: Tokenizer) -> None:
-    """But in the two tokenizers with byte fallback, where a character and its byte may both be a token."""
+def test_every_id_except_eot_has_its_own_bytes(tokenizer: Tokenizer) -> None:
+    """Except with byte fallback, where a character and its byte may both be tokens."""
     table = tokenizer.token_bytes()
     assert [i for i, token in enumerate(table) if not token] == [tokenizer.eot]
     if "unigram" not in tokenizer.spec and "spbpe" not in tokenizer.spec:
@@ -80,7 +80,7 @@ def test_every_byte_is_a_token(tokenizer: Tokenizer) -> None:
     assert {bytes([i]) for i in range(256)} <= set(tokenizer.token_bytes())
 
 
-def test_sentencepiece_agrees_with_the_library(texts: list[str]) -> None:
+def test_sentencepiece_gives_the_ids_of_the_library(texts: list[str]) -> None:
     for family in SENTENCEPIECE:
         tokenizer = train_tokenizer(f"{family}-400", texts)
         for text in texts:
@@ -89,14 +89,14 @@ def test_sentencepiece_agrees_with_the_library(texts: list[str]) -> None:
             assert tokenizer.decode(ids) == tokenizer.processor.decode(ids)
 
 
-def test_bpe_token_bytes_are_the_librarys(texts: list[str]) -> None:
+def test_bpe_token_bytes_are_those_of_the_library(texts: list[str]) -> None:
     tokenizer = train_tokenizer("bpe-400", texts)
     library = [tokenizer.encoding.decode_single_token_bytes(i) for i in range(tokenizer.eot)]
     assert tokenizer.token_bytes() == [*library, b""]
 
 
 @pytest.mark.parametrize("family", SIZED)
-def test_more_vocabulary_makes_fewer_tokens(family: str, texts: list[str]) -> None:
+def test_a_larger_vocabulary_gives_fewer_tokens(family: str, texts: list[str]) -> None:
     tokenizers = [train_tokenizer(f"{family}-{size}", texts) for size in (320, 360, 400)]
     counts = [sum(len(tokenizer.encode(text)) for text in texts) for tokenizer in tokenizers]
     assert counts[0] > counts[1] > counts[2]
@@ -128,12 +128,14 @@ def test_too_small_a_size_names_the_smallest_that_works(family: str, texts: list
 
 @pytest.mark.parametrize("size", [2**31, 2**32 + 1, 10**20])
 @pytest.mark.parametrize("family", SIZED)
-def test_a_size_beyond_the_integers_of_a_library_is_refused(family: str, size: int, texts: list[str]) -> None:
+def test_a_size_too_large_for_the_librarys_integers_is_refused(
+    family: str, size: int, texts: list[str]
+) -> None:
     assert f"{family}-{size}" in refusal(f"{family}-{size}", texts)
 
 
 @pytest.mark.parametrize("family", SIZED)
-def test_a_text_of_one_letter_is_refused_as_too_little(family: str) -> None:
+def test_a_text_of_one_letter_is_refused_as_too_short(family: str) -> None:
     assert "at most" in refusal(f"{family}-5000", ["a"])
 
 
@@ -164,28 +166,28 @@ def test_a_text_of_one_letter_is_refused_as_too_little(family: str) -> None:
         ("sentencepiece-300", "sentencepiece:x.model"),
     ],
 )
-def test_a_spec_that_is_not_right_names_the_nearest(spec: str, nearest: str) -> None:
+def test_the_error_for_a_wrong_spec_names_the_nearest_one(spec: str, nearest: str) -> None:
     with pytest.raises(ValueError, match=f"'{nearest}'") as caught:
         check_spec(spec)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("spec", ["", "-", "wordpiece-300", "qqq:gpt2"])
-def test_a_spec_like_no_other_lists_what_there_is(spec: str) -> None:
+def test_the_error_for_a_spec_unlike_any_other_lists_all(spec: str) -> None:
     with pytest.raises(ValueError, match="byte, char, unigram-N, spbpe-N, bpe-N"):
         check_spec(spec)
 
 
-# SentencePiece passes over a training sentence that is too long (4,192 bytes unless told otherwise) or
-# holds a sign that it uses itself, with a line in its log at most. It shows in a character that such a
-# document alone has: it must become a token.
+# SentencePiece skips a training sentence that is too long (4,192 bytes by default) or contains one of its own
+# marks, at most with a line in its log. To detect this, each document has a character that is in no other
+# document, and must become a token.
 HARD_DOCUMENTS = {
     "over a mebibyte long": " ".join(
         random.Random(0).choices("ß the king of a silver land".split(), k=300_000)
     ),
-    "with its sign for a space": "ß" * 500 + "\u2581",
-    "with its sign for the unknown": "ß" * 500 + "\u2585",
-    "with its name of the unknown": "ß" * 500 + "<unk>",
+    "with its mark for a space": "ß" * 500 + "\u2581",
+    "with its mark for unknown characters": "ß" * 500 + "\u2585",
+    "with its name for the unknown piece": "ß" * 500 + "<unk>",
     "with NUL": "ß" * 500 + "\0",
     "with a tab": "ß" * 500 + "\t",
     "with a non-character": "ß" * 500 + "\ufffe",
@@ -196,14 +198,14 @@ HARD_DOCUMENTS = {
 
 @pytest.mark.parametrize("family", SENTENCEPIECE)
 @pytest.mark.parametrize("document", HARD_DOCUMENTS.values(), ids=HARD_DOCUMENTS)
-def test_a_training_document_is_not_passed_over(family: str, document: str, texts: list[str]) -> None:
+def test_no_training_document_is_skipped(family: str, document: str, texts: list[str]) -> None:
     tokenizer = train_tokenizer(f"{family}-400", [*texts, document])
     assert "ß".encode() in tokenizer.token_bytes()
     assert tokenizer.decode(tokenizer.encode(document)) == document
 
 
 def test_unigram_trains_in_seconds_on_a_long_document_that_occurs_twice(texts: list[str]) -> None:
-    """The library's search for repeats takes time with the square of a repeat's length: 19 s for this one."""
+    """The time of the library's search for repeats is quadratic in their length: 19 s for this one."""
     book = "".join(texts)
     start = time.monotonic()
     train_tokenizer("unigram-400", [book, book])
@@ -228,14 +230,14 @@ from tokenizers import train_tokenizer
 corpus = Corpus(pathlib.Path(sys.argv[1]))
 print(json.dumps([train_tokenizer(spec, corpus.texts("train")).fingerprint for spec in sys.argv[2:]]))
 """
-    # Other hash seeds and numbers of threads, which must not show.
+    # Other hash seeds and numbers of threads must make no difference.
     elsewhere = run_python(
         "-c", script, tiny_corpus.folder, *specs, PYTHONHASHSEED="7", RAYON_NUM_THREADS="1"
     )
     assert json.loads(elsewhere.stdout) == [train_tokenizer(spec, texts).fingerprint for spec in specs]
 
 
-def test_the_fingerprint_tells_tokenizers_apart(texts: list[str]) -> None:
+def test_different_tokenizers_have_different_fingerprints(texts: list[str]) -> None:
     specs = ["byte", "char", "unigram-320", "unigram-400", "spbpe-320", "spbpe-400", "bpe-320", "bpe-400"]
     made = [train_tokenizer(spec, texts) for spec in specs]
     made += [train_tokenizer(spec, texts[:200]) for spec in specs if spec not in ("byte", "char")]
@@ -248,7 +250,7 @@ def test_the_fingerprint_covers_the_scores_of_pieces() -> None:
     assert one.fingerprint != other.fingerprint
 
 
-def test_the_fingerprint_covers_how_text_is_cut_into_words(texts: list[str]) -> None:
+def test_the_fingerprint_covers_the_pattern(texts: list[str]) -> None:
     tokenizer = train_tokenizer("bpe-400", texts)
     other = BPETokenizer(replace(tokenizer.ranks, pattern=r"\s+|\S+"), tokenizer.spec)
     assert tokenizer.token_bytes() == other.token_bytes()
@@ -256,8 +258,8 @@ def test_the_fingerprint_covers_how_text_is_cut_into_words(texts: list[str]) -> 
 
 
 @pytest.mark.parametrize("family", ["unigram", "spbpe", "bpe"])
-def test_a_training_document_with_a_million_spaces_harms_nothing(family: str, texts: list[str]) -> None:
-    """The regular expression that cuts words overflows its stack there, in training as in encoding."""
+def test_a_training_document_with_a_million_spaces_does_no_harm(family: str, texts: list[str]) -> None:
+    """The regular expression that finds words would overflow its stack, in training as in encoding."""
     assert train_tokenizer(f"{family}-400", [*texts, " " * 1_500_000 + "x"]).vocab_size == 400
 
 
@@ -265,7 +267,7 @@ def test_a_training_document_with_a_million_spaces_harms_nothing(family: str, te
 def test_a_small_vocabulary_works_for_a_text_of_thousands_of_characters(
     family: str, texts: list[str]
 ) -> None:
-    """The library alone refuses a vocabulary that has no room for the characters it must cover."""
+    """The library alone refuses a vocabulary too small for the characters that it must cover."""
     chinese = "".join(chr(0x4E00 + i % 3000) for i in range(60_000))
     tokenizer = train_tokenizer(f"{family}-512", [*texts, chinese])
     assert tokenizer.vocab_size == 512
@@ -280,13 +282,13 @@ def test_a_pattern_is_part_of_the_spec_and_of_the_fingerprint(name: str, texts: 
     tokenizer = train_tokenizer(f"bpe-400:{name}", texts)
     assert tokenizer.vocab_size == 400 and tokenizer.ranks.pattern == PATTERNS[name]
     same = tokenizer.fingerprint == train_tokenizer("bpe-400", texts).fingerprint
-    assert same == (name == "gpt4")  # which is meant where none is named
+    assert same == (name == "gpt4")  # the default
 
 
-def test_patterns_differ_in_how_many_digits_make_a_token(texts: list[str]) -> None:
+def test_patterns_differ_in_the_number_of_digits_per_token(texts: list[str]) -> None:
     longest = {}
     for name in PATTERNS:
-        # Other text leaves something to merge under every pattern.
+        # The other text makes sure that every pattern has something to merge.
         tokenizer = train_tokenizer(f"bpe-500:{name}", [" 1234567" * 100_000, *texts])
         longest[name] = max(len(re.sub(rb"\D", b"", token)) for token in tokenizer.table)
     assert longest == {"gpt2": 7, "gpt4": 3, "gpt4-2digits": 2, "gpt4-1digit": 1, "gpt4o": 3}

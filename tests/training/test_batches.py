@@ -26,7 +26,7 @@ SPECS = ["byte", "char", "bpe-300", "spbpe-420"]
 
 @pytest.fixture(scope="module")
 def planned(tiny_arrays):
-    """A function: a tokenizer spec to its training split and its plan, 20 places of 100 characters a step."""
+    """A function from a tokenizer spec to its training split and plan, 20 places of 100 characters a step."""
 
     def plan(spec: str, **options) -> tuple[Split, Plan]:
         arrays = TokenArrays(tiny_arrays(spec))
@@ -41,20 +41,20 @@ def planned(tiny_arrays):
 
 
 def text_before(split: Split) -> np.ndarray:
-    """Characters of the training text before each token of the circle."""
+    """The number of characters of training text before each token of the circle."""
     tokenizer = load_tokenizer(Path(split.files[0].name).parent / "tokenizer")
     return np.append(0, np.cumsum(token_chars(tokenizer)[split.crop(0, split.length)]))
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_the_same_seed_and_step_draw_the_same_crops_and_another_draws_others(planned, spec):
+def test_crops_depend_on_the_seed_and_the_step(planned, spec):
     one = crop_starts(*planned(spec), 1, 7)
     assert np.array_equal(one, crop_starts(*planned(spec), 1, 7))
     assert len(np.intersect1d(one, crop_starts(*planned(spec), 1, 8))) < 4
     assert len(np.intersect1d(one, crop_starts(*planned(spec), 2, 7))) < 4
 
 
-def test_crops_are_those_of_every_machine_and_version(planned):
+def test_crops_are_the_same_on_every_machine_and_in_every_version(planned):
     split, plan = planned("byte")
     assert crop_starts(split, plan, 0, 0)[:4].tolist() == FIRST
 
@@ -63,15 +63,15 @@ def test_a_step_reads_the_same_places_of_the_text_with_every_tokenizer(planned):
     found = {}
     for spec in SPECS:
         split, plan = planned(spec)
-        before = text_before(split)  # of a token that reaches back over the place, a few characters less
+        before = text_before(split)  # a few characters less for a token that begins before the place
         found[spec] = np.concatenate([before[crop_starts(split, plan, 3, step) + 1] for step in range(50)])
     for spec in SPECS[1:]:
         same = np.abs(found["byte"] - found[spec][:, None]).min(axis=1) < 10
-        assert same.mean() > 0.75  # but where a text has more tokens, or fewer, than usual
+        assert same.mean() > 0.75  # the rest: text with more or fewer tokens than usual
 
 
 def test_all_text_is_seen_equally_often_however_many_tokens_it_takes(tmp_path):
-    """Text of which a token holds four characters, and as much of which one holds a single character."""
+    """Half of the text has tokens of four characters, the other half of one character."""
     half = 200 * MARK_CHARS
     tokens = np.concatenate([np.zeros(half // 4), np.ones(half), [9]]).astype(np.uint8)
     marks = np.searchsorted(np.cumsum(np.where(tokens == 0, 4, 1)), np.arange(0, 2 * half, 32), "right") + 1
@@ -87,12 +87,12 @@ def test_all_text_is_seen_equally_often_however_many_tokens_it_takes(tmp_path):
         for start in crop_starts(split, plan, 0, step):
             seen[np.arange(start + 1, start + 1 + plan.block_size) % split.length] += 1
     long, short = seen[1 : half // 4], seen[half // 4 + 1 :]
-    assert long.mean() / short.mean() == pytest.approx(1, abs=0.1)  # by one number for each crop: 4
+    assert long.mean() / short.mean() == pytest.approx(1, abs=0.1)  # 4 with one random token per crop
     assert seen.min() > 0
 
 
 @given(st.floats(0.3, 3000), st.integers(1, 300), st.integers(0, 10**6))
-def test_what_rounding_leaves_over_is_carried_to_the_next_step(chars_per_token, block_size, step):
+def test_the_remainder_of_rounding_is_carried_to_the_next_step(chars_per_token, block_size, step):
     sequences = max(1, 2048 / chars_per_token / block_size)
     plan = Plan(MODEL, block_size, sequences, 16, 128, 10**6, None, chars_per_token)
     assert plan.sequences_in(step) in (math.floor(sequences), plan.most_sequences)
@@ -101,7 +101,7 @@ def test_what_rounding_leaves_over_is_carried_to_the_next_step(chars_per_token, 
 
 @given(st.integers(1, 500), st.integers(1, 16))
 @settings(deadline=None, derandomize=True)
-def test_the_parts_of_all_ranks_are_the_batch_in_order(sequences, world_size):
+def test_the_slices_of_all_ranks_make_up_the_batch_in_order(sequences, world_size):
     batch = list(range(sequences))
     parts = [batch[rank_slice(sequences, rank, world_size)] for rank in range(world_size)]
     assert [i for part in parts for i in part] == batch
@@ -114,7 +114,9 @@ def test_a_target_is_the_token_after_its_input(planned):
     stream = train.crop(0, train.length)
     assert batch.inputs[1].tolist() == stream[17:25].tolist()
     assert batch.targets[1].tolist() == stream[18:26].tolist()
-    assert batch.targets[2].tolist() == stream[:8].tolist()  # the end of the text leads to its beginning
+    assert (
+        batch.targets[2].tolist() == stream[:8].tolist()
+    )  # the end of the text is followed by its beginning
 
 
 def test_each_position_knows_where_its_document_begins(planned):
@@ -123,7 +125,7 @@ def test_each_position_knows_where_its_document_begins(planned):
     second = int(np.flatnonzero(train.crop(0, train.length) == eot)[1])
     batch = make_batch(train, np.array([second - 5, second]), plan)
     assert batch.begins.tolist() == [[0] * 5 + [5] * 7, [0] * 12]
-    assert make_batch(train, np.array([second, 0]), plan).begins is None  # where it makes no difference
+    assert make_batch(train, np.array([second, 0]), plan).begins is None  # it would make no difference
     assert make_batch(train, np.array([second - 5]), replace(plan, eot=None)).begins is None
 
 
@@ -132,7 +134,7 @@ def test_prefetched_batches_are_those_of_each_step_in_order(steps):
     assert list(prefetch(lambda step: step * step, steps)) == [step * step for step in steps]
 
 
-def test_batches_are_made_ahead_by_another_thread_and_not_further():
+def test_batches_are_made_in_another_thread_a_limited_number_of_steps_ahead():
     made = []
     third = threading.Event()
 
@@ -144,12 +146,12 @@ def test_batches_are_made_ahead_by_another_thread_and_not_further():
     batches = prefetch(make, range(100))
     next(batches)
     assert third.wait(10)
-    batches.close()  # as when a run is stopped: what has been begun is finished, and nothing hangs
+    batches.close()  # as when a run is stopped: batches under way are finished, and nothing hangs
     assert [step for step, _ in made] == list(range(AHEAD + 1))
     assert threading.current_thread() not in {thread for _, thread in made}
 
 
-def test_a_batch_that_cannot_be_made_is_an_error_at_its_step():
+def test_a_batch_that_fails_raises_at_its_step():
     def make(step):
         return 1 // (7 - step)
 

@@ -1,4 +1,4 @@
-"""Checkpoints: published whole, the newest intact one is found, one of another run is refused."""
+"""Checkpoints: published complete; the newest intact one is found; one of another run is refused."""
 
 import os
 import shutil
@@ -50,7 +50,7 @@ def save(folder, parts, step):
 
 @pytest.fixture
 def checkpoints(tmp_path):
-    """A function: the checkpoints below `tmp_path` with some options."""
+    """A function that opens the checkpoints below `tmp_path` with the given options."""
     return lambda **options: Checkpoints(tmp_path / "checkpoints", CheckpointConfig(**options))
 
 
@@ -58,7 +58,7 @@ def kept(tmp_path):
     return sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
 
 
-def test_what_is_restored_is_what_was_saved(tmp_path, parts):
+def test_restoring_gives_back_everything_that_was_saved(tmp_path, parts):
     save(tmp_path, parts, 5)
     model, optimizers, scaler = parts
     torch.manual_seed(1)
@@ -90,20 +90,20 @@ def test_the_best_is_kept_too(tmp_path, parts, checkpoints):
     assert kept(tmp_path) == ["step-00000002", "step-00000004"]
 
 
-def test_one_is_of_the_moment_in_which_it_was_asked_for(tmp_path, parts, checkpoints):
-    """Training goes on while it is written."""
+def test_a_checkpoint_holds_the_state_at_the_time_of_the_call(tmp_path, parts, checkpoints):
+    """Training continues while it is written."""
     made, model = checkpoints(), parts[0]
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     momentum = parts[1][0].state_dict()["state"][0]["momentum"].clone()
 
-    def go_on():
+    def continue_training():
         time.sleep(0.1)
         with torch.no_grad():
             for tensor in (*model.parameters(), parts[1][0].state_dict()["state"][0]["momentum"]):
                 tensor.zero_()
 
     made.save(model, optimizer_state(parts), state(1))
-    go_on()
+    continue_training()
     made.wait()
     path, found = newest_checkpoint(tmp_path / "checkpoints")
     restore_checkpoint(path, found, IDENTITY, *parts)
@@ -111,25 +111,25 @@ def test_one_is_of_the_moment_in_which_it_was_asked_for(tmp_path, parts, checkpo
     assert torch.equal(parts[1][0].state_dict()["state"][0]["momentum"], momentum)
 
 
-def test_one_for_which_there_is_no_space_leaves_the_others(tmp_path, parts, checkpoints, monkeypatch):
+def test_without_space_for_a_new_one_the_others_are_kept(tmp_path, parts, checkpoints, monkeypatch):
     made = checkpoints(keep_last=1)
     made.save(parts[0], optimizer_state(parts), state(1))
     made.wait()
     monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
     made.save(parts[0], optimizer_state(parts), state(2))
-    with pytest.raises(OSError, match=r"0\.0 MB of free space, a checkpoint takes .* make room"):
+    with pytest.raises(OSError, match=r"0\.0 MB of free space, but a checkpoint needs .* free some"):
         made.wait()
     assert kept(tmp_path) == ["step-00000001"]
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path, parts, checkpoints):
+def test_leftovers_of_a_killed_process_are_removed(tmp_path, parts, checkpoints):
     (tmp_path / "checkpoints" / ".step-00000007.123.tmp").mkdir(parents=True)
     checkpoints().save(parts[0], optimizer_state(parts), state(1))
     assert ".step-00000007.123.tmp" not in kept(tmp_path)
 
 
-def test_the_newest_is_the_one_whose_state_says_so(tmp_path, parts):
-    """Neither names nor times of files are trusted."""
+def test_the_newest_is_found_by_the_step_in_its_state(tmp_path, parts):
+    """Names and times of files are not trusted."""
     save(tmp_path, parts, 5).rename(tmp_path / "step-00000001")
     older = save(tmp_path, parts, 3)
     os.utime(older, (2e9, 2e9))
@@ -137,8 +137,8 @@ def test_the_newest_is_the_one_whose_state_says_so(tmp_path, parts):
     assert newest_checkpoint(tmp_path)[1]["step"] == 5
 
 
-def test_a_process_killed_anywhere_while_it_saves_leaves_one_that_can_be_loaded(tmp_path, run_killing):
-    """Before the rename, between it and the clean-up, and in the clean-up."""
+def test_a_process_killed_while_saving_leaves_a_checkpoint_that_can_be_loaded(tmp_path, run_killing):
+    """Whether it is killed before the rename, after it, or during the clean-up."""
     script = """
 import shutil
 from pathlib import Path
@@ -169,7 +169,7 @@ assert seen == {(1, 1), (2, 2), (2, 1)}, seen
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "state.json"])
 @pytest.mark.parametrize("damage", ["missing", "truncated", "changed"])
-def test_a_damaged_one_is_passed_over(tmp_path, parts, name, damage, capsys):
+def test_a_damaged_one_is_skipped(tmp_path, parts, name, damage, capsys):
     save(tmp_path, parts, 1)
     file = save(tmp_path, parts, 2) / name
     content = bytearray(file.read_bytes())
@@ -190,24 +190,24 @@ def test_none_is_found_where_there_is_none(tmp_path):
     assert newest_checkpoint(tmp_path / "nowhere") is None
 
 
-def test_one_of_another_run_is_refused_with_what_differs(tmp_path, parts):
+def test_one_of_another_run_is_refused_and_the_differences_are_named(tmp_path, parts):
     save(tmp_path, parts, 1)
     wanted = {**IDENTITY, "precision": "bf16", "optimizer": {"lr": 0.2}}
-    with pytest.raises(ValueError, match=r"another precision, optimizer\.lr"):
+    with pytest.raises(ValueError, match=r"a different precision, optimizer\.lr"):
         restore_checkpoint(*newest_checkpoint(tmp_path), wanted, *parts)
 
 
-def test_one_of_a_run_that_passed_over_batches_which_others_saw_is_refused(tmp_path, parts):
-    """Earlier versions could go back to a checkpoint and pass over all batches since."""
+def test_one_of_a_run_that_skipped_batches_which_other_runs_saw_is_refused(tmp_path, parts):
+    """Earlier versions could go back to a checkpoint and skip all batches since."""
     content = asdict(state(1)) | {"batches_passed": 12}
     write_checkpoint(tmp_path, parts[0].weights(), optimizer_state(parts), content)
-    with pytest.raises(ValueError, match=r"another batches_passed: .* remove the run"):
+    with pytest.raises(ValueError, match=r"a different batches_passed: .* delete the run"):
         restore_checkpoint(*newest_checkpoint(tmp_path), IDENTITY, *parts)
     write_checkpoint(tmp_path, parts[0].weights(), optimizer_state(parts), content | {"batches_passed": 0})
     assert restore_checkpoint(*newest_checkpoint(tmp_path), IDENTITY, *parts).step == 1
 
 
-def test_nothing_in_one_runs_code(tmp_path, parts):
+def test_loading_one_runs_no_code_from_it(tmp_path, parts):
     class Attack:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "attacked"),)
@@ -219,7 +219,7 @@ def test_nothing_in_one_runs_code(tmp_path, parts):
     assert not (tmp_path / "attacked").exists()
 
 
-def test_a_folder_that_is_no_checkpoint_is_passed_over(tmp_path, parts, capsys):
+def test_a_folder_that_is_not_a_checkpoint_is_skipped(tmp_path, parts, capsys):
     save(tmp_path, parts, 1)
     for content in ([], {"step": "two"}, {"step": 3}):
         (tmp_path / "step-00000009").mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a device can do at most: from a data sheet or measured, never a guess."""
+"""The peak of a device: from a data sheet or measured, never guessed."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """Gives the GPU a name, as torch would."""
+    """A function that sets the GPU's name, as torch reports it."""
     return lambda name: monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
 
 
@@ -42,12 +42,12 @@ def test_a_known_gpu_has_the_peak_of_its_data_sheet(gpu, name, teraflops):
 @pytest.mark.parametrize(
     "name", ["NVIDIA A10G", "NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA GB10", "Radeon"]
 )
-def test_a_gpu_that_is_not_known_has_no_peak(gpu, name):
+def test_an_unknown_gpu_has_no_peak(gpu, name):
     gpu(name)
     assert peak_flops("cuda:0", "bf16") == (None, f"unknown for {name} in bf16")
 
 
-def test_the_peak_of_matrix_units_is_not_that_of_fp32(gpu):
+def test_the_peak_of_the_matrix_units_does_not_apply_to_fp32(gpu):
     gpu("NVIDIA H100 80GB HBM3")
     assert peak_flops("cuda:0", "fp32")[0] is None
 
@@ -58,7 +58,7 @@ def test_the_peak_of_a_cpu_is_measured():
     assert "measured" in source
 
 
-def test_peak_memory_is_of_this_process_alone_not_of_the_one_that_started_it():
+def test_peak_memory_does_not_include_that_of_the_parent_process():
     code = "from training.hardware import peak_memory; print(peak_memory('cpu'))"
     parent = (
         "import subprocess, sys; held = b'x' * 2_000_000_000\n"
@@ -87,7 +87,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begun)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
-def test_freed_memory_is_used_again_without_asking_the_kernel():
+def test_freed_memory_is_reused_without_returning_it_to_the_kernel():
     def faults(what):
         command = [sys.executable, "-c", FAULTS, what]
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

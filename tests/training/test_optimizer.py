@@ -1,4 +1,4 @@
-"""What learns, and the schedule."""
+"""The optimizers and the learning-rate schedule."""
 
 import itertools
 import os
@@ -16,7 +16,7 @@ from training.optimizer import OptimizerConfig, learning_rate, make_optimizers
 CONFIG = OptimizerConfig(lr=0.01, warmup=0.1, final_lr=0.2)
 
 
-def test_the_rate_rises_in_a_line_stays_below_lr_and_ends_at_its_share():
+def test_the_rate_rises_linearly_to_lr_and_falls_to_final_lr():
     rates = [learning_rate(i / 100, CONFIG) for i in range(101)]
     assert rates[:11] == pytest.approx([0.001 * i for i in range(11)])
     assert max(rates) == rates[10] == pytest.approx(0.01)
@@ -26,12 +26,12 @@ def test_the_rate_rises_in_a_line_stays_below_lr_and_ends_at_its_share():
 
 @pytest.mark.parametrize("warmup", [0.0, 1.0])
 @pytest.mark.parametrize("schedule", ["cosine", "wsd"])
-def test_without_a_warm_up_and_without_anything_else_there_is_a_rate_too(schedule, warmup):
+def test_the_rate_is_defined_with_no_warm_up_and_with_nothing_else(schedule, warmup):
     config = OptimizerConfig(lr=0.01, schedule=schedule, warmup=warmup, decay=1 - warmup)
     assert all(0 < learning_rate(progress, config) < 0.01001 for progress in (0.01, 0.5, 1.0))
 
 
-def test_wsd_stays_and_falls_in_a_line_at_the_end():
+def test_wsd_is_constant_and_falls_linearly_at_the_end():
     config = OptimizerConfig(lr=0.01, schedule="wsd", warmup=0.1, decay=0.4, final_lr=0.2)
     rates = [learning_rate(i / 100, config) for i in range(101)]
     assert rates[10:61] == pytest.approx([0.01] * 51)
@@ -99,7 +99,7 @@ def test_muon_is_torchs_own_at_all_matrices_at_once():
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-2)  # both iterate in bfloat16
 
 
-def test_several_matrices_in_one_parameter_are_each_by_themselves():
+def test_matrices_stacked_in_one_parameter_are_updated_separately():
     torch.manual_seed(0)
     whole = torch.randn(24, 8, requires_grad=True)
     alone = [part.detach().clone().requires_grad_() for part in whole.chunk(3)]
@@ -155,8 +155,8 @@ end(leave(0))
 
 
 @pytest.mark.parametrize("processes", [2, 3])
-def test_ranks_that_share_the_work_come_to_the_weights_of_one_that_does_not(tmp_path, processes):
-    """To the last bit; with three ranks, some have one matrix of a shape to do and others none."""
+def test_ranks_that_share_the_work_get_the_same_weights_as_a_single_one(tmp_path, processes):
+    """Bit for bit; with three ranks, some have one matrix of a shape and others none."""
     script = tmp_path / "shared.py"
     script.write_text(SHARED)
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]

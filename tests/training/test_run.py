@@ -1,4 +1,4 @@
-"""A run that was trained, opened: its configuration, its newest intact checkpoint, its arrays."""
+"""Opening a trained run: its configuration, its newest intact checkpoint and its arrays."""
 
 import re
 import shutil
@@ -24,7 +24,7 @@ def trained(tiny_arrays, run_python, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(trained, tmp_path) -> Path:
-    """A copy of it, to which anything may happen."""
+    """A copy of it that a test may change."""
     shutil.copytree(trained / "run", tmp_path / "run")
     return tmp_path / "run"
 
@@ -35,25 +35,25 @@ def test_a_run_is_opened_at_its_newest_intact_checkpoint(trained, run):
     assert opened.config.data == opened.arrays.folder == trained / "data"
     assert opened.load_model().block_size > 1
     checkpoints = sorted((run / "checkpoints").iterdir())
-    checkpoints[-1].rename(checkpoints[-1].with_name("a"))  # names are not trusted
+    checkpoints[-1].rename(checkpoints[-1].with_name("a"))  # folder names are not trusted
     assert open_run(run).state["step"] == 4
     (run / "checkpoints" / "a" / "model.safetensors").write_bytes(b"damaged")
     if len(checkpoints) > 1:
         assert open_run(run).state["step"] < 4
 
 
-def test_what_is_not_a_run_is_refused(run, tmp_path):
-    with pytest.raises(ValueError, match="nowhere holds no run"):
+def test_a_folder_that_is_not_a_run_is_refused(run, tmp_path):
+    with pytest.raises(ValueError, match="nowhere contains no run"):
         open_run(Path("nowhere"))
     shutil.rmtree(run / "checkpoints")
-    with pytest.raises(ValueError, match=re.escape(f"{run} holds no checkpoint: train it")):
+    with pytest.raises(ValueError, match=re.escape(f"{run} contains no checkpoint: train it")):
         open_run(run)
 
 
-def test_a_run_whose_arrays_were_made_again_is_refused(run, tiny_arrays):
+def test_a_run_whose_arrays_have_changed_is_refused(run, tiny_arrays):
     config = run / "config.yaml"
     config.write_text(re.sub("data: .*", f"data: {tiny_arrays('char')}", config.read_text()))
-    with pytest.raises(ValueError, match=r"char was made again after .*run was trained: train it again"):
+    with pytest.raises(ValueError, match=r"char has changed since .*run was trained: train it again"):
         open_run(run)
 
 
@@ -65,7 +65,7 @@ def test_the_configuration_of_an_earlier_version_is_refused_in_one_line(run):
     assert "\n" not in str(caught.value)
 
 
-def test_the_last_validation_counts_only_when_the_run_is_finished(run):
+def test_the_last_validation_counts_only_once_the_run_is_finished(run):
     assert 0 < final_val_bpc(run) < 20
     lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text("".join(lines[:-1]))

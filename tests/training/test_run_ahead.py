@@ -1,4 +1,4 @@
-"""Steps begun before those before them are read: how many, in which order, and when none is."""
+"""Steps begun before earlier ones are read: how many, in which order, and when none may begin."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from training.run_ahead import RunAhead
 
 @dataclass
 class Device:
-    """What is begun and read, in order."""
+    """Records which steps are begun and read, in order."""
 
     events: list[tuple[str, int]] = field(default_factory=list)
 
@@ -19,7 +19,7 @@ class Device:
         return Begun(self, number)
 
     def under_way(self) -> list[int]:
-        """How many steps were under way after each event."""
+        """The number of steps under way after each event."""
         begun = read = 0
         found = []
         for what, number in self.events:
@@ -39,7 +39,7 @@ class Begun:
 
 
 @given(st.integers(0, 3), st.integers(0, 50), st.sets(st.integers(0, 90)), st.sets(st.integers(0, 90)))
-def test_steps_are_read_in_order_and_none_is_begun_behind_one_that_pauses(distance, done, pauses, drains):
+def test_steps_are_read_in_order_and_none_begins_before_a_pausing_one_is_read(distance, done, pauses, drains):
     device = Device()
     steps = RunAhead(device.begin, done, distance, lambda number: number in pauses)
     for number in range(done + 1, done + 31):
@@ -59,7 +59,7 @@ def test_steps_are_read_in_order_and_none_is_begun_behind_one_that_pauses(distan
     assert max(device.under_way()) - done <= distance + 1
 
 
-def test_with_a_distance_of_nothing_each_step_is_read_before_the_next_begins():
+def test_with_a_distance_of_0_each_step_is_read_before_the_next_begins():
     device = Device()
     steps = RunAhead(device.begin, 0, 0, lambda number: False)
     for _ in range(3):
@@ -68,7 +68,7 @@ def test_with_a_distance_of_nothing_each_step_is_read_before_the_next_begins():
     assert device.events == [(what, number) for number in (1, 2, 3) for what in ("begin", "read")]
 
 
-def test_a_host_ahead_begins_the_third_step_before_it_reads_the_first():
+def test_with_a_distance_of_2_the_third_step_begins_before_the_first_is_read():
     device = Device()
     steps = RunAhead(device.begin, 0, 2, lambda number: number == 4)
     steps.read()
@@ -77,7 +77,7 @@ def test_a_host_ahead_begins_the_third_step_before_it_reads_the_first():
     assert steps.idle and device.events[4:] == [("begin", 4), ("read", 2), ("read", 3), ("read", 4)]
 
 
-def test_what_is_under_way_can_be_forgotten_and_begun_anew():
+def test_steps_under_way_can_be_dropped_and_begun_again():
     device = Device()
     steps = RunAhead(device.begin, 0, 2, lambda number: False)
     assert steps.read()[0] == 1

@@ -1,4 +1,4 @@
-"""One training step, as the trainer and every benchmark make it."""
+"""One training step, as used by the trainer and all benchmarks."""
 
 import math
 
@@ -34,7 +34,7 @@ def weights(of: Learner) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
-def test_micro_batches_of_unequal_size_make_the_step_of_the_whole_batch(name):
+def test_micro_batches_of_unequal_size_give_the_step_of_the_whole_batch(name):
     whole, parts = learner(name), learner(name)
     x, y = batch()
     one = take_step(whole, [Batch(x, y)], 6, lr=0.01)
@@ -61,7 +61,7 @@ def test_the_gradients_are_clipped_before_they_are_applied():
     assert (weights(made) - before).norm() == pytest.approx(1e-3, rel=1e-2)
 
 
-def test_a_step_that_is_not_finite_changes_no_weight_and_no_moment():
+def test_a_non_finite_step_changes_no_weight_and_no_moment():
     made, (x, y) = learner(), batch()
     take_step(made, [Batch(x, y)], 6, lr=0.01)
     before, moments = weights(made), str(made.optimizer_state())
@@ -70,7 +70,7 @@ def test_a_step_that_is_not_finite_changes_no_weight_and_no_moment():
     assert not step.finite and math.isnan(step.loss)
     assert torch.equal(weights(made), before) and str(made.optimizer_state()) == moments
     hook.remove()
-    assert take_step(made, [Batch(x, y)], 6, lr=0.01).norm > 0  # a further step is computed,
+    assert take_step(made, [Batch(x, y)], 6, lr=0.01).norm > 0  # the next step is computed
     assert torch.equal(weights(made), before)  # but not applied
     made.resume()
     assert take_step(made, [Batch(x, y)], 6, lr=0.01).finite  # nothing of it is left in the gradients
@@ -79,7 +79,7 @@ def test_a_step_that_is_not_finite_changes_no_weight_and_no_moment():
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_an_update_that_is_halted_on_the_device_changes_nothing(name):
-    """As on a GPU, where nobody waits to decide."""
+    """As on a GPU, where the host does not wait for the decision."""
     made, (x, y) = learner(name), batch()
     take_step(made, [Batch(x, y)], 6, lr=0.01)
     before, moments = weights(made), str(made.optimizer_state())
@@ -94,7 +94,7 @@ def test_an_update_that_is_halted_on_the_device_changes_nothing(name):
     assert weights(made).isnan().any()
 
 
-def test_gradients_too_large_for_fp16_are_the_scalers_business():
+def test_gradients_too_large_for_fp16_are_handled_by_the_scaler():
     made, (x, y) = learner(precision="fp16"), batch()
     made.scaler = torch.amp.GradScaler("cpu", init_scale=1e30)
     before = weights(made)

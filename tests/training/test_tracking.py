@@ -1,17 +1,17 @@
-"""metrics.jsonl is the record of a run; wandb is a sink of it."""
+"""metrics.jsonl is the record of a run; wandb gets a copy."""
 
 import json
 
 from training.tracking import Tracker, read_metrics
 
 
-def test_lines_are_there_as_soon_as_they_are_logged(tmp_path):
+def test_lines_are_in_the_file_as_soon_as_they_are_logged(tmp_path):
     tracker = Tracker(tmp_path, "disabled", step=0)
     tracker.log({"step": 1, "train_bpc": 2.5})
     assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 1, "train_bpc": 2.5}]
 
 
-def test_lines_beyond_the_checkpoint_are_cut_and_not_doubled(tmp_path):
+def test_lines_after_the_checkpoint_are_removed_when_a_run_resumes(tmp_path):
     lines = [{"step": step, "train_bpc": 1 / step} for step in range(1, 6)]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     tracker = Tracker(tmp_path, "disabled", step=3)
@@ -20,7 +20,7 @@ def test_lines_beyond_the_checkpoint_are_cut_and_not_doubled(tmp_path):
     assert [m["step"] for m in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
 
 
-def test_a_line_that_a_killed_run_left_unfinished_is_passed_over(tmp_path):
+def test_an_incomplete_last_line_is_ignored(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2, "tra')
     assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 1}]
 

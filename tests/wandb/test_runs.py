@@ -227,7 +227,7 @@ def test_a_server_that_falls_silent_costs_nothing_but_ten_seconds_at_the_end(tra
     assert process.returncode == 0, output
     assert time.monotonic() - recorded < 15  # 10 seconds for wandb, and the test's own steps
     assert all(line["train_seconds"] / line["step"] < 1 for line in training.metrics())
-    assert "metrics.jsonl has what is missing there" in output
+    assert "metrics.jsonl has the complete record" in output
     server.after, server.delay = 0, 0
     training.replay()
     (run,) = server.runs.values()
