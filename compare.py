@@ -33,8 +33,7 @@ class LocalOptions:
     """How runs share this machine."""
 
     jobs: int | None = None
-    """training runs at a time (default: one per CPU core, or as many as there are GPUs for); more than that
-    share GPUs"""
+    """training runs at a time (default: one per CPU core, or as many as there are GPUs for); more share GPUs"""
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
@@ -43,10 +42,10 @@ class LocalOptions:
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """How a cluster is told."""
+    """The cluster."""
 
     cluster: Path = Path("slurm/cluster.yaml")
-    """what jobs on the cluster are submitted with"""
+    """YAML file that describes the cluster (docs/slurm.md)"""
 
 
 @dataclass(frozen=True)
@@ -54,11 +53,11 @@ class SubmitOptions(ClusterOptions):
     """How jobs are submitted."""
 
     dry_run: bool = False
-    """print the commands of sbatch instead of giving them"""
+    """print the sbatch commands instead of running them"""
 
 
 def run(comparison: Comparison, options: LocalOptions) -> None:
-    """Run the comparison on this machine, from where it is to its report."""
+    """Run the comparison on this machine, from the corpus to the report."""
     stop_on_signals()
     at_once = environments(comparison, options.jobs)
     make_data(comparison)
@@ -70,7 +69,7 @@ def run(comparison: Comparison, options: LocalOptions) -> None:
 
 
 def plan(comparison: Comparison, options: LocalOptions) -> None:
-    """Make tokenizers and arrays, time a few steps of each run and print what the runs would take."""
+    """Time a few steps of each run and print how long all would take."""
     stop_on_signals()
     at_once = environments(comparison, options.jobs)
     make_data(comparison)
@@ -78,17 +77,17 @@ def plan(comparison: Comparison, options: LocalOptions) -> None:
 
 
 def submit(comparison: Comparison, options: SubmitOptions) -> None:
-    """Submit what is missing to a Slurm cluster, and return (docs/slurm.md)."""
+    """Submit jobs for everything missing to a Slurm cluster (docs/slurm.md)."""
     submit_jobs(comparison, options.cluster, code_revision(), options.dry_run)
 
 
 def status(comparison: Comparison, options: ClusterOptions) -> None:
-    """Say what has become of the jobs on the cluster."""
+    """Print the state of the jobs on the cluster."""
     print_status(comparison, options.cluster)
 
 
 def cancel(comparison: Comparison) -> None:
-    """Cancel the comparison's jobs on the cluster, and no others."""
+    """Cancel the jobs of this comparison on the cluster."""
     cancel_jobs(comparison)
 
 

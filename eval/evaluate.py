@@ -176,13 +176,15 @@ class Arguments:
     run: Path
     """folder of a finished run, such as out/shakespeare/runs/bpe-2048/gpt/seed0"""
     stride: int | None = None
-    """tokens by which a window moves on; what else it holds is context only (default: half a block)"""
+    """tokens from one window to the next; the rest of a window serves only as context (default: half of
+    block_size)"""
     context_chars: int | None = None
-    """score once more, in windows of about so many characters (default: only in windows of a block)"""
+    """score a second time, in windows of about this many characters (default: only in windows of
+    block_size)"""
     scoring: Scoring | None = None
-    """fp32, tf32 or bf16 (default: that of the run's validations)"""
+    """precision (default: that of the run's validations)"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: cuda where there is one"""
+    """auto: cuda if there is a GPU, else cpu"""
 
     def __post_init__(self) -> None:
         for name in ("stride", "context_chars"):
@@ -204,4 +206,6 @@ def main(arguments: Arguments) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "Exact bits per character of a finished run on the whole test split.", end)
+    run_command(
+        main, Arguments, "Compute the exact bits per character of a finished run on the test split.", end
+    )

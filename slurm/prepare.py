@@ -21,10 +21,10 @@ from eval.intrinsic import measure_tokenizers
 
 @dataclass(frozen=True)
 class Options:
-    """What must be there already."""
+    """Conditions for the lists."""
 
     rates: bool = False
-    """refuse unless all learning rates have been tried"""
+    """stop with an error unless all learning rates have been tried"""
 
 
 def prepare(comparison: Comparison, options: Options) -> None:
