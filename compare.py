@@ -34,8 +34,8 @@ class LocalOptions:
     """How runs share this machine."""
 
     jobs: int | None = None
-    """training runs at a time (default: one per CPU core, or as many as there are GPUs for); more than that
-    share GPUs"""
+    """training runs at a time (default: one per CPU core, or as many as the GPUs hold); more than that share
+    GPUs"""
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
@@ -52,10 +52,10 @@ class RunOptions(LocalOptions):
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """How a cluster is told."""
+    """The cluster."""
 
     cluster: Path = Path("slurm/cluster.yaml")
-    """what jobs on the cluster are submitted with"""
+    """YAML file that describes the cluster (docs/slurm.md)"""
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,13 @@ class SubmitOptions(ClusterOptions):
     """How jobs are submitted."""
 
     dry_run: bool = False
-    """print the commands of sbatch instead of giving them"""
+    """print the sbatch commands instead of running them"""
     replace: bool = False
     """discard results that were made with other options"""
 
 
 def run(comparison: Comparison, options: RunOptions) -> None:
-    """Run the comparison on this machine, from where it is to its report."""
+    """Run the comparison on this machine, from the corpus to the report."""
     stop_on_signals()
     refuse_beside_jobs(comparison)
     refuse_to_discard(comparison, options.replace)
@@ -83,24 +83,24 @@ def run(comparison: Comparison, options: RunOptions) -> None:
 
 
 def plan(comparison: Comparison, options: LocalOptions) -> None:
-    """Say what a run would take: time, memory, compute. Changes nothing."""
+    """Print the time, memory and compute that a run would take; changes nothing."""
     stop_on_signals()
     at_once = environments(comparison, options.jobs)
     print_estimate(comparison, at_once, {run.title for run in finished_runs(comparison)})
 
 
 def submit(comparison: Comparison, options: SubmitOptions) -> None:
-    """Submit what is missing to a Slurm cluster, and return (docs/slurm.md)."""
+    """Submit jobs for everything missing to a Slurm cluster (docs/slurm.md)."""
     submit_jobs(comparison, options.cluster, code_revision(), options.dry_run, options.replace)
 
 
 def status(comparison: Comparison, options: ClusterOptions) -> None:
-    """Say what has become of the jobs on the cluster."""
+    """Print the state of the jobs on the cluster."""
     print_status(comparison, options.cluster)
 
 
 def cancel(comparison: Comparison) -> None:
-    """Cancel the comparison's jobs on the cluster, and no others."""
+    """Cancel the jobs of this comparison on the cluster."""
     cancel_jobs(comparison)
 
 

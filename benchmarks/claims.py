@@ -282,9 +282,9 @@ class Options:
     repeats: int = 400
     """simulated comparisons of each kind"""
     same: Path | None = None
-    """folder of the finished runs of configs/same.yaml: measure on these, too"""
+    """folder of the finished runs of configs/same.yaml, to measure on these as well"""
     json: Path | None = None
-    """write the figures as one flat JSON object"""
+    """write the numbers as one flat JSON object to this file"""
 
 
 def main(options: Options) -> None:

@@ -87,7 +87,7 @@ class Arguments:
     """The command's options."""
 
     out: Path
-    """folder to write debian.jsonl into"""
+    """folder to write debian.jsonl to, such as out/benchmarks"""
 
 
 def main(arguments: Arguments) -> None:

@@ -68,11 +68,11 @@ class Arguments:
     nanogpt: Path | None = None
     """folder of nanoGPT (default: it is not measured)"""
     folder: Path = Path("out/gpu_check")
-    """where text and runs go; what is there is removed"""
+    """where text and runs go; removed if it exists"""
     seconds: float = 300.0
-    """no part begins after this time; most that has begun ends with it"""
+    """no part starts after this many seconds; most parts that are running end then"""
     json: Path | None = None
-    """write the figures as one flat JSON object"""
+    """write the numbers as one flat JSON object to this file"""
 
 
 class Clock:

@@ -39,15 +39,15 @@ class Arguments:
     """Run a comparison within a limit of time."""
 
     file: Path = Path("configs/gpu.yaml")
-    """the comparison; its corpus is a folder of Parquet files"""
+    """comparison file; its corpus is a folder of Parquet files"""
     prepare: Path | None = None
-    """write the text of this JSON Lines file there, train the tokenizers, and nothing else"""
+    """JSON Lines file: write its text to the corpus folder, train the tokenizers, and do nothing else"""
     jobs: int = 4
-    """runs on the card at a time"""
+    """runs on the GPU at a time"""
     seconds: float = 420.0
-    """runs end after this time; to stop, report and pack takes up to a minute more"""
+    """runs end after this many seconds; stopping, report and packing take up to a minute more"""
     pack: Path | None = None
-    """write report and results, without weights and text, into this .tar.gz"""
+    """write the report and the results, without weights and text, to this .tar.gz"""
 
 
 def prepare(comparison: Comparison, text: Path) -> None:

@@ -29,7 +29,7 @@ class Arguments:
     folder: Path = Path("out/benchmarks")
     """where the text, the corpus and the tokenizers are kept"""
     json: Path | None = None
-    """write the figures as one flat JSON object"""
+    """write the numbers as one flat JSON object to this file"""
 
 
 def train(corpus: Corpus, family: str, size: int, folder: Path) -> None:

@@ -78,9 +78,9 @@ class Arguments(FolderOptions):
     """The benchmark's options."""
 
     nanogpt: Path
-    """folder of nanoGPT"""
+    """folder of nanoGPT, such as ../nanoGPT"""
     text: Path
-    """tiny Shakespeare: github.com/karpathy/char-rnn, data/tinyshakespeare/input.txt"""
+    """tiny Shakespeare, such as input.txt: github.com/karpathy/char-rnn, data/tinyshakespeare/input.txt"""
 
 
 class Characters(Tokenizer):

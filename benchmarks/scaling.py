@@ -60,38 +60,39 @@ class Arguments:
     """What GPUs and the links between them can do, and what is asked of them."""
 
     peak: float = PEAKS["H100"]
-    """FLOP/s of a GPU at most: H100 SXM, dense bf16 (data sheet)"""
+    """peak FLOP/s of a GPU: H100 SXM, dense bf16 (data sheet)"""
     mfu: float = 0.4
-    """share of it that forward and backward reach: 0.35 to 0.42 for MPT 760m and 1b (MosaicML's tables)"""
+    """share of the peak that forward and backward reach: 0.35 to 0.42 for MPT 760m and 1b (MosaicML's
+    tables)"""
     memory: float = 3.35e12
-    """bytes/s of a GPU's memory: H100 SXM (data sheet)"""
+    """memory bandwidth of a GPU in bytes/s: H100 SXM (data sheet)"""
     micro_batch: int = 32
-    """sequences that a GPU computes at a time, of which the last ones hide communication; also what each GPU
-    has where the batch grows with their number (weak scaling)"""
+    """sequences per forward pass of a GPU, the last of which hide communication; also the batch of each
+    GPU where the total grows with their number (weak scaling)"""
     gpus_per_node: int = 8
-    """GPUs that NVLink connects"""
+    """GPUs connected by NVLink"""
     nvlink: float = 370e9
-    """bytes/s from GPU to GPU in a node's all-reduce (github.com/NVIDIA/nccl-tests/issues/212)"""
+    """bytes/s between GPUs in an all-reduce within a node (github.com/NVIDIA/nccl-tests/issues/212)"""
     network: float = 8 * 47e9
-    """bytes/s from node to node: 8 cards of 400 Gb/s InfiniBand, 47 GB/s each (nccl-tests/issues/290)"""
+    """bytes/s between nodes: 8 cards of 400 Gb/s InfiniBand, 47 GB/s each (nccl-tests/issues/290)"""
     slow_network: float = 12.2e9
-    """the same in a poorer cluster: one card of 100 Gb/s (nccl-tests/issues/29)"""
+    """bytes/s between nodes in a slower cluster: one card of 100 Gb/s (nccl-tests/issues/29)"""
     node_hop: float = 4e-6
-    """seconds from GPU to GPU in a node (github.com/NVIDIA/nccl, src/graph/tuning.cc)"""
+    """seconds from GPU to GPU within a node (github.com/NVIDIA/nccl, src/graph/tuning.cc)"""
     network_hop: float = 14e-6
-    """seconds from node to node (the same)"""
+    """seconds from node to node (the same source)"""
     batch: int = 512
-    """sequences in a step, where the recipe fixes them (strong scaling)"""
+    """sequences per step where the recipe fixes them (strong scaling)"""
     bucket_mb: float = 25.0
-    """megabytes of gradients that are sent at a time, as for train_ddp.py"""
+    """megabytes of gradients sent at a time, as in train_ddp.py"""
     runs: int = 32
     """runs of a comparison, such as eight tokenizers with four seeds each"""
     gpus: int = 256
     """GPUs for all of these runs"""
     measure: bool = False
-    """measure two processes on this machine, too"""
+    """also measure two processes on this machine"""
     json: Path | None = None
-    """write the figures as one flat JSON object"""
+    """write the numbers as one flat JSON object to this file"""
 
 
 @dataclass(frozen=True)

@@ -24,17 +24,17 @@ WIDTH = 66  # characters of a row's name
 
 @dataclass(frozen=True)
 class Options:
-    """What most benchmarks can be asked."""
+    """Options of most benchmarks."""
 
     rounds: int = 5
-    """turns of each way"""
+    """measurements of each variant, taken in turn"""
     json: Path | None = None
-    """write the figures as one flat JSON object"""
+    """write the numbers as one flat JSON object to this file"""
 
 
 @dataclass(frozen=True)
 class FolderOptions(Options):
-    """With a place for what takes long to make."""
+    """Options of benchmarks that keep files."""
 
     folder: Path = Path("out/benchmarks")
     """where texts, corpora, tokenizers and runs are kept for the next time"""

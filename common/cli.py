@@ -1,10 +1,10 @@
 """Options, one-line errors and exit codes, the same in every command of Codebook.
 
-1) options are the fields of a frozen dataclass: from a YAML file, from `--field value`, the latter wins;
-   `--field` alone is `--field true`, and `--my-field` is `--my_field`
-2) a ValueError or OSError is the user's to mend: one line, exit code 2
-3) a `Failed` is a run's: one line that says all, exit code 1
-4) any other exception is a failure of ours: one line, exit code 1
+1) options are the fields of a frozen dataclass; they come from a YAML file or from `--field value`,
+   which wins; `--field` alone is `--field true`, and `--my-field` is `--my_field`
+2) a ValueError or OSError can be put right by the user: one line, exit code 2
+3) a `Failed` is a run that cannot continue: one line, exit code 1
+4) any other exception is an error of Codebook's: one line, exit code 1
 5) a traceback is shown only with `--debug`
 """
 
@@ -25,11 +25,13 @@ import yaml
 from tqdm import tqdm
 
 from .errors import Failed
-
-jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+from .help import example_of, help_text
+from .mistakes import MissingOptions, check_file, explain, one_line
+from .options import known_names
 
 Config = TypeVar("Config")
 Command = Callable[..., int | None]
+EXAMPLE_FILE = "configs/shakespeare.yaml"  # of a program with several commands: their files are comparisons
 
 
 def run_command(
@@ -42,19 +44,20 @@ def run_command(
 
     The YAML file may be given first, by itself, or as `--config FILE`.
     """
-    end(_exit_code(lambda: main(parse(config_type, sys.argv[1:], about))))
+    end(_exit_code(lambda: main(*_options(_program(), about, [config_type], sys.argv[1:]))))
 
 
 def run_commands(commands: list[Command], about: str) -> NoReturn:
-    """As `run_command`, for a program whose first argument is the name of a command; without one, the first.
+    """As `run_command`, for a program whose first argument names a command; without one it is the first.
 
-    A command is a function: its parameters' types are its configuration and, if it has a second one, its own
-    options, which no file may hold; the first line of its docstring is what --help says of it.
+    A command is a function. The types of its parameters are its configuration and, if it has a second one,
+    its own options, which no file may hold. The first line of its docstring is its help.
     """
 
     def main() -> int | None:
         command, arguments = pick_command(commands, sys.argv[1:], about)
-        return command(*parse_all(types_of(command), arguments, f"{command.__name__}: {_summary(command)}"))
+        program = f"{_program()} {command.__name__}"
+        return command(*_options(program, _summary(command), types_of(command), arguments, EXAMPLE_FILE))
 
     sys.exit(_exit_code(main))
 
@@ -66,13 +69,21 @@ def types_of(command: Command) -> list[type]:
 
 
 def pick_command(commands: list[Command], arguments: list[str], about: str) -> tuple[Command, list[str]]:
-    """The command that is asked for, and its arguments."""
+    """The command that the arguments name, and the arguments after its name.
+
+    Raises:
+        ValueError: they name neither a command nor a file.
+    """
     named = {command.__name__: command for command in commands}
-    first = arguments[0] if arguments else "--help"
+    program, default = _program(), commands[0].__name__
+    trial = f"{program} {default} {EXAMPLE_FILE}"
+    if not arguments:
+        raise ValueError(f"no command and no file; for example: {trial} (--help lists the commands)")
+    first = arguments[0]
     if first in ("-h", "--help"):
-        print(f"usage: {Path(sys.argv[0]).name} [{'|'.join(named)}] FILE [--option value ...]\n\n{about}\n")
+        print(f"usage: {program} {default} FILE [options]\n\n{about}\n")
         print("\n".join(f"  {name:8}{_summary(command)}" for name, command in named.items()))
-        print(f"\nCOMMAND --help lists the options; without a command it does {next(iter(named))}.")
+        print(f"\nexample:  {trial}\noptions:  {program} {default} --help")
         sys.exit(0)
     if first in named:
         return named[first], arguments[1:]
@@ -80,11 +91,31 @@ def pick_command(commands: list[Command], arguments: list[str], about: str) -> t
         return commands[0], arguments
     near = difflib.get_close_matches(first, named, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(named)}"
-    raise ValueError(f"no command and no file '{first}' ({hint})")
+    raise ValueError(f"'{first}' is neither a command nor a file ({hint})")
 
 
 def _summary(command: Command) -> str:
     return (inspect.getdoc(command) or "").partition("\n")[0]
+
+
+def _program() -> str:
+    """This program as it is called: compare.py, or python -m eval.report."""
+    spec = sys.modules["__main__"].__spec__
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
+
+
+def _options(program: str, about: str, types: list[type], words: list[str], file: str = "FILE") -> list[Any]:
+    """The options of a command, as `parse_all`; --help prints its help and ends the program."""
+    for place, word in enumerate(words):
+        if word in ("-h", "--help"):
+            topic = "".join(words[place + 1 : place + 2])
+            print(help_text(program, about, types, topic), end="")
+            sys.exit(0)
+    try:
+        return parse_all(types, words)
+    except MissingOptions as error:
+        call = f"{program} {example_of(types[0], file)}"
+        raise ValueError(f"{error}; for example: {call} (--help lists all options)") from error
 
 
 def _exit_code(action: Callable[[], int | None]) -> int:
@@ -95,12 +126,12 @@ def _exit_code(action: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         return _report("interrupted; the same command resumes", 130, debug)
     except (ValueError, OSError) as error:
-        return _report(_one_line(error), 2, debug)
+        return _report(one_line(error), 2, debug)
     except Failed as error:
-        return _report(_one_line(error), 1, debug)
+        return _report(one_line(error), 1, debug)
     except Exception as error:
         hint = "" if debug else " (--debug shows where)"
-        return _report(f"{type(error).__name__}: {_one_line(error)}{hint}", 1, debug)
+        return _report(f"{type(error).__name__}: {one_line(error)}{hint}", 1, debug)
 
 
 def log(line: str) -> None:
@@ -109,31 +140,29 @@ def log(line: str) -> None:
     sys.stdout.flush()
 
 
-def parse(config_type: type[Config], arguments: list[str], about: str = "") -> Config:
+def parse(config_type: type[Config], arguments: list[str]) -> Config:
     """A `config_type` from a YAML file and options.
 
     Raises:
         ValueError: an option, a key or a value that is not right; names the nearest known key.
     """
-    return parse_all([config_type], arguments, about)[0]
+    return parse_all([config_type], arguments)[0]
 
 
-def parse_all(types: list[type], arguments: list[str], about: str) -> list[Any]:
+def parse_all(types: list[type], arguments: list[str]) -> list[Any]:
     """One object of each of `types` from the same options; a YAML file may hold those of the first alone.
 
     Raises:
         ValueError: as `parse`.
     """
-    parser = jsonargparse.ArgumentParser(description=about, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--config", action="config", help="YAML file with the options below")
-    parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
+    parser = jsonargparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("--config", action="config")
+    parser.add_argument("--debug", action="store_true")
     for each in types:
         parser.add_class_arguments(each, None)
     if arguments and not arguments[0].startswith("-"):
         arguments = ["--config", *arguments]
-    names: dict[str, str] = {}
-    for each in types:
-        names |= _names(each)
+    names = known_names(*types)
     arguments = [_underscored(word, names) for word in arguments]
     switches, following = [s for each in types for s in _switches(each)], [*arguments[1:], "--"]
     given = [
@@ -141,32 +170,13 @@ def parse_all(types: list[type], arguments: list[str], about: str) -> list[Any]:
         for option, after in zip(arguments, following, strict=False)
     ]
     file = _config_file(arguments)
-    if file and not Path(file).is_file():
-        raise ValueError(f"{file} is not a file")
-    _refuse_in_file(file, [f.name for own in types[1:] for f in dataclasses.fields(own)])
+    if file:
+        check_file(file, types)
     try:
         options = parser.instantiate(parser.parse_args(given))
-    except (argparse.ArgumentError, jsonargparse.ArgumentError, UnicodeDecodeError) as error:
-        message = _explain(str(error), names)
-        if missing := re.search(r"arguments are required: (.*)", message):
-            where = f"{file}: " if file else ""
-            message = f"{where}missing: {missing[1]}; give a YAML file that has them, or options (see --help)"
-        if re.match("Problems parsing config|Unexpected config|'utf-8' codec", message):
-            message = f"{file} is not a valid configuration: {message}"
-        elif message.startswith("Option "):  # a key; an option of the command line begins with --
-            message = f"{file}: {message}"
-        raise ValueError(message) from error
+    except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
+        raise explain(str(error), arguments, file, types) from error
     return [each(**{f.name: options[f.name] for f in dataclasses.fields(each)}) for each in types]
-
-
-def _refuse_in_file(path: str | None, names: list[str]) -> None:
-    """Refuse a file that holds an option of the command line."""
-    try:
-        content = yaml.safe_load(Path(path).read_text()) if path and names else None
-    except (OSError, ValueError, yaml.YAMLError):
-        return  # the parser says it better
-    if isinstance(content, dict) and (found := [name for name in names if name in content]):
-        raise ValueError(f"{path}: '{found[0]}' does not belong in the file: give it as --{found[0]}")
 
 
 class _Dumper(yaml.SafeDumper):
@@ -203,31 +213,6 @@ def _config_file(arguments: list[str]) -> str | None:
     return options.parse_known_args(arguments)[0].config
 
 
-def _explain(message: str, names: dict[str, str]) -> str:
-    """jsonargparse's message on one line, with the nearest known name behind an unknown one."""
-    message = re.sub(r"Problem with given class_path '[^']*':\s*", "", message)
-    message = re.sub(r'Parser key "[^"]*":\s*(?=Option)', "", message)
-    message = re.sub(r"Expected a (?:<class '(\w+)'>|typing\.)", r"expected \1", message)
-    unknown = re.search(r"ption '([^']+)'|arguments: --(\S+)", message)
-    if unknown:
-        name = (unknown[1] or unknown[2]).split("=")[0]
-        message += f" ({_nearest(name, names, on_command_line=bool(unknown[2]))})"
-    return _one_line(message)
-
-
-def _nearest(name: str, names: dict[str, str], on_command_line: bool) -> str:
-    """A hint at the option that was meant by an unknown name."""
-    if name in names:  # known, but not there
-        path = names[name]
-        return f"did you mean '{path}'?" if path != name else f"'{name}' belongs at the top level"
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    near = near or difflib.get_close_matches(name.split(".")[-1], names, n=1, cutoff=0.5)
-    if not near:
-        return "--help lists what is known"
-    # An option is written with its path; a key of a YAML file stands below its group.
-    return f"did you mean '{names[near[0]] if on_command_line else near[0]}'?"
-
-
 def _switches(config_type: type, prefix: str = "--") -> list[str]:
     """The options that are true or false."""
     found = []
@@ -237,23 +222,6 @@ def _switches(config_type: type, prefix: str = "--") -> list[str]:
         elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
             found += _switches(hint, f"{prefix}{name}.")
     return found
-
-
-def _names(config_type: type, prefix: str = "") -> dict[str, str]:
-    """Every field below a dataclass, both by its name alone and by its path, to its path."""
-    names: dict[str, str] = {}
-    hints = typing.get_type_hints(config_type)
-    for field in dataclasses.fields(config_type):
-        names |= {name: prefix + field.name for name in (field.name, prefix + field.name)}
-        inner = hints[field.name]
-        for candidate in (inner, *typing.get_args(inner)):
-            if isinstance(candidate, type) and dataclasses.is_dataclass(candidate):
-                names = _names(candidate, f"{prefix}{field.name}.") | names
-    return names
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())
 
 
 def _report(message: str, code: int, debug: bool) -> int:

@@ -25,16 +25,16 @@ class Recipe:
     """A model and how it is trained."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
-    """the model"""
+    """architecture and size of the model"""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """its optimizer and schedule"""
+    """optimizer and learning-rate schedule"""
     lr: list[float] | None = None
-    """learning rates to try with the first seed; each tokenizer keeps the best on validation text
-    (default: optimizer.lr for all)"""
+    """learning rates to try with the first seed; each tokenizer keeps the one with the best validation
+    result (default: optimizer.lr for all tokenizers)"""
     budget: Budget | None = None
-    """in place of the comparison's"""
+    """budget of this model (default: that of the comparison)"""
     seeds: list[int] | None = None
-    """in place of the comparison's"""
+    """seeds of this model (default: those of the comparison)"""
 
     def __post_init__(self) -> None:
         if self.lr is not None and (not self.lr or min(self.lr) <= 0 or len(set(self.lr)) < len(self.lr)):
@@ -55,14 +55,14 @@ def check_seeds(seeds: list[int]) -> None:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run that a comparison asks for."""
+    """One training run of a comparison."""
 
     tokenizer: str
-    """the label of its tokenizer"""
+    """label of its tokenizer"""
     spec: str
-    """the spec of its tokenizer"""
+    """spec of its tokenizer"""
     model: str
-    """the name of its model in the comparison"""
+    """name of its model in the comparison"""
     seed: int
     title: str
     """its name, such as bpe-2048/gpt/seed0"""
@@ -77,36 +77,39 @@ class RunSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(TrainingOptions):
-    """The same models on the same text under the same budget, by every tokenizer."""
+    """The same models on the same text under the same budget, once with every tokenizer."""
 
     name: str
-    """name of the comparison and of its folder"""
+    """name of the comparison; its folder is out/NAME"""
     tokenizers: list[str | dict[str, str]]
-    """byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], tiktoken:NAME, tiktoken:PATH, sentencepiece:PATH;
-    or {LABEL: SPEC}, where LABEL is what the tokenizer is called in the report and names its folder
-    (default: the spec, at most the last 64 characters of it, with '-' for ':' and '/')"""
+    """the tokenizers, each a spec or {LABEL: SPEC}. Specs: byte, char, unigram-N, spbpe-N,
+    bpe-N[:PATTERN], tiktoken:NAME, tiktoken:PATH, sentencepiece:PATH, where N is the size of the
+    vocabulary. A label names the tokenizer in reports and folders (default: the spec, cut to
+    its last 64 characters, with '-' for ':' and '/')"""
     models: dict[str, Recipe]
-    """the models, by a name of your own"""
+    """the models, each under a name of your choice, with its optimizer"""
     params: Literal["same_body", "same_total"] = "same_body"
-    """same_body: the embedding comes on top; same_total: a gpt gets the width with which it has as many
-    parameters in all as with the vocabulary of `byte`"""
+    """how model sizes are matched. same_body: the same layers for every tokenizer, with an embedding as
+    large as its vocabulary; same_total: a gpt is made narrower or wider so that it has as many parameters,
+    embedding included, as with the tokenizer byte"""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
-    """where the text comes from"""
+    """the text and how it is split"""
     train_chars: int = TRAIN_CHARS
-    """characters of the training split that tokenizers are trained on, drawn by document"""
+    """characters of training text that tokenizers are trained on, in documents drawn at random"""
     allow_lossy: bool = False
-    """report a published tokenizer that loses text, apart and unranked, rather than refuse it"""
+    """accept a published tokenizer that loses text: its results are reported separately and not ranked"""
     test_chars: int | None = None
-    """score only this many characters of the test split: whole documents, drawn at random, the same for all
-    tokenizers (default: the whole split)"""
+    """score only whole test documents with this many characters in all, drawn at random, the same for every
+    tokenizer (default: the whole test split)"""
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
-    """a run for each; results are their mean, and with one seed no tokenizer can be said to be better"""
+    """random seeds, one training run for each; results are means over seeds. With a single seed no
+    tokenizer can be called better than another"""
     overlap: float = 0.5
-    """share of each window of the evaluation that is context only"""
+    """share of each evaluation window that serves only as context, at least 0 and below 1"""
     processes: int = 1
-    """processes of a training run (torchrun when more than 1), one per GPU"""
+    """processes per training run, one per GPU; more than 1 are started by torchrun"""
     out: Path = Path("out")
-    """everything goes below out/<name>"""
+    """folder for all output, which goes below out/NAME"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -254,7 +254,7 @@ class Arguments:
     folder: Path
     """folder of the arrays, such as out/shakespeare/data/bpe-2048"""
     verify: bool = False
-    """compare the SHA-256 of every file too"""
+    """also compare the SHA-256 of every file"""
 
 
 def main(arguments: Arguments) -> None:

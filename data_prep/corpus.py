@@ -38,16 +38,17 @@ ROW_GROUP_DOCUMENTS = 50_000  # and no more than this of short ones, each of whi
 
 @dataclass(frozen=True)
 class CorpusConfig:
-    """What a corpus is made of."""
+    """A source of text and how it is split."""
 
     source: str = "shakespeare"
-    """shakespeare, text:PATH, jsonl:PATH, parquet:PATH (file, folder or glob) or hub:NAME[:CONFIG]"""
+    """shakespeare, text:PATH, jsonl:PATH, parquet:PATH (a file, a folder or a glob) or hub:NAME[:CONFIG],
+    a dataset of the Hugging Face Hub"""
     text_column: str = "text"
-    """the column that holds the text (jsonl, parquet, hub)"""
+    """column that holds the text (jsonl, parquet and hub)"""
     val_fraction: float = 0.05
-    """share for validation, where the source has no split of its own"""
+    """share of the documents for validation, unless the source has a validation split"""
     test_fraction: float = 0.05
-    """share for the test, likewise"""
+    """share of the documents for the test, unless the source has a test split"""
 
     def __post_init__(self) -> None:
         check_source(self.source)
@@ -299,7 +300,7 @@ class Arguments:
     out: Path
     """folder to write, such as out/shakespeare/corpus"""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
-    """where the text comes from and how it is split"""
+    """the text and how it is split"""
     replace: bool = False
     """replace a corpus of other text in that folder"""
 

@@ -200,13 +200,14 @@ class Arguments:
     out: Path
     """folder to write, such as out/shakespeare/data/bpe-2048"""
     processes: int | None = None
-    """processes that encode at a time (none: one per CPU core)"""
+    """processes that encode at a time (default: one per CPU core)"""
     allow_lossy: bool = False
-    """encode also with a tokenizer that loses text, and count the documents in which it does"""
+    """accept a tokenizer that loses text, and count the documents in which it does"""
     part: str | None = None
-    """K/N, such as 3/8: every N-th shard from the K-th; who ends last puts the arrays in place (none: all)"""
+    """K/N, such as 3/8: only every N-th shard from the K-th; the process that ends last assembles the
+    arrays (default: all shards)"""
     replace: bool = False
-    """replace other arrays in that folder"""
+    """replace other token arrays in that folder"""
 
 
 def parse_part(text: str) -> tuple[int, int]:

@@ -125,11 +125,12 @@ class Arguments:
     corpus: Path
     """folder of the corpus, such as out/shakespeare/corpus"""
     spec: str
-    """byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], tiktoken:NAME, tiktoken:PATH, sentencepiece:PATH"""
+    """the tokenizer, such as bpe-2048: byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], tiktoken:NAME,
+    tiktoken:PATH or sentencepiece:PATH, where N is the size of the vocabulary"""
     out: Path
     """folder to write, such as out/shakespeare/data/bpe-2048/tokenizer"""
     train_chars: int = TRAIN_CHARS
-    """characters of the training split to train on, drawn by document (char: all of it)"""
+    """characters of training text to train on, in documents drawn at random (char: all of it)"""
     replace: bool = False
     """replace another tokenizer in that folder"""
 

@@ -145,11 +145,11 @@ class Arguments:
     corpus: Path
     """folder of the corpus, such as out/shakespeare/corpus"""
     texts: int = 40
-    """beginnings of so many test documents are scored"""
+    """test documents to score, from their start"""
     chars: int = 200
-    """characters of each"""
+    """characters of each document"""
     samples: int = 32
-    """segmentations that are drawn of each"""
+    """segmentations to draw for each document"""
 
     def __post_init__(self) -> None:
         if min(self.texts, self.chars, self.samples) < 1:
@@ -192,4 +192,6 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "How much probability a model gives to other segmentations of a text.")
+    run_command(
+        main, Arguments, "Estimate how much probability a model gives to other segmentations of a text."
+    )

@@ -37,11 +37,14 @@ class Protocol:
     """How a run is scored."""
 
     stride: int | None = None
-    """tokens by which a window moves; the rest of it is context only (default: half a block)"""
+    """tokens from one window to the next; the rest of a window serves only as context (default: half of
+    block_size)"""
     context_chars: int | None = None
-    """score a second time, in windows of about this many characters (default: only in windows of a block)"""
+    """score a second time, in windows of about this many characters (default: only in windows of
+    block_size)"""
     test_chars: int | None = None
-    """score whole documents, drawn at random, with this many characters (default: the whole test split)"""
+    """score only whole test documents with this many characters in all, drawn at random (default: the whole
+    test split)"""
     scoring: Scoring | None = None
     """precision: fp32, tf32 or bf16 (default: that of the run's validations)"""
 
@@ -199,7 +202,7 @@ class Arguments(Protocol):
     run: Path
     """folder of a finished run, such as out/shakespeare/runs/bpe-2048/gpt/seed0"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: cuda where there is one"""
+    """auto: cuda if there is a GPU, else cpu"""
 
 
 def main(arguments: Arguments) -> int:
@@ -214,4 +217,6 @@ def main(arguments: Arguments) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "Exact bits per character of a finished run on the whole test split.", end)
+    run_command(
+        main, Arguments, "Compute the exact bits per character of a finished run on the test split.", end
+    )

@@ -290,9 +290,9 @@ class Arguments:
     """Measure tokenizers."""
 
     folder: Path
-    """folder of a comparison, such as out/shakespeare"""
+    """folder of the comparison, such as out/shakespeare"""
     split: Literal["train", "val", "test"] = "test"
-    """the split to print; all are kept in intrinsic/"""
+    """split to print; all splits are measured and kept in intrinsic/"""
 
 
 def main(arguments: Arguments) -> None:
@@ -301,4 +301,4 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "What can be said of the tokenizers of a comparison without training.")
+    run_command(main, Arguments, "Measure the tokenizers of a comparison, without training a model.")

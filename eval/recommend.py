@@ -234,9 +234,9 @@ class Arguments:
     """Say which tokenizer is best."""
 
     folder: Path
-    """folder of a finished comparison, such as out/shakespeare"""
+    """folder of the comparison, such as out/shakespeare"""
     json: bool = False
-    """print the figures behind the sentences as JSON"""
+    """print the numbers behind the sentences as JSON"""
 
 
 def main(arguments: Arguments) -> None:
@@ -253,4 +253,4 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "Which tokenizer, and how large a vocabulary: the answer of a comparison.")
+    run_command(main, Arguments, "Print which tokenizer and vocabulary size a comparison recommends.")

@@ -20,17 +20,17 @@ class Arguments:
     run: Path
     """folder of a run, such as out/shakespeare/runs/bpe-2048/gpt/seed0"""
     prompt: str = ""
-    """text to continue; a single character is enough (default: the beginning of a document)"""
+    """text to continue; a single character is enough (default: the start of a document)"""
     tokens: int = 200
-    """tokens to draw at most; the end of the document ends it earlier"""
+    """tokens to draw at most; the text may end earlier"""
     temperature: float = 0.8
-    """below 1 the likely becomes more likely"""
+    """below 1, likely tokens become more likely"""
     top_k: int | None = None
-    """draw from so many likeliest tokens only (default: from all)"""
+    """draw from this many of the most likely tokens (default: all)"""
     seed: int = 0
-    """decides the draws"""
+    """random seed of the draws"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: cuda where there is one"""
+    """auto: cuda if there is a GPU, else cpu"""
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:

@@ -12,32 +12,32 @@ OURS = ("array", "dependency", "export", "job-name", "output", "parsable", "kill
 
 @dataclass(frozen=True)
 class Cluster:
-    """Options of sbatch for each kind of job, and what jobs do first."""
+    """Options of sbatch for each kind of job, and how commands are started."""
 
     all: dict[str, str] = field(default_factory=dict)
-    """options of sbatch by their long names, for every job: partition, account, qos, ..."""
+    """sbatch options for every job, by their long names: partition, account, qos, ..."""
     prep: dict[str, str] = field(default_factory=dict)
-    """more of them for corpus, tokenizers and arrays"""
+    """further sbatch options for jobs that make the corpus, tokenizers and arrays"""
     train: dict[str, str] = field(default_factory=dict)
-    """more of them for training runs: nodes, gpus-per-node, time, ..."""
+    """further sbatch options for training: nodes, gpus-per-node, time, ..."""
     evaluate: dict[str, str] = field(default_factory=dict)
-    """more of them for evaluations"""
+    """further sbatch options for evaluations"""
     report: dict[str, str] = field(default_factory=dict)
-    """more of them for the report"""
+    """further sbatch options for the report"""
     setup: str = "source .venv/bin/activate"
-    """lines of bash that every job begins with, in the folder of submission"""
+    """bash lines that every job runs first, in the folder of submission"""
     srun: str = ""
-    """options of srun, such as --container-image of enroot and pyxis"""
+    """srun options, such as --container-image with enroot and pyxis"""
     container: str = ""
-    """what comes in front of every command, such as apptainer exec --nv codebook.sif"""
+    """prefix of every command, such as apptainer exec --nv codebook.sif"""
     processes_per_node: int | None = None
-    """training processes on a node (none: one for each GPU, or one)"""
+    """training processes per node (default: one per GPU, or one without GPUs)"""
     runs_at_once: int | None = None
-    """training runs at a time (none: as many as the cluster takes)"""
+    """training runs at a time (default: as many as the cluster starts)"""
     encode_parts: int = 1
-    """jobs that encode a corpus with one tokenizer, each a part of its shards"""
+    """jobs that share the encoding of the corpus with one tokenizer"""
     requeues: int = 20
-    """how often a job begins again that was stopped before its time limit or lost a node"""
+    """times that a job is requeued after it was stopped before its time limit or lost a node"""
 
     def options(self, kind: str) -> list[str]:
         """The options of sbatch for a kind of job: `prep`, `train`, `evaluate` or `report`."""

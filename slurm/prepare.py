@@ -21,12 +21,12 @@ from eval.intrinsic import measure_tokenizers
 
 @dataclass(frozen=True)
 class Options:
-    """What must be there already, and what may go."""
+    """Conditions for the lists."""
 
     rates: bool = False
-    """refuse unless all learning rates have been tried"""
+    """stop with an error unless all learning rates have been tried"""
     replace: bool = False
-    """discard what was made with other options"""
+    """discard results that were made with other options"""
 
 
 def prepare(comparison: Comparison, options: Options) -> None:

@@ -310,7 +310,7 @@ def test_bad_input_is_one_line_and_exit_code_2(start, options, says):
 
 
 def test_help_explains_every_field():
-    text = subprocess.run([*TRAIN, "--help"], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run([*TRAIN, "--help", "all"], capture_output=True, text=True, check=True).stdout
     for option in ("--data", "--context.chars", "--budget.flops", "--optimizer.beta2", "--model.kind"):
         assert option in text
     assert "how long to train, in characters, tokens, FLOPs, steps or seconds" in text

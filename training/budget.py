@@ -17,7 +17,7 @@ from .state import TrainState
 
 @dataclass(frozen=True)
 class TextAmount:
-    """An amount of text: exactly one of the fields."""
+    """An amount of text: exactly one of the keys."""
 
     chars: int | None = None
     """in characters: the same text for every tokenizer"""
@@ -31,18 +31,19 @@ class TextAmount:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: exactly one of the fields."""
+    """How long to train: exactly one of the keys."""
 
     chars: int | None = None
-    """characters seen: the same text for every tokenizer"""
+    """characters to train on: the same text for every tokenizer"""
     tokens: int | None = None
-    """tokens seen"""
+    """tokens to train on"""
     flops: float | None = None
-    """training FLOPs: the same compute for every tokenizer"""
+    """floating-point operations of training: the same compute for every tokenizer"""
     steps: int | None = None
     """optimizer steps"""
     seconds: float | None = None
-    """time in the trainer's steps: the same wall clock; the learning rate follows the clock, too"""
+    """seconds spent in training steps: the same time for every tokenizer; the learning rate then follows
+    the clock"""
 
 
 def check_amount(name: str, amount: TextAmount | Budget) -> None:
@@ -72,17 +73,18 @@ class Plan:
     sequences: float
     """sequences of block_size tokens per optimizer step, over all processes, on average"""
     places: int
-    """places of the text that a step reads; the same for every tokenizer if the batch is in characters"""
+    """places in the text that a step reads from, the same for every tokenizer if the batch is in
+    characters"""
     place_chars: float
     """length of a place in characters"""
     steps: int | None
     """optimizer steps; None: as many as `seconds` allow"""
     seconds: float | None
-    """time in the steps, if the budget is in seconds"""
+    """seconds spent in training steps, if that is the budget"""
     chars_per_token: float
     """characters per token of the training stream, where eot counts as a token"""
     eot: int | None = None
-    """the token at which attention is cut off; None: documents are packed"""
+    """the token at which attention stops; None: documents are packed"""
 
     @property
     def tokens_per_step(self) -> float:

@@ -21,27 +21,28 @@ class ExecutionConfig:
     """How steps are computed."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: cuda where there is one"""
+    """auto: cuda if there is a GPU, else cpu"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """bf16 and fp16 are mixed precision (autocast); auto: the fastest that the device's hardware supports"""
+    """bf16 and fp16 are mixed precision (autocast); auto: the fastest that the hardware supports"""
     micro_batch: int | Literal["auto"] = "auto"
-    """sequences at a time on one process; more are accumulated (auto: as many as fit into memory)"""
+    """sequences per forward pass of one process; gradients of a larger batch are accumulated. auto: as
+    many as fit into memory"""
     compile: bool | Literal["auto", "graphs"] = "auto"
-    """whether torch.compile is used; auto: on a GPU, for runs of 500 steps or 5 minutes and more;
-    graphs: with CUDA graphs, for small models, whose kernels take less time than their launch"""
+    """use torch.compile. auto: on a GPU, for runs of at least 500 steps or 5 minutes; graphs: with CUDA
+    graphs, which help small models whose kernels are shorter than their launch"""
     compress_gradients: bool = False
-    """send gradients between processes in bf16: half the traffic, a little noise"""
+    """send gradients between processes in bf16: half the traffic, slightly less precise"""
     bucket_mb: float = 25.0
-    """megabytes of gradients that are sent between processes at a time"""
+    """megabytes of gradients sent between processes at a time"""
     on_nonfinite: Literal["stop", "skip"] = "stop"
-    """where a loss or gradient is not finite; stop: end the run; skip: pass over the batch, which a report
-    then says"""
+    """if a loss or gradient is not finite, stop: end the run; skip: leave out the batch, and say so in the
+    report"""
     profile: bool = False
-    """write a trace of three steps to profile.json and print the ten costliest operations"""
+    """write a trace of three steps to profile.json and print the ten most expensive operations"""
     max_seconds: float | None = None
-    """stop after this time, start of the process included; the same command resumes (default: no limit)"""
+    """stop after this many seconds, start-up included; the same command resumes (default: no limit)"""
     timeout: float = 600.0
-    """seconds that processes wait for one of them before the run ends"""
+    """seconds that a process waits for the others before the run ends"""
 
     def __post_init__(self) -> None:
         if self.micro_batch != "auto" and self.micro_batch < 1:
@@ -54,14 +55,14 @@ class ExecutionConfig:
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """When checkpoints are made, and which are kept."""
+    """When checkpoints are written, and which are kept."""
 
     seconds: float = 20.0
-    """time between two checkpoints; more where one takes over a quarter of a per cent of it"""
+    """seconds between two checkpoints; longer if writing one takes more than 0.25 % of that time"""
     keep_last: int = 2
-    """checkpoints that are kept: the newest, and others in case it is damaged"""
+    """newest checkpoints to keep; more than one, in case the newest is damaged"""
     keep_best: bool = False
-    """keep the checkpoint with the lowest val_bpc, too"""
+    """also keep the checkpoint with the lowest val_bpc"""
 
     def __post_init__(self) -> None:
         if self.keep_last < 1:
@@ -73,12 +74,12 @@ class TrackingConfig:
     """What is recorded of a run, and where."""
 
     validations: int = 10
-    """validations during the run, evenly spaced, the last one at the end"""
+    """validations during a run, evenly spaced, the last one at the end"""
     val_chars: int = 20_000
-    """validate on every k-th document, so many that they hold about so many characters"""
+    """characters to validate on, approximately; documents are taken evenly from the split"""
     wandb: Literal["auto", "offline", "online", "disabled"] = "auto"
-    """where wandb gets metrics and reports (auto: as WANDB_MODE says, or online with a login, or else
-    offline)"""
+    """where metrics and reports go in wandb. auto: as WANDB_MODE says; without it online if there is a
+    login, else offline"""
 
     def __post_init__(self) -> None:
         for name in ("validations", "val_chars"):
@@ -88,24 +89,24 @@ class TrackingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """The options that a training run and a comparison have in common."""
+    """Options that a training run and a comparison share."""
 
     context: TextAmount
-    """what a model sees at a time (its block_size), in characters or tokens"""
+    """length of the model's context (block_size), in characters or tokens; give one of the keys"""
     batch: TextAmount
-    """text per optimizer step over all processes, in characters or tokens"""
+    """text per optimizer step over all processes, in characters or tokens; give one of the keys"""
     budget: Budget
-    """how long to train, in characters, tokens, FLOPs, steps or seconds"""
+    """how long to train, in characters, tokens, FLOPs, steps or seconds; give one of the keys"""
     documents: Literal["alone", "packed"] = "alone"
-    """alone: attention ends where a document begins, as in the evaluation; packed: it looks at the documents
-    before, too"""
+    """alone: attention stops at the start of a document, as in the evaluation; packed: it also reaches
+    into the documents before"""
     scoring: Scoring = "tf32"
-    """precision in which text is scored, in validation and evaluation: fp32; tf32, in which a GPU is faster,
-    and which on a CPU is fp32; or bf16, the fastest"""
+    """precision of validation and evaluation. tf32 is faster than fp32 on a GPU and the same on a CPU;
+    bf16 is the fastest"""
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
-    """how steps are computed"""
+    """device, precision and speed of training"""
     checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
-    """when checkpoints are made, and which are kept"""
+    """when checkpoints are written, and which are kept"""
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     """what is recorded of a run, and where"""
 
@@ -121,21 +122,21 @@ class TrainConfig(TrainingOptions):
     data: Path
     """folder of token arrays, such as out/shakespeare/data/bpe-2048"""
     out: Path
-    """folder of the run; an interrupted run found there is resumed"""
+    """folder of the run, such as out/mine; an interrupted run found there is resumed"""
     model: ModelConfig = field(default_factory=ModelConfig)
-    """the model"""
+    """architecture and size of the model"""
     params: int | None = None
-    """parameters in all: a gpt gets the n_embd that comes nearest (default: the n_embd of `model`)"""
+    """total number of parameters: a gpt gets the n_embd that comes closest (default: model.n_embd decides)"""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """the optimizer and its schedule"""
+    """optimizer and learning-rate schedule"""
     seed: int = 0
-    """decides the batches and the initial weights"""
+    """random seed of the batches and the initial weights"""
     init_seed: int | None = None
-    """decides the initial weights in its place (default: seed)"""
+    """random seed of the initial weights alone (default: seed)"""
     group: str = "codebook"
-    """wandb's group, the comparison's name"""
+    """group of the run in wandb; in a comparison its name"""
     model_name: str | None = None
-    """what wandb calls the model, its name in the comparison (default: its kind)"""
+    """name of the model in wandb (default: model.kind)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,28 +15,29 @@ from .ranks import Ranks
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """What learns, and its learning rate over time."""
+    """The optimizer and its learning rate over time."""
 
     name: Literal["adamw", "muon"] = "adamw"
-    """adamw; or muon for the hidden matrices of a gpt, with adamw for the rest"""
+    """adamw; or muon for the hidden matrices of a gpt, with adamw for all other parameters"""
     lr: float = 1e-3
-    """learning rate after the warm-up; Muon's updates are as large as AdamW's"""
+    """learning rate after the warm-up; the same size suits both, as Muon's updates are scaled to AdamW's"""
     beta1: float = 0.9
-    """decay of AdamW's mean of gradients"""
+    """AdamW's decay rate of the mean gradient"""
     beta2: float = 0.99
-    """decay of AdamW's mean of squared gradients"""
+    """AdamW's decay rate of the mean squared gradient"""
     weight_decay: float = 0.1
-    """decoupled weight decay, on matrices only, embeddings left out"""
+    """decoupled weight decay, applied to matrices but not to embeddings"""
     schedule: Literal["cosine", "wsd"] = "cosine"
-    """after the warm-up, cosine: down at once; wsd: stable, then down in a line"""
+    """learning rate after the warm-up. cosine: falls along a cosine to the end; wsd: stays constant, then
+    falls linearly"""
     warmup: float = 0.05
-    """share of the steps in which the learning rate rises from 0"""
+    """share of the training in which the learning rate rises linearly from 0"""
     decay: float = 0.4
-    """share of the steps in which it falls at the end (wsd)"""
+    """share of the training in which the learning rate falls at the end (wsd only)"""
     final_lr: float = 0.1
-    """learning rate at the end, as a share of `lr`"""
+    """learning rate at the end, as a share of lr"""
     grad_clip: float = 1.0
-    """largest norm of the gradient"""
+    """gradients are scaled down to this norm if theirs is larger"""
 
     def __post_init__(self) -> None:
         if self.lr <= 0 or self.grad_clip <= 0:

@@ -58,11 +58,11 @@ class Arguments:
     """Do a bad step again."""
 
     run: Path
-    """folder of the run"""
+    """folder of the run, such as out/shakespeare/runs/bpe-2048/gpt/seed0"""
     step: int | None = None
-    """which one (default: the last that was kept)"""
+    """step to repeat (default: the last one that was kept)"""
     device: str = "auto"
-    """cpu or cuda; auto: cuda where there is one"""
+    """cpu or cuda; auto: cuda if there is a GPU"""
 
 
 def first_not_finite(model: LanguageModel, batch: Batch) -> str:
@@ -118,4 +118,4 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "Repeat a step with a non-finite loss or gradient.")
+    run_command(main, Arguments, "Repeat a training step whose loss or gradient was not finite.")

@@ -19,9 +19,9 @@ class Arguments:
     """Send wandb what is missing of a run."""
 
     run: Path
-    """folder of the run"""
+    """folder of the run, such as out/shakespeare/runs/bpe-2048/gpt/seed0"""
     wandb: Literal["auto", "offline", "online"] = "auto"
-    """auto: online where there is a login, else offline, as one segment that holds all that was not synced"""
+    """auto: online if there is a login, else offline, as one segment with everything not yet synced"""
 
 
 def main(arguments: Arguments) -> None:

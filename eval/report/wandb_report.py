@@ -93,8 +93,8 @@ class Arguments:
     folder: Path
     """folder of a comparison with its report, such as out/shakespeare"""
     wandb: Literal["auto", "offline", "online"] = "auto"
-    """online: save it in the project, or update it there; offline: write what it would be to
-    report/wandb-report.json; auto: online where there is a login"""
+    """online: save the report in the project, or update it; offline: write it to report/wandb-report.json;
+    auto: online if there is a login"""
 
 
 def main(arguments: Arguments) -> None:
