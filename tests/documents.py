@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,13 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.M | re.S)
 INDENTED = re.compile(r"(?:^ {4}.*\n|^\n)+", re.M)
-COMMAND = re.compile(r"\.venv/bin/|make |cp |for |sbatch |slurm/|watch |git |env |[A-Z_]+=\S+ ")
+COMMAND = re.compile(r"\.venv/bin/|make |cp |for |sbatch |slurm/|watch |git |[A-Z_]+=\S+ ")
+# Commands that only mean something where there is a Slurm cluster; tests/slurm/test_guide.py gives them
+ON_A_CLUSTER = re.compile(
+    r"\.venv/bin/python (compare\.py (submit|status|cancel)|-m slurm)|sbatch|slurm/sync|sinfo|sacctmgr"
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,8 @@ class Block:
 
 def blocks(page: Path) -> list[Block]:
     """The blocks of a page in order."""
-    return [Block(*match.groups()) for match in FENCE.finditer(page.read_text())]
+    found = FENCE.findall(page.read_text())
+    return [Block(language, textwrap.dedent(text)) for _, language, text in found]
 
 
 def commands(page: Path) -> list[str]:

@@ -7,7 +7,17 @@ import sys
 
 import pytest
 
-from .documents import PAGES, ROOT, Checkout, blocks, commands, indented_commands, split_commands, words_of
+from .documents import (
+    ON_A_CLUSTER,
+    PAGES,
+    ROOT,
+    Checkout,
+    blocks,
+    commands,
+    indented_commands,
+    split_commands,
+    words_of,
+)
 
 # What cannot be run here, and why. A command that is not on a page any more is to be removed here, too.
 NOT_RUN = {
@@ -19,6 +29,7 @@ NOT_RUN = {
         "measures for many minutes"
     ),
     r".venv/bin/python -m benchmarks\.(debian_corpus|gpu_study) .*": "unpacks Debian packages, or reads them",
+    r".venv/bin/python -m training\.replay .*": "needs a run that failed, as in tests/faults",
     r".venv/bin/python -m benchmarks\.claims --same .*": "draws from the weights of eighteen runs",
     r".venv/bin/python -m pytest tests/faults --crashes 100": "takes half an hour; tests/faults is short",
     r"TIKTOKEN_CACHE_DIR=.*": "downloads from OpenAI",
@@ -27,9 +38,6 @@ SMALLER = {  # options that make a measurement short
     "benchmarks.claims": "--repeats 1",
     "benchmarks.documents": "--rounds 1",
 }
-ON_A_CLUSTER = re.compile(
-    r"\.venv/bin/python (compare\.py (submit|status|cancel)|-m slurm)|sbatch|srun|slurm/sync"
-)
 QUICK = ["README.md", "first-comparison.md", "extending.md"]
 
 PARSE_ONLY = """
