@@ -30,13 +30,14 @@ NOT_RUN = {
     ),
     r".venv/bin/python -m benchmarks\.(debian_corpus|gpu_study) .*": "unpacks Debian packages, or reads them",
     r".venv/bin/python -m training\.replay .*": "needs a run that failed, as in tests/faults",
-    r".venv/bin/python -m benchmarks\.claims --same .*": "draws from the weights of eighteen runs",
+    r".venv/bin/python -m benchmarks\.claims --same .*": "needs the eighteen runs of configs/same.yaml",
     r".venv/bin/python -m pytest tests/faults --crashes 100": "takes half an hour; tests/faults is short",
     r"TIKTOKEN_CACHE_DIR=.*": "downloads from OpenAI",
 }
 SMALLER = {  # options that make a measurement short
     "benchmarks.claims": "--repeats 1",
     "benchmarks.documents": "--rounds 1",
+    "benchmarks.gpu_check": "--seconds 20",
 }
 QUICK = ["README.md", "first-comparison.md", "extending.md"]
 
@@ -113,11 +114,9 @@ def test_every_command_of_a_page_can_be_given_in_turn(page, checkout, request):
 def test_options_and_modules_in_the_documentation_exist():
     found = []
     for page in PAGES:
-        for command in commands(page):
+        for command in commands(page) if page.name != "extending.md" else []:  # which adds options first
             words = words_of(command.replace("configs/mine.yaml", "configs/shakespeare.yaml"))
-            if not words or not re.search(r"^    run_commands?\(", (ROOT / words[0]).read_text(), re.M):
-                continue
-            if not any("window" in word for word in words):  # a model that the guide adds
+            if words and re.search(r"^    run_commands?\(", (ROOT / words[0]).read_text(), re.M):
                 found.append((f"{page.name}: {command}", words))
     assert len(found) >= 15
     command = [sys.executable, "-c", PARSE_ONLY]
