@@ -39,7 +39,7 @@ SMALLER = {  # options that make a measurement short
     "benchmarks.documents": "--rounds 1",
     "benchmarks.gpu_check": "--seconds 20",
 }
-QUICK = ["README.md", "first-comparison.md", "extending.md"]
+QUICK = ["README.md", "extending.md"]
 
 PARSE_ONLY = """
 import functools, json, runpy, sys
