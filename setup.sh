@@ -17,7 +17,7 @@ fail() {
   echo "setup: $*" >&2
   exit 2
 }
-install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt "$@"; }
+install() { .venv/bin/python -m pip install -qq --disable-pip-version-check --constraint requirements.txt "$@"; }
 
 if ! .venv/bin/python -c 'import pip, sys; assert (3, 11) <= sys.version_info < (3, 14)' 2>/dev/null; then
   works="Codebook works with Python 3.11, 3.12 and 3.13. Name one: make PYTHON=python3.12 ..."
