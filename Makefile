@@ -31,12 +31,12 @@ lint: $(DEV)
 	.venv/bin/mypy
 
 $(RUN): requirements.txt
-	./setup.sh $(PYTHON) requirements.txt
-	touch $@
+	@./setup.sh $(PYTHON) requirements.txt
+	@touch $@
 
 $(DEV): requirements.txt requirements-dev.txt
-	./setup.sh $(PYTHON) requirements-dev.txt
-	touch $(RUN) $@
+	@./setup.sh $(PYTHON) requirements-dev.txt
+	@touch $(RUN) $@
 
 clean:
 	rm -rf .venv out

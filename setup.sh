@@ -38,7 +38,7 @@ installed=$(.venv/bin/python -c 'from importlib.metadata import version; print(v
 if [ "${installed%%+*}" = "$torch" ]; then
   say "torch $installed is here"
 elif [ "$(uname)" != Linux ]; then
-  say "installing torch $torch (about 90 MB)"
+  say "installing torch $torch (about 110 MB)"
   install "torch==$torch"
 elif nvidia-smi >/dev/null 2>&1; then
   say "installing torch $torch for an NVIDIA GPU ($cuda_size)"

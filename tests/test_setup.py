@@ -129,7 +129,9 @@ def test_what_the_project_names_is_pinned_and_nothing_twice():
     run = names.findall((ROOT / "requirements.txt").read_text().lower().replace("_", "-"))
     dev = names.findall((ROOT / "requirements-dev.txt").read_text().lower().replace("_", "-"))
     assert len({*run, *dev}) == len(run) + len(dev)
-    project = re.search(r"^dependencies = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)[1]
+    project = re.search(r"^dependencies = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)[
+        1
+    ]
     needed = {re.match(r"[\w-]+", name.lower())[0] for name in re.findall(r'^ +"(.*?)"', project, re.M)}
     assert len(needed) > 15 and needed <= {*run}
 

