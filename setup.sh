@@ -17,7 +17,7 @@ fail() {
   echo "setup: $*" >&2
   exit 2
 }
-install() { .venv/bin/python -m pip install -qq --disable-pip-version-check --constraint requirements.txt "$@"; }
+install() { .venv/bin/python -m pip install -qq --disable-pip-version-check "$@"; }
 
 if ! .venv/bin/python -c 'import pip, sys; assert (3, 11) <= sys.version_info < (3, 14)' 2>/dev/null; then
   works="Codebook works with Python 3.11, 3.12 and 3.13. Name one: make PYTHON=python3.12 ..."
@@ -39,17 +39,17 @@ if [ "${installed%%+*}" = "$torch" ]; then
   say "torch $installed is here"
 elif [ "$(uname)" != Linux ]; then
   say "installing torch $torch (about 110 MB)"
-  install "torch==$torch"
+  install --constraint requirements.txt "torch==$torch"
 elif nvidia-smi >/dev/null 2>&1; then
   say "installing torch $torch for an NVIDIA GPU ($cuda_size)"
-  install "torch==$torch"
+  install --constraint requirements.txt "torch==$torch"
 else
   say "installing torch $torch for the CPU, as there is no NVIDIA GPU ($cpu_size)"
   # Few retries: where the index cannot be reached, the next best comes soon.
   if ! error=$(install --no-deps --retries 2 --timeout 15 --extra-index-url "$index" "torch==$torch+cpu" 2>&1); then
     say "no CPU build could be had from $index: ${error##*$'\n'}"
     say "installing torch $torch with CUDA instead ($cuda_size)"
-    install "torch==$torch"
+    install --constraint requirements.txt "torch==$torch"
   fi
 fi
 say "installing the other packages of $requirements ($rest_size)"
