@@ -1,30 +1,42 @@
-# Two commands: `make demo` and `make test`. Each sets up what it needs, once.
+# `make demo` and `make test` set up .venv first, once.
 
 PYTHON ?= python3
-ENV := .venv/.installed
+RUN := .venv/.installed
+DEV := .venv/.installed-dev
 
-.PHONY: demo test test-slurm test-faults clean
+.PHONY: demo test test-all test-slurm test-faults lint clean
 
-demo: $(ENV)
+demo: $(RUN)
 	.venv/bin/python compare.py configs/shakespeare.yaml
 
-test: $(ENV)
+# Needs nothing but Python, git and make.
+test: lint
+	.venv/bin/python -m pytest -m "not extended" --numprocesses=auto --dist=loadfile
+
+# Needs Linux, root and the Debian packages that it names where they are missing.
+test-all: $(DEV)
+	.ci/packages
+	$(MAKE) lint
+	.ci/tests
+
+test-slurm: $(DEV)
+	.venv/bin/python -m pytest tests/slurm --numprocesses=2 --dist=loadfile
+
+test-faults: $(DEV)
+	.venv/bin/python -m pytest tests/faults --crashes 100
+
+lint: $(DEV)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/python -m pytest --ignore=tests/slurm --numprocesses=auto --dist=loadfile
 
-# Wants root and Debian's slurmctld, slurmd, slurm-client, munge and shellcheck; starts a cluster of its own.
-test-slurm: $(ENV)
-	.venv/bin/python -m pytest tests/slurm --numprocesses=2 --dist=loadfile
+$(RUN): requirements.txt
+	@./setup.sh $(PYTHON) requirements.txt
+	@touch $@
 
-test-faults: $(ENV)
-	.venv/bin/python -m pytest tests/faults --crashes 100
-
-$(ENV): requirements.txt
-	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
-	touch $@
+$(DEV): requirements.txt requirements-dev.txt
+	@./setup.sh $(PYTHON) requirements-dev.txt
+	@touch $(RUN) $@
 
 clean:
 	rm -rf .venv out

@@ -131,7 +131,8 @@ def test_nothing_but_the_two_programs_lies_at_the_root():
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     at_root = {name for name in listing.splitlines() if "/" not in name and (ROOT / name).exists()}
-    project = {".gitignore", "LICENSE", "Makefile", "pyproject.toml", "requirements.txt"}
+    project = {".gitignore", "LICENSE", "Makefile", "pyproject.toml", "setup.sh"}
+    project |= {"requirements.txt", "requirements-dev.txt"}
     project |= {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff"}
     assert at_root == {"compare.py", "train_ddp.py"} | project
     folders = {name.split("/")[0] for name in listing.splitlines() if "/" in name}

@@ -15,6 +15,8 @@ from ..wandb.server import KEY, WandbServer, environment
 from .conftest import ROOT
 from .toy import call, wait_for
 
+pytestmark = pytest.mark.extended
+
 
 def copy_of_the_code(checkout):
     """A folder with the files of the repository."""

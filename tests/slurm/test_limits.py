@@ -8,6 +8,8 @@ import pytest
 
 from .toy import call, wait_for
 
+pytestmark = pytest.mark.extended
+
 TRAIN = "slurm/train.sbatch"
 TWO = ("--nodes=2", "--gpus-per-node=1")
 

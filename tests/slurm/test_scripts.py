@@ -48,6 +48,7 @@ def meets(number, *arguments, nodes="tn1 tn2 tn3"):
     )
 
 
+@pytest.mark.extended
 def test_shellcheck_finds_no_problems():
     scripts = sorted(ROOT.glob("slurm/*.s*"))
     assert len(scripts) >= 6
@@ -83,6 +84,7 @@ def write_yaml(path, content):
     return path
 
 
+@pytest.mark.extended
 def test_a_corpus_is_encoded_in_parts_by_an_array(sbatch, tiny_corpus, tiny_arrays, tmp_path):
     data = tiny_arrays("bpe-300")
     out = tmp_path / "data"

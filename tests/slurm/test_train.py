@@ -1,8 +1,12 @@
 """slurm/train.sbatch on a real cluster: it gives the result of a single machine, whatever happens."""
 
+import pytest
+
 from training.checkpoint import newest_checkpoint
 
 from .toy import call, wait_for
+
+pytestmark = pytest.mark.extended
 
 TRAIN = "slurm/train.sbatch"
 TWO = ("--nodes=2", "--gpus-per-node=1")

