@@ -141,6 +141,7 @@ def test_a_budget_in_seconds_ends_by_the_clock_and_so_does_its_schedule(train, l
     assert newest_checkpoint(run / "checkpoints")[1]["finished"]
 
 
+@pytest.mark.extended
 def test_accumulated_gradients_are_those_of_the_whole_batch(plain, train):
     """Also when the last micro-batch is smaller, on two processes with unequal shares."""
     whole = values(plain)
@@ -180,6 +181,7 @@ def test_a_run_that_is_stopped_goes_on_bit_for_bit(train, start, tmp_path):
     assert weights(stopped) == weights(whole)
 
 
+@pytest.mark.extended
 def test_muon_and_the_modern_preset_go_on_bit_for_bit_too(start, train, tmp_path):
     options = ["--optimizer.name", "muon", "--optimizer.schedule", "wsd", "--model.preset", "modern"]
     options += ["--budget.steps", "80", "--execution.precision", "bf16"]
@@ -208,6 +210,7 @@ def test_the_preset_decides_what_nothing_else_does(train, tmp_path, way):
     assert yaml.safe_load((run / "config.yaml").read_text())["model"]["positions"] is None
 
 
+@pytest.mark.extended
 def test_a_compiled_run_learns_what_an_eager_one_does(plain, start, tmp_path):
     """Also where the last micro-batch is smaller; evaluation is not compiled."""
     eager = values(plain)
@@ -316,6 +319,7 @@ def test_wandb_offline_holds_every_value_of_the_record(train):
     assert str(values(run)[-1]["val_bpc"])[:12] in records
 
 
+@pytest.mark.extended
 def test_evaluation_on_two_processes_is_the_same_to_the_last_bit(run):
     evaluate = ["-m", "--", "eval.evaluate", "--run", str(run)]
     found = []
@@ -329,6 +333,7 @@ def test_evaluation_on_two_processes_is_the_same_to_the_last_bit(run):
     assert found[0] == found[1]
 
 
+@pytest.mark.extended
 def test_another_stride_scores_every_token_once_more_exactly(run):
     found = {}
     for stride in ("4", "20"):
