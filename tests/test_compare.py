@@ -52,13 +52,13 @@ def comparison_of(source: Path, out: Path) -> dict:
 
 def compare(path: Path, *options: str, command: str = "run") -> subprocess.CompletedProcess:
     words = [*COMPARE, command, str(path), *options]
-    return subprocess.run(words, capture_output=True, text=True, timeout=240)
+    return subprocess.run(words, capture_output=True, text=True, timeout=900)
 
 
 def prepare(path: Path) -> subprocess.CompletedProcess:
     """What a job on a cluster does before runs are trained there."""
     words = [sys.executable, "-m", "slurm.prepare", str(path)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=240)
+    return subprocess.run(words, capture_output=True, text=True, timeout=900)
 
 
 def write(path: Path, comparison: dict) -> Path:
