@@ -125,7 +125,7 @@ def run_python(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subpro
             env={**os.environ, "HF_HOME": str(cache), **environment},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,  # only against what hangs: a busy machine is slow
         )
 
     return run

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 
 def run(*options):
     command = [sys.executable, "-m", "benchmarks.step", *map(str, options)]
@@ -12,6 +14,7 @@ def run(*options):
     return subprocess.run(command, env=env, capture_output=True, text=True)
 
 
+@pytest.mark.extended
 def test_a_step_is_measured_in_its_small_form_on_a_cpu(tmp_path):
     done = run("--vocabularies", 300, "--blocks", 1, "--json", tmp_path / "figures.json")
     assert done.returncode == 0, done.stderr
@@ -41,6 +44,7 @@ def test_it_needs_only_the_packages_of_a_bare_gpu_machine():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.extended
 def test_documents_alone_are_measured_against_packed_ones(tmp_path):
     command = [sys.executable, "-m", "benchmarks.documents", "--rounds", "1"]
     done = subprocess.run([*command, "--json", tmp_path / "figures.json"], capture_output=True, text=True)
@@ -49,6 +53,7 @@ def test_documents_alone_are_measured_against_packed_ones(tmp_path):
     assert sum(name.endswith("_alone_ratio") for name in figures) == 2
 
 
+@pytest.mark.extended
 def test_claims_are_measured_in_a_small_form(tmp_path):
     """With meaningful numbers of repeats: tests/eval/test_statistics.py and test_ladder.py."""
     command = [sys.executable, "-m", "benchmarks.claims", "--repeats", "1"]

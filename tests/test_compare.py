@@ -54,13 +54,13 @@ def comparison_of(source: Path, out: Path) -> dict:
 
 def compare(path: Path, *options: str, command: str = "run") -> subprocess.CompletedProcess:
     words = [*COMPARE, command, str(path), *options]
-    return subprocess.run(words, capture_output=True, text=True, timeout=240)
+    return subprocess.run(words, capture_output=True, text=True, timeout=900)
 
 
 def prepare(path: Path, *options: str) -> subprocess.CompletedProcess:
     """What a job on a cluster does before runs are trained there."""
     words = [sys.executable, "-m", "slurm.prepare", str(path), *options]
-    return subprocess.run(words, capture_output=True, text=True, timeout=240)
+    return subprocess.run(words, capture_output=True, text=True, timeout=900)
 
 
 def write(path: Path, comparison: dict) -> Path:
@@ -161,6 +161,7 @@ def test_results_csv_says_the_same_as_results_json(finished):
     assert [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows] == table
 
 
+@pytest.mark.extended
 def test_runs_of_two_processes_are_evaluated_by_two_as_well(tiny_source, tmp_path):
     content = comparison_of(tiny_source, tmp_path) | SILENT | {"processes": 2, "tokenizers": ["char"]}
     result = compare(write(tmp_path / "tiny.yaml", content))
@@ -263,6 +264,7 @@ def test_another_tokenizer_adds_its_runs_and_keeps_the_others(change):
     assert len(json.loads((folder / "report" / "results.json").read_text())["rows"]) == 3
 
 
+@pytest.mark.extended
 def test_one_tokenizer_under_two_labels_is_two_in_every_file(change):
     labelled = [{"a": "bpe-300:gpt2"}, {"b": "bpe-300:gpt2"}]
     result, folder = change(tokenizers=["bpe-300", *labelled], models=BIGRAM, seeds=[0])
@@ -303,6 +305,7 @@ def test_with_replace_a_run_whose_options_changed_is_trained_again(change):
     assert row["params_total"] < 20_000
 
 
+@pytest.mark.extended
 def test_a_changed_corpus_is_never_silently_reused(change, tiny_source, tmp_path):
     lines = tiny_source.read_text().splitlines(keepends=True)
     (tmp_path / "other.jsonl").write_text("".join(lines[:-30]))
@@ -536,6 +539,7 @@ def test_rows_that_scored_other_text_are_never_mixed(finished, tmp_path):
     assert (folder / "report" / "report.md").read_text() == before
 
 
+@pytest.mark.extended
 def test_published_tokenizers_stand_beside_trained_ones_and_lossy_ones_apart(tiny_source, tmp_path):
     """A model as SentencePiece makes it unless told otherwise loses double spaces and line ends."""
     lines = [json.loads(line)["text"] for line in tiny_source.read_text().splitlines()]
@@ -607,6 +611,7 @@ def results_of(folder: Path) -> dict:
     return json.loads((folder / "report" / "results.json").read_text())
 
 
+@pytest.mark.extended
 def test_the_learning_rate_is_chosen_on_validation_text_for_every_tokenizer(wider):
     folder, output = wider
     for tokenizer in ("char", "bpe-900"):
@@ -616,6 +621,7 @@ def test_the_learning_rate_is_chosen_on_validation_text_for_every_tokenizer(wide
     assert not (left / "result.json").exists()  # the test text is never asked
 
 
+@pytest.mark.extended
 def test_a_learning_rate_that_diverges_is_not_the_best(tiny_source, tmp_path):
     swept = {"gpt": {"model": {"n_layer": 1, "n_embd": 16}, "lr": [0.003, 1.0e30]}}
     comparison = comparison_of(tiny_source, tmp_path) | {"tokenizers": ["char"], "models": swept}
@@ -630,6 +636,7 @@ def test_a_learning_rate_that_diverges_is_not_the_best(tiny_source, tmp_path):
     assert "every learning rate of [1e+29, 1e+30] diverges: try lower ones" in result.stderr
 
 
+@pytest.mark.extended
 def test_rows_are_the_means_of_their_seeds(wider):
     results = results_of(wider[0])
     assert len(results["rows"]) == 4 and len(results["runs"]) == 8
@@ -644,6 +651,7 @@ def test_rows_are_the_means_of_their_seeds(wider):
         assert row["test_bpc_seed_sd"] > 0
 
 
+@pytest.mark.extended
 def test_every_recipe_keeps_its_own_budget(wider):
     rows = results_of(wider[0])["rows"]
     for row in rows:
@@ -653,6 +661,7 @@ def test_every_recipe_keeps_its_own_budget(wider):
             assert 1.0 <= row["train_seconds"] < 2.0
 
 
+@pytest.mark.extended
 def test_models_of_equal_size_pay_for_a_vocabulary_with_their_width(wider):
     rows = {row["tokenizer"]: row for row in results_of(wider[0])["rows"] if row["model"] == "timed"}
     assert rows["bpe-900"]["n_embd"] < rows["char"]["n_embd"] == 64
@@ -660,6 +669,7 @@ def test_models_of_equal_size_pay_for_a_vocabulary_with_their_width(wider):
     assert rows["bpe-900"]["params_embedding"] > rows["char"]["params_embedding"]
 
 
+@pytest.mark.extended
 def test_contexts_that_are_equal_in_tokens_are_scored_at_equal_characters_too(wider):
     rows = results_of(wider[0])["rows"]
     for row in rows:
@@ -669,6 +679,7 @@ def test_contexts_that_are_equal_in_tokens_are_scored_at_equal_characters_too(wi
         assert row["test_bpc_matched"] != row["test_bpc"]
 
 
+@pytest.mark.extended
 def test_a_second_call_of_sweeps_and_seeds_finds_everything_done(wider):
     folder, _ = wider
     before = snapshot(folder)

@@ -15,6 +15,8 @@ from common.cli import parse
 from common.revision import ROOT
 from comparison import Comparison
 
+pytestmark = pytest.mark.extended
+
 MISSING = ["datasets", "wandb", "rustbpe"]
 
 

@@ -22,6 +22,8 @@ from eval.results import collect_results
 from model import load_model, scoring
 from training.checkpoint import newest_checkpoint
 
+pytestmark = pytest.mark.extended
+
 LETTERS = "abcdefgh"
 SPECS = ["byte", "char", "bpe-300", "unigram-300"]
 

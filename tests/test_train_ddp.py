@@ -149,6 +149,7 @@ def test_a_budget_in_seconds_ends_by_the_clock_and_so_does_its_schedule(train, l
     assert newest_checkpoint(run / "checkpoints")[1]["finished"]
 
 
+@pytest.mark.extended
 def test_accumulated_gradients_are_those_of_the_whole_batch(plain, train):
     """Also if the last micro-batch is smaller, and on two processes with unequal shares."""
     whole = values(plain)
@@ -188,6 +189,7 @@ def test_a_stopped_run_resumes_bit_for_bit(train, start, tmp_path):
     assert weights(stopped) == weights(whole)
 
 
+@pytest.mark.extended
 def test_muon_and_the_modern_preset_resume_bit_for_bit_too(start, train, tmp_path):
     options = ["--optimizer.name", "muon", "--optimizer.schedule", "wsd", "--model.preset", "modern"]
     options += ["--budget.steps", "80", "--execution.precision", "bf16"]
@@ -216,6 +218,7 @@ def test_the_preset_sets_the_options_that_are_not_given(train, tmp_path, way):
     assert yaml.safe_load((run / "config.yaml").read_text())["model"]["positions"] is None
 
 
+@pytest.mark.extended
 def test_a_compiled_run_learns_what_an_eager_one_does(plain, start, tmp_path):
     """Also if the last micro-batch is smaller; evaluation is not compiled."""
     eager = values(plain)
@@ -324,6 +327,7 @@ def test_wandb_offline_holds_every_value_of_the_record(train):
     assert str(values(run)[-1]["val_bpc"])[:12] in records
 
 
+@pytest.mark.extended
 def test_evaluation_on_two_processes_is_the_same_to_the_last_bit(run):
     evaluate = ["-m", "--", "eval.evaluate", "--run", str(run)]
     found = []
@@ -337,6 +341,7 @@ def test_evaluation_on_two_processes_is_the_same_to_the_last_bit(run):
     assert found[0] == found[1]
 
 
+@pytest.mark.extended
 def test_another_stride_scores_every_token_once_more_exactly(run):
     found = {}
     for stride in ("4", "20"):

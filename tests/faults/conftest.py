@@ -21,7 +21,7 @@ SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 
   --tracking.validations 3 --tracking.val_chars 500
   --execution.precision fp32 --tracking.wandb disabled --checkpoints.seconds 0.2""".split()
 TIMES = "train_seconds val_seconds tokens_per_second chars_per_second mfu data_wait memory_gb".split()
-PATIENCE = 120  # seconds until a test fails because something hangs
+PATIENCE = 300  # seconds until a test fails because something hangs
 
 
 class Run:

@@ -4,6 +4,8 @@ import math
 import subprocess
 import sys
 
+import pytest
+
 from model import load_model
 from training.tracking import read_metrics
 
@@ -23,6 +25,7 @@ def replay(run: Run, *options: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.extended
 def test_the_step_rank_and_batch_are_named_and_the_weights_before_the_step_kept(new_run):
     run = new_run()
     code, output = run.start("--execution.micro_batch=9", processes=2, **bad_loss(rank=1, step=7)).end()
@@ -49,6 +52,7 @@ def test_a_replay_shows_for_each_sequence_where_it_becomes_non_finite(new_run):
     assert "has no saved non-finite step 999" in replay(run, "--step=999")
 
 
+@pytest.mark.extended
 def test_skip_skips_the_batch_and_reports_it(new_run):
     run = new_run()
     options = ["--execution.on_nonfinite=skip", "--execution.micro_batch=18"]
@@ -66,6 +70,7 @@ def test_skip_skips_the_batch_and_reports_it(new_run):
     assert "batch 7, 18 sequences" in replayed and "18 of 18 sequences are finite" in replayed
 
 
+@pytest.mark.extended
 def test_a_run_with_only_non_finite_losses_ends(new_run):
     options = ["--execution.on_nonfinite=skip", "--checkpoints.seconds=1000", *DIVERGES]
     code, output = new_run().start(*options).end()

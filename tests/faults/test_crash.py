@@ -1,6 +1,6 @@
 """A run that is killed at any time, in any of its processes, any number of times, ends as one never killed.
 
-`make test-faults` kills a hundred times, `make test` a few.
+`make test-faults` kills a hundred times, `make test-all` a few.
 """
 
 import contextlib
@@ -13,11 +13,15 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from common.files import read_json
 from training.checkpoint import newest_checkpoint
 from training.tracking import read_metrics
 
 from .conftest import PATIENCE, ROOT, Run
+
+pytestmark = pytest.mark.extended
 
 LONGER = ["--budget.steps=600"]
 

@@ -11,6 +11,8 @@ import subprocess
 
 import pytest
 
+pytestmark = pytest.mark.extended
+
 LONG = "--budget.steps=100000"
 # A private mount namespace; root needs no further privilege for it, other users do
 NAMESPACE = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-euc"]

@@ -5,6 +5,10 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.extended
+
 LONG = "--budget.steps=100000"
 
 

@@ -4,6 +4,8 @@ import signal
 
 import pytest
 
+pytestmark = pytest.mark.extended
+
 SKIP = ["--execution.on_nonfinite=skip", "--execution.micro_batch=9"]
 
 

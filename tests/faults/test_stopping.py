@@ -27,6 +27,7 @@ def ask(run, way: str, stop_file: Path) -> None:
         os.kill(run.ranks()[1], signal.SIGUSR2)
 
 
+@pytest.mark.extended
 def test_a_run_stopped_in_every_way_ends_as_one_never_stopped(new_run, whole, tmp_path):
     run, stop_file = new_run(), tmp_path / "stop"
     ways = ["SIGUSR2 to rank 1", "Ctrl-C", "SIGTERM to torchrun", "SIGKILL to torchrun", "stop file"]
@@ -82,6 +83,7 @@ def test_a_second_ctrl_c_stops_at_once(new_run):
     assert run.end()[0] == 130
 
 
+@pytest.mark.extended
 def test_a_run_stopped_on_four_ranks_resumes_on_two_and_on_one(new_run, whole):
     """The batches, their order and the learning rates are the same; losses are equal up to rounding."""
     run = new_run()

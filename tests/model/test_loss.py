@@ -53,6 +53,7 @@ def test_what_is_compiled_on_a_gpu_is_what_is_done_on_a_cpu(dtype, vocab_size):
     assert not here[1][:, vocab_size:].any() and not there[1][:, vocab_size:].any()
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("graphs", [False, True])
 def test_a_compiled_model_has_the_same_loss_and_gradients_in_chunks(monkeypatch, graphs):
     for owner, name in ((loss, "loss_of_chunk"), (loss._Chunked, "forward")):

@@ -86,6 +86,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begun)
 """
 
 
+@pytest.mark.extended
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
 def test_freed_memory_is_reused_without_returning_it_to_the_kernel():
     def faults(what):

@@ -29,6 +29,8 @@ from pathlib import Path
 from common.files import read_json
 from comparison import load_comparison
 from eval.report.wandb_report import log_report
+
+pytestmark = pytest.mark.extended
 folder = Path(sys.argv[1])
 log_report(load_comparison(folder), read_json(folder / "report" / "results.json"), sys.argv[2])
 """

@@ -112,6 +112,7 @@ def test_a_run_says_what_it_is_and_has_every_value_of_the_record(training, serve
     assert run.state == "finished"
 
 
+@pytest.mark.extended
 def test_a_run_that_was_killed_and_goes_on_is_one_run_with_each_step_once(training, server):
     training.kill("--tracking.wandb=online", step=60)
     training.finish("--tracking.wandb=online")
@@ -119,6 +120,7 @@ def test_a_run_that_was_killed_and_goes_on_is_one_run_with_each_step_once(traini
     assert same(run, training.metrics(), but=TIMES)
 
 
+@pytest.mark.extended
 def test_so_it_is_when_its_segments_were_offline(training, server):
     training.kill("--tracking.wandb=offline", step=60)
     training.finish("--tracking.wandb=offline")
@@ -128,6 +130,7 @@ def test_so_it_is_when_its_segments_were_offline(training, server):
     assert same(run, training.metrics(), but=TIMES)
 
 
+@pytest.mark.extended
 def test_a_segment_without_a_step_is_no_hindrance(training, server):
     training.finish("--tracking.wandb=disabled", "--budget.steps=3", "--tracking.validations=1")
     start = "import sys; from pathlib import Path; from training.wandb_runs import start_wandb\n"
@@ -138,6 +141,7 @@ def test_a_segment_without_a_step_is_no_hindrance(training, server):
     assert len(list(training.folder.glob("wandb/offline-run-*"))) == 2
 
 
+@pytest.mark.extended
 def test_a_run_that_was_offline_at_first_has_all_of_it_when_it_is_online(training, server):
     training.kill("--tracking.wandb=offline", step=60)
     training.finish("--tracking.wandb=online")
@@ -147,6 +151,7 @@ def test_a_run_that_was_offline_at_first_has_all_of_it_when_it_is_online(trainin
     assert segment.with_name(segment.name + ".synced").exists()  # its steps are there already
 
 
+@pytest.mark.extended
 def test_a_record_can_be_replayed_and_again_without_duplicates(training, server):
     training.finish("--tracking.wandb=disabled")
     lines = len(training.metrics())
@@ -156,6 +161,7 @@ def test_a_record_can_be_replayed_and_again_without_duplicates(training, server)
     assert same(run, training.metrics())
 
 
+@pytest.mark.extended
 def test_a_cluster_whose_nodes_have_no_network_is_followed_from_one_that_has(training, server, tmp_path):
     training.folder = tmp_path / "out" / "runs" / "first"
     process = training.start("--tracking.wandb=offline", "--budget.steps=1500")
@@ -178,6 +184,7 @@ def test_a_cluster_whose_nodes_have_no_network_is_followed_from_one_that_has(tra
     assert same(run, training.metrics())
 
 
+@pytest.mark.extended
 def test_an_offline_replay_is_one_segment_with_all_of_it(training, server):
     training.kill("--tracking.wandb=offline", step=60)
     training.finish("--tracking.wandb=disabled")
@@ -188,6 +195,7 @@ def test_an_offline_replay_is_one_segment_with_all_of_it(training, server):
     assert same(run, training.metrics())
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("bad", [{"status": 500}, {"delay": 20}, None])
 def test_a_bad_server_or_none_makes_it_an_offline_run_within_ten_seconds(training, server, bad):
     if bad is None:
@@ -216,6 +224,7 @@ def weights(folder):
     return sha256_file(path / "model.safetensors")
 
 
+@pytest.mark.extended
 def test_a_server_that_falls_silent_costs_nothing_but_ten_seconds_at_the_end(training, server, tmp_path):
     server.after, server.delay = 2, math.inf
     process = training.start("--tracking.wandb=online")
@@ -238,6 +247,7 @@ def test_a_server_that_falls_silent_costs_nothing_but_ten_seconds_at_the_end(tra
     assert weights(training.folder) == weights(without.folder)
 
 
+@pytest.mark.extended
 def test_without_a_login_it_is_offline_and_with_one_online(training, server):
     key = training.environment.pop("WANDB_API_KEY")
     training.environment["WANDB_MODE"] = ""  # as if it were not there
@@ -251,6 +261,7 @@ def test_without_a_login_it_is_offline_and_with_one_online(training, server):
     assert len(server.runs) == 1
 
 
+@pytest.mark.extended
 def test_the_key_goes_to_the_server_and_nowhere_else(training, server, tmp_path):
     output = training.finish("--tracking.wandb=online", "--budget.steps=3", "--tracking.validations=1")
     assert KEY not in output

@@ -90,6 +90,7 @@ def test_a_run(python, server):
     assert {"config.yaml", "wandb-metadata.json"} <= set(run.files)
 
 
+@pytest.mark.extended
 def test_a_resumed_run_goes_on_after_its_last_step(python, server):
     python("-c", RUN, "online", 1, 3)
     python("-c", RUN, "online", 2, 5)
@@ -99,6 +100,7 @@ def test_a_resumed_run_goes_on_after_its_last_step(python, server):
     assert run.summary["last"] == 5
 
 
+@pytest.mark.extended
 def test_a_failed_run(python, server):
     with pytest.raises(AssertionError):
         python("-c", RUN, "online", 0, 3)  # 1 / 0
@@ -106,6 +108,7 @@ def test_a_failed_run(python, server):
     assert "ZeroDivisionError" in server.runs["run-1"].output
 
 
+@pytest.mark.extended
 def test_artifacts_with_their_lineage(python, server, tmp_path):
     python("-c", MAKE, tmp_path)
     assert python("-c", USE, tmp_path / "used") == "a b c\n"
@@ -117,6 +120,7 @@ def test_artifacts_with_their_lineage(python, server, tmp_path):
     assert keys == {("graphql", KEY), ("files", KEY), ("storage", "")}  # storage may be another's
 
 
+@pytest.mark.extended
 def test_tables_and_media(python, server, tmp_path):
     python("-c", MAKE, tmp_path)
     logged, media = server.runs["maker"].rows, server.runs["maker"].files
@@ -126,6 +130,7 @@ def test_tables_and_media(python, server, tmp_path):
     assert set(server.artifact("run-maker-trade-off:latest").files) == {"trade-off.table.json"}
 
 
+@pytest.mark.extended
 def test_offline_segments_sync_to_one_run_once(python, server, tmp_path):
     python("-c", RUN, "offline", 1, 3)
     python("-c", RUN, "offline", 4, 5)
@@ -141,6 +146,7 @@ def test_offline_segments_sync_to_one_run_once(python, server, tmp_path):
     assert [(step, row["from"]) for step, row in server.runs["run-1"].history.items()] == once
 
 
+@pytest.mark.extended
 def test_a_report_is_saved_and_then_updated(python, server):
     server.projects.append("codebook")  # a set of runs has to be of a project that is there
     url = python("-c", REPORT, "first").strip()
@@ -159,6 +165,7 @@ BAD = {
 }
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("how", BAD)
 def test_a_bad_server(how, run_python, tmp_path):
     with WandbServer(**BAD[how]) as server:
@@ -167,12 +174,14 @@ def test_a_bad_server(how, run_python, tmp_path):
     assert server.requests and not server.runs
 
 
+@pytest.mark.extended
 def test_no_server(run_python, tmp_path):
     with nobody() as url:
         done = run_python("-c", RUN, "online", 1, 3, **environment(url, tmp_path))
     assert "connection refused" in done.stderr
 
 
+@pytest.mark.extended
 def test_a_server_that_breaks_and_recovers_has_it_all(run_python, tmp_path):
     with WandbServer(status=500, after=2) as server:  # the two requests of wandb.init
         threading.Timer(2, setattr, [server, "status", 200]).start()
