@@ -123,9 +123,7 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
         made = [make_batch(train_split, part, plan, described["compiled"]) for part in parts]
         if ranks.device == "cpu":
             return made
-        torch.cuda.set_device(
-            ranks.device
-        )  # per thread: otherwise this one would use memory of the first GPU
+        torch.cuda.set_device(ranks.device)  # per thread: the default is the first GPU
         return [batch.pin_memory() for batch in made]
 
     profile = Profile(config.out / "profile.json", enabled=execution.profile and ranks.main)
