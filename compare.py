@@ -33,7 +33,8 @@ class LocalOptions:
     """How runs share this machine."""
 
     jobs: int | None = None
-    """training runs at a time (default: one per CPU core, or as many as there are GPUs for); more share GPUs"""
+    """training runs at a time (default: one per CPU core, or as many as the GPUs allow); with more than
+    that, runs share GPUs"""
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:

@@ -85,6 +85,10 @@ def explain(message: str, arguments: list[str], file: str | None, types: list[ty
     prefix = f"{file}: " if file else ""
     if missing := re.search(r"arguments are required: (.*)", message):
         return MissingOptions(f"{prefix}missing: {missing[1]}")
+    if section := re.search(r'"([^"]*)": Unable to load config', message):
+        return ValueError(
+            f"--{section[1]} is not an option: give its keys, as --{section[1]}.KEY (see --help)"
+        )
     path = ".".join(re.findall(r'Parser key "([^"]*)":', message))
     if any(word.partition("=")[0] == f"--{path}" for word in arguments):
         prefix = ""

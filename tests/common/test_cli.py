@@ -174,6 +174,8 @@ def test_an_option_like_no_other_points_to_help() -> None:
         (["--oven.grill", "7"], "oven.grill: expected true or false, not '7'"),
         (["--oven.degrees", "301"], "oven.degrees: no oven is hotter than 300"),
         (["jam"], "'jam' is not an option (--help lists the options)"),
+        (["--oven", "hot"], "--oven is not an option: give its keys, as --oven.KEY (see --help)"),
+        (["--config"], "--config needs a value"),
     ],
 )
 def test_a_value_that_is_not_right_is_named_in_plain_words(arguments: list[str], says: str) -> None:
