@@ -66,7 +66,7 @@ def read_json(path: Path) -> dict | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}): delete it, and it is made again") from None
+        raise ValueError(f"{path} is not JSON ({error}): remove it, and it is made again") from None
 
 
 def read_manifest(folder: Path, format: int, what: str, command: str) -> dict:

@@ -16,12 +16,12 @@ import json, runpy, sys
 import common.cli as cli
 
 def parse_only(main, config_type, about, end=None):
-    cli.parse(config_type, sys.argv[1:], about)
+    cli.parse(config_type, sys.argv[1:])
     raise SystemExit(0)
 
 def parse_command_only(commands, about):
     command, arguments = cli.pick_command(commands, sys.argv[1:], about)
-    cli.parse_all(cli.types_of(command), arguments, about)
+    cli.parse_all(cli.types_of(command), arguments)
     raise SystemExit(0)
 
 cli.run_command, cli.run_commands = parse_only, parse_command_only

@@ -172,7 +172,7 @@ def test_no_json_file_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"not json"])
 def test_a_file_that_is_not_json_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{tmp_path}/x\.json is not JSON.*delete it"):
+    with pytest.raises(ValueError, match=rf"{tmp_path}/x\.json is not JSON.*remove it"):
         read_json(tmp_path / "x.json")
 
 
