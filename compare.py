@@ -34,8 +34,8 @@ class LocalOptions:
     """How runs share this machine."""
 
     jobs: int | None = None
-    """training runs at a time (default: one per CPU core, or as many as the GPUs hold); more than that share
-    GPUs"""
+    """training runs at a time (default: one per CPU core, or as many as the GPUs allow); with more than
+    that, runs share GPUs"""
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:

@@ -169,10 +169,10 @@ def parse_all(types: list[type], arguments: list[str]) -> list[Any]:
         f"{option}=true" if option in switches and after.startswith("--") else option
         for option, after in zip(arguments, following, strict=False)
     ]
-    file = _config_file(arguments)
-    if file:
-        check_file(file, types)
+    file = None
     try:
+        if file := _config_file(arguments):
+            check_file(file, types)
         options = parser.instantiate(parser.parse_args(given))
     except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
         raise explain(str(error), arguments, file, types) from error
@@ -208,7 +208,7 @@ def _underscored(word: str, names: dict[str, str]) -> str:
 
 def _config_file(arguments: list[str]) -> str | None:
     """The value of --config."""
-    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     options.add_argument("--config")
     return options.parse_known_args(arguments)[0].config
 

@@ -1,4 +1,4 @@
-"""Errors that are told in one line."""
+"""Errors reported in one line."""
 
 
 class Failed(Exception):

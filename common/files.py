@@ -1,4 +1,4 @@
-"""Files that are either there and whole, or not there: written beside their target, then renamed."""
+"""Files that are written whole or not at all: first beside their target, then renamed."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def check_replaceable(folder: Path, marker: str) -> None:
-    """Refuse to replace a folder that holds something, but not the file that says it is one of ours."""
+    """Refuse to replace a folder that is not empty and lacks `marker`, the file that shows who made it."""
     if folder.exists() and not (folder / marker).exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} exists and was not made by this command: name another folder")
 
@@ -19,7 +19,7 @@ def check_replaceable(folder: Path, marker: str) -> None:
 def new_folder(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes `target`, replacing it, when the block ends without an error.
 
-    The temporary folder lies beside the target, is named by the process, and is removed on an error.
+    The temporary folder is beside the target, named after the process, and removed on an error.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -56,24 +56,24 @@ def write_json(path: Path, content: object) -> None:
 
 
 def read_json(path: Path) -> dict | None:
-    """The JSON object in a file, or None where there is no such file.
+    """The JSON object in a file, or None if there is no such file.
 
     Raises:
-        ValueError: the file is there and is not JSON.
+        ValueError: the file is not JSON.
     """
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}): remove it to have it made again") from None
+        raise ValueError(f"{path} is not JSON ({error}): remove it, and it is made again") from None
 
 
 def read_manifest(folder: Path, format: int, what: str, command: str) -> dict:
     """The content of a folder's manifest.json; `command` is the module that makes such folders.
 
     Raises:
-        ValueError: there is none, or it has another format.
+        ValueError: it is missing or has another format.
     """
     manifest = read_json(folder / "manifest.json")
     if manifest is None:

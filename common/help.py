@@ -11,7 +11,13 @@ from typing import Any
 from .options import Option, Section, sections_of
 
 MANY = 25  # options; where there are more, optional sections are explained on demand
-FORMATTER = partial(argparse.HelpFormatter, max_help_position=26)
+
+
+class Formatter(argparse.HelpFormatter):
+    """Breaks lines between words only, so that bpe-2048 stays whole."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
 def help_text(program: str, about: str, types: list[type], topic: str = "") -> str:
@@ -97,7 +103,10 @@ def _is_outermost(section: Section, sections: list[Section]) -> bool:
 def _parser(usage: str, about: str) -> argparse.ArgumentParser:
     """A parser that only prints: argparse breaks lines as wide as the terminal is."""
     return argparse.ArgumentParser(
-        usage=usage, description=about or None, add_help=False, formatter_class=FORMATTER
+        usage=usage,
+        description=about or None,
+        add_help=False,
+        formatter_class=partial(Formatter, max_help_position=26),
     )
 
 
@@ -109,12 +118,12 @@ def _add_options(
     # argparse breaks all lines but these
     group = parser.add_argument_group(textwrap.fill(title, shutil.get_terminal_size().columns - 2))
     for option in section.options:
-        default = f" (default: {option.default})" if option.default else ""
+        meaning = f"{option.meaning} (default: {option.default})" if option.default else option.meaning
         if "NAME" in option.path:  # a name of the user's stands in a file, not on the command line
-            _add(group, f"{option.path.split('.')[-1]}: {option.value}", f"{option.meaning}{default}")
+            _add(group, f"{option.path.split('.')[-1]}: {option.value}", meaning.strip())
         else:
             path = option.path.replace("_", "-") if dashed else option.path
-            _add(group, f"--{path} {option.value}", f"{option.meaning}{default}")
+            _add(group, f"--{path} {option.value}", meaning.strip())
 
 
 def _add(group: argparse._ArgumentGroup, invocation: str, meaning: str) -> None:

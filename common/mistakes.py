@@ -32,7 +32,7 @@ def check_file(file: str, types: list[type]) -> None:
 
 
 def _read_file(file: str) -> dict[str, Any]:
-    """The content of a YAML file, every value as text.
+    """The content of a YAML file.
 
     Raises:
         ValueError: there is no such file, or it does not hold keys and values in YAML.
@@ -40,8 +40,8 @@ def _read_file(file: str) -> dict[str, Any]:
     if not Path(file).is_file():
         raise ValueError(f"{file} is not a file")
     try:
-        content = yaml.load(Path(file).read_text(), Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.load(Path(file).read_text(), Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or one_line(error)
@@ -55,6 +55,7 @@ def _check_keys(file: str, content: dict, config: type, names: dict[str, str], p
     """Check a section of a file, `path` with a dot behind it."""
     hints = typing.get_type_hints(config)
     for key, value in content.items():
+        key = str(key)
         if key not in hints:
             if key in names and "." in key:  # the path of an option, as on the command line
                 continue
@@ -69,7 +70,11 @@ def _check_keys(file: str, content: dict, config: type, names: dict[str, str], p
             if isinstance(section, dict):
                 _check_keys(file, section, inner, names, f"{where}.")
             elif not is_optional(hints[key]):
-                raise ValueError(f"{file}: {where}: expected {in_words(expected)}, not '{section}'")
+                raise ValueError(f"{file}: {where}: expected {in_words(expected)}, not {_shown(section)}")
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else f"'{value}'"
 
 
 def explain(message: str, arguments: list[str], file: str | None, types: list[type]) -> ValueError:
@@ -85,6 +90,10 @@ def explain(message: str, arguments: list[str], file: str | None, types: list[ty
     prefix = f"{file}: " if file else ""
     if missing := re.search(r"arguments are required: (.*)", message):
         return MissingOptions(f"{prefix}missing: {missing[1]}")
+    if section := re.search(r'"([^"]*)": Unable to load config', message):
+        return ValueError(
+            f"--{section[1]} is not an option: give its keys, as --{section[1]}.KEY (see --help)"
+        )
     path = ".".join(re.findall(r'Parser key "([^"]*)":', message))
     if any(word.partition("=")[0] == f"--{path}" for word in arguments):
         prefix = ""

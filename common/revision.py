@@ -1,4 +1,4 @@
-"""The version of the code, and where it lies."""
+"""The version of the code, and its folder."""
 
 import subprocess
 from pathlib import Path
@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[1]  # of the checkout, or of the copy th
 
 
 def code_revision() -> str:
-    """The git revision of the code, and whether it was changed since; "unknown" where nothing says so."""
+    """The git revision of the code, and whether it has local changes; "unknown" if it cannot be found."""
     if (ROOT / "REVISION").exists():  # a copy, made for jobs on a cluster
         return (ROOT / "REVISION").read_text().strip()
     changed = " with local changes" if _git("status", "--porcelain") else ""
@@ -15,7 +15,7 @@ def code_revision() -> str:
 
 
 def _git(*arguments: str) -> str:
-    """What git says of the checkout this file is in; empty where there is none."""
+    """Git's output about the checkout of this file; empty if it is not a checkout."""
     try:
         command = ["git", "-C", str(ROOT), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -286,7 +286,7 @@ def test_a_non_finite_loss_ends_the_run(start):
     [
         (["--model.n_heads", "2"], "did you mean 'model.n_head'"),
         (["--model.n_head", "5"], "n_embd 32 is not a multiple of model.n_head 5"),
-        (["--model.n_layer", "two"], "expected int"),
+        (["--model.n_layer", "two"], "model.n_layer: expected a whole number, not 'two'"),
         (["--data", "nowhere"], "nowhere holds no token arrays"),
         (["--execution.device", "cuda"], "torch finds no GPU"),
         (

@@ -95,6 +95,8 @@ def main(arguments: list[str]) -> None:
         "such as out/shakespeare/data/bpe-2048; once for each",
     )
     parser.add_argument("text", nargs="?", default="-", help="the text (none, or -: standard input)")
+    if not arguments:
+        parser.error('no tokenizer; for example: python -m tokenizers.show --spec byte "a text" (see --help)')
     options = parser.parse_args(arguments)
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     try:

@@ -174,6 +174,8 @@ def test_an_option_like_no_other_points_to_help() -> None:
         (["--oven.grill", "7"], "oven.grill: expected true or false, not '7'"),
         (["--oven.degrees", "301"], "oven.degrees: no oven is hotter than 300"),
         (["jam"], "'jam' is not an option (--help lists the options)"),
+        (["--oven", "hot"], "--oven is not an option: give its keys, as --oven.KEY (see --help)"),
+        (["--config"], "--config needs a value"),
     ],
 )
 def test_a_value_that_is_not_right_is_named_in_plain_words(arguments: list[str], says: str) -> None:
@@ -191,6 +193,7 @@ def test_a_yaml_file_that_is_missing_is_named(tmp_path: Path) -> None:
         (b"name: x\n  layers: 3\n", "is not valid YAML: line 2, column 9: "),
         (b"\0", "is not valid YAML: "),
         (b"\xff", "is not valid YAML: 'utf-8' codec "),
+        (b"name: 2020-13-40\n", "is not valid YAML: "),
         (b"- name\n", "is not a configuration: "),
         (b"text\n", "is not a configuration: "),
         (b"", "is not a configuration: "),
@@ -207,6 +210,8 @@ def test_a_broken_yaml_file_is_named(content: bytes, says: str, recipe: Path) ->
         ("layers: many", "layers: expected a whole number, not 'many'"),
         ("fillings: jam", "fillings: expected a list, each item text, not 'jam'"),
         ("oven: hot", "oven: expected keys (degrees, grill), not 'hot'"),
+        ("oven:", "oven: expected keys (degrees, grill), not nothing"),
+        ("true: 3", "unknown key 'True' (--help lists what is known)"),
         ("oven: {degrees: hot}", "oven.degrees: expected a number, not 'hot'"),
         ("guests: 3", "unknown key 'guests' (--help lists what is known)"),
         ("oven: {degres: 3}", "unknown key 'oven.degres' (did you mean 'degrees'?)"),
@@ -217,6 +222,12 @@ def test_what_is_not_right_in_a_yaml_file_is_named_with_the_file(
 ) -> None:
     recipe.write_text(f"name: x\n{content}\n")
     assert refusal(recipe) == f"{recipe}: {says}"
+
+
+def test_sections_may_share_their_keys(recipe: Path) -> None:
+    """By the anchors and merges of YAML."""
+    recipe.write_text("name: x\noven: {<<: &hot {degrees: 250}, grill: true}\n")
+    assert parsed(recipe).oven == Oven(250.0, True)
 
 
 def test_a_wrong_option_is_not_blamed_on_the_file(recipe: Path) -> None:

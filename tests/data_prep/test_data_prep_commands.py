@@ -72,7 +72,7 @@ def explanations(module: ModuleType) -> list[str]:
     """The docstring of every field of the dataclasses that a module defines."""
     classes = [node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.ClassDef)]
     return [
-        node.value.value
+        " ".join(node.value.value.split())
         for found in classes
         if any("dataclass" in ast.unparse(decorator) for decorator in found.decorator_list)
         for node in found.body[1:]

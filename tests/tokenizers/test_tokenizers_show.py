@@ -117,6 +117,7 @@ def test_the_empty_text_has_no_tokens(run_python: Callable) -> None:
         (["--spec", "bpee-20", "x"], "did you mean 'bpe-20'?"),
         (["--spec", "/", "x"], "/ holds no tokenizer"),
         (["--spec", "tiktoken:gpt22", "x"], "did you mean 'tiktoken:gpt2'?"),
+        ([], "for example: python -m tokenizers.show --spec byte"),
         (["x"], "required: --spec"),
         (["--spec"], "expected one argument"),
         (["--spec", "byte", "x", "y"], "unrecognized arguments: y"),
