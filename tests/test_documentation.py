@@ -67,7 +67,7 @@ for line, words in json.load(sys.stdin):
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A copy of the repository in which the demo, made small, has run; configs/mine.yaml has one tokenizer."""
+    """A copy of the repository in which the demo, made small, has run; `mine` has one tokenizer."""
     checkout = Checkout(tmp_path_factory.mktemp("docs") / "codebook")
     checkout.run(".venv/bin/python compare.py run configs/shakespeare.yaml")
     mine = (checkout.folder / "configs" / "shakespeare.yaml").read_text()
