@@ -9,8 +9,9 @@ to the machine with the GPU. The third makes corpus and arrays of them there, tr
 several runs on the card at a time, first one seed of all tokenizers. Where the time ends before the runs do,
 or one fails, the report is of the tokenizers and seeds that are done.
 
-Needs torch, numpy, safetensors, pyarrow, tiktoken, sentencepiece with protobuf, scipy, matplotlib, jinja2,
-tqdm, PyYAML and markdown, and jsonargparse with docstring_parser and typeshed_client.
+Needs torch, numpy, safetensors, pyarrow, tiktoken, sentencepiece with protobuf, scipy, altair,
+vl-convert-python, jinja2, tqdm, PyYAML and markdown, and jsonargparse with docstring_parser and
+typeshed_client.
 """
 
 import signal
