@@ -9,8 +9,9 @@ copied to the machine with the GPU. There the third makes corpus and arrays, tra
 trains several runs on the GPU at a time, first one seed of all tokenizers. If the time is up or a run fails,
 the report covers the finished tokenizers and seeds.
 
-Needs torch, numpy, safetensors, pyarrow, tiktoken, sentencepiece with protobuf, scipy, matplotlib, jinja2,
-tqdm, PyYAML and markdown, and jsonargparse with docstring_parser and typeshed_client.
+Needs torch, numpy, safetensors, pyarrow, tiktoken, sentencepiece with protobuf, scipy, altair,
+vl-convert-python, jinja2, tqdm, PyYAML and markdown, and jsonargparse with docstring_parser and
+typeshed_client.
 """
 
 import signal

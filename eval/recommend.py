@@ -138,8 +138,13 @@ def _size_factor(here: Ladder, there: Ladder, models: tuple[str, str]) -> dict:
 
 def sentences(entry: dict) -> list[str]:
     """A few sentences on one model: which tokenizers may be the best, the best size, how certain it is."""
+    return [sentence for part in parts_of_answer(entry) for sentence in part]
+
+
+def parts_of_answer(entry: dict) -> tuple[list[str], list[str], list[str]]:
+    """The sentences in three parts: which tokenizers may be the best, the best sizes, how certain it is."""
     sizes = [f"The best size of {name} is {_size(ladder)}." for name, ladder in entry["ladders"].items()]
-    return [*_which(entry), *sizes, *_certainty(entry)]
+    return _which(entry), sizes, _certainty(entry)
 
 
 def _which(entry: dict) -> list[str]:

@@ -1,5 +1,6 @@
 """Markdown: tables, and text in which nothing is markup."""
 
+import html
 import re
 from collections.abc import Iterable, Sequence
 
@@ -20,3 +21,8 @@ def code(value: str) -> str:
 def escape(text: str) -> str:
     """Text in which nothing is markup, such as the path of a tokenizer in a sentence."""
     return re.sub(r"([\\`*_])", r"\\\1", text)
+
+
+def plain(text: str) -> str:
+    """A paragraph in which nothing is markup, neither Markdown nor HTML."""
+    return html.escape(escape(text), quote=False)

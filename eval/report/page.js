@@ -1,5 +1,5 @@
 // Tables that are sorted by a click on a heading
-for (const table of document.querySelectorAll("table")) {
+for (const table of document.querySelectorAll("table:not(.first table)")) {
   const heads = [...table.querySelectorAll("th")];
   const value = (row, i) => row.cells[i].textContent.trim();
   const number = text => parseFloat(text.replace(/,/g, ""));

@@ -1,6 +1,6 @@
-"""report.html: the Markdown page as one file, with figures to hover, tables to sort, passages to compare."""
+"""report.html: the report as one file, with figures to touch, tables to sort, passages to compare."""
 
-import json
+import html
 import re
 from pathlib import Path
 
@@ -8,36 +8,65 @@ import jinja2
 import markdown
 from markupsafe import Markup
 
-from .figures import INK
+from .charts.figure import Figure, as_json, legend, libraries, themed
+from .charts.style import Style
+from .summary import Summary
 
+HINT = """<h2>Figures</h2>
+<p class="hint">Hover over a point, or press the arrow keys in a chart, for its values. Drag to move; pinch,
+or Ctrl and the wheel, or + and − to zoom; a double click or 0 shows the whole again. A family's button
+switches it on and off in all figures, and a click on a point shows its family alone. A click on a heading
+sorts a table.</p>"""
 FOLDER = Path(__file__).parent  # of the templates
-READABLE = 0.8  # of its own size a figure still is; a page that is narrower than that scrolls it
-NARROW = 450  # points; narrower figures are always shown whole
 
 
-def make_page(page: str, title: str, report: Path, passages: dict, about: str) -> str:
-    """report.html; figures are read from `report`.
+def make_page(
+    summary: Summary, page: str, figures: list[Figure], styles: dict[str, Style], passages: dict, about: str
+) -> str:
+    """report.html.
 
-    `page` is Markdown, `passages` what `choose_passages` returns, `about` the sentences that say under what
-    protocol.
+    `page` is what follows the summary, in Markdown; `passages` is what `choose_passages` returns, `about` the
+    sentences that say of which tokenizers they are.
     """
-    body = markdown.markdown(page, extensions=["tables"])
-    body = body.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
+    drawn = {figure.name: in_html(figure, styles) for figure in figures}
 
-    def inline(match: re.Match) -> str:
-        svg = (report / match[2]).read_text()
-        svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-        (width,) = map(float, re.findall(r'<svg[^>]*viewBox="0 0 ([\d.]+)', svg))
-        if width > NARROW:
-            svg = svg.replace("<svg", f'<svg style="min-width: {READABLE * width:.0f}pt"', 1)
-        return f'<div class="figure" role="img" aria-label="{match[1]}">{svg}</div>'
+    def rendered(text: str) -> Markup:
+        body = markdown.markdown(text, extensions=["tables"])
+        body = body.replace("<h2>Figures</h2>", HINT)
+        body = body.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
+        figure = r'<p><img alt="[^"]*" src="figures/([^"]+)\.svg" /></p>\n<p><em>.*?</em></p>'
+        return Markup(re.sub(figure, lambda match: drawn[match[1]], body, flags=re.DOTALL))
 
-    body = re.sub(r'<p><img alt="([^"]*)" src="(figures/[^"]+)" /></p>', inline, body)
-    # As no tag at all: "<!--" and "<script" in a passage would hide the end of ours from the parser
-    data = json.dumps(passages).replace("<", "\\u003c")
     loader, undefined = jinja2.FileSystemLoader(FOLDER), jinja2.StrictUndefined
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=undefined, trim_blocks=True)
-    several = len(passages["names"]) > 1
+    environment.filters["markdown"] = rendered
+    charts = {figure.name: figure.page() for figure in figures}
     return environment.get_template("page.html").render(
-        title=title, body=Markup(body), several=several, about=about, data=Markup(data)
+        summary=summary,
+        title=re.sub(r"\\(.)", r"\1", html.unescape(summary.title)),
+        page=page,
+        several=len(passages["names"]) > 1,
+        about=about,
+        data=Markup(as_json(passages)),
+        charts=Markup(themed(as_json(charts))),
+        libraries=Markup(libraries()),
+    )
+
+
+def in_html(figure: Figure, styles: dict[str, Style]) -> str:
+    """A figure as HTML: still panels, which page.js replaces by charts, with legend and caption."""
+    panels = "".join(
+        f'<div class="chart" data-number="{number}">{themed(svg[svg.index("<svg") :])}</div>'
+        for number, svg in enumerate(figure.still())
+    )
+    log = (
+        '<button type="button" class="log" aria-pressed="false" hidden>log axis</button>'
+        if figure.log
+        else ""
+    )
+    return (
+        f'<figure data-chart="{figure.name}" data-title="{html.escape(figure.title)}">'
+        f'<div class="keys">{legend(styles)}{log}</div>'
+        f'<div class="panels" style="--columns: {figure.columns}">{panels}</div>'
+        f"<figcaption>{html.escape(figure.caption)}</figcaption></figure>"
     )

@@ -1,22 +1,27 @@
 """The page of a report, in Markdown."""
 
-import html
-
 from comparison import Comparison, protocol
 
 from . import tables
-from .answer import answer, distances
+from .answer import distances
+from .charts.figure import Figure
+from .charts.learning import FEW, LEAST
 from .figures import main_rows
 from .intrinsic_section import report_section
-from .markdown import code, escape, table
+from .markdown import code, plain, table
+from .summary import in_markdown
+
+BOLD = (
+    'In bold: may be the best of its model. "Behind the lowest" is paired, '
+    "and holds for all tokenizers of a model at once."
+)
 
 
-def compared(rows: list[dict], comparison: Comparison, names: list[str]) -> str:
+def compared(rows: list[dict], names: list[str]) -> str:
     """Of which tokenizers, model and seed the passages are that can be compared."""
     main = main_rows(rows)
     some = f"the best {len(names)} of {len(main)}" if len(names) < len(main) else f"{len(names)}"
-    under = f"under {main[0]['model']} with the first seed. {protocol.in_words(comparison)}"
-    return f"To choose from are {some} tokenizers, {under}"
+    return f"To choose from are {some} tokenizers, under {main[0]['model']} with the first seed."
 
 
 def breakdown_tables(where: dict[str, dict], about: str) -> str:
@@ -25,13 +30,23 @@ def breakdown_tables(where: dict[str, dict], about: str) -> str:
     `where` has what `break_down_bits` found by tokenizer; `about` ends "Bits per character by language, ".
     """
     found = []
-    for question, answers in list(next(iter(where.values())).items())[3:]:
-        rows = [
-            [code(name), *(f"{parts[question][answer]['bpc']:.3f}" for answer in answers)]
-            for name, parts in where.items()
+    for question, parts in list(next(iter(where.values())).items())[3:]:
+        answers = {name: part["chars"] for name, part in parts.items() if part["chars"] >= LEAST}
+        if not answers:
+            continue
+        rows = [["characters", *(f"{chars:,}" for chars in answers.values())]]
+        rows += [
+            [code(name), *(f"{of[question][answer]['bpc']:.3f}" for answer in answers)]
+            for name, of in where.items()
         ]
-        heading = ["tokenizer", *map(code, answers)]
-        found += [f"Bits per character by {question}, {about}", table(heading, rows)]
+        few = [name for name, chars in answers.items() if chars < FEW]
+        left_out = [name for name in parts if name not in answers]
+        said = f"Bits per character by {question}, {about}"
+        if few:
+            said += f" Fewer than {FEW:,} characters, which say little: {', '.join(map(code, few))}."
+        if left_out:
+            said += f" Left out, with fewer than {LEAST} characters: {', '.join(map(code, left_out))}."
+        found += [said, table(["tokenizer", *map(code, answers)], rows)]
     return "\n\n".join(found)
 
 
@@ -43,19 +58,16 @@ def _lossy(rows: list[dict]) -> str:
     return f"\n{why}\n\n{tables.as_markdown(rows, tables.LOSSY)}\n"
 
 
-def page_text(results: dict, comparison: Comparison, captions: dict[str, str]) -> str:
+def page_text(results: dict, comparison: Comparison, figures: list[Figure]) -> str:
+    """What follows the summary of a report."""
     rows, corpus = results["rows"], results["corpus"]
     best = main_rows(rows)[0]
     overlap = comparison.overlap
-    said, ambiguity = (_plain(lines) for lines in (answer(results), distances(rows)))
-    about = protocol.in_words(comparison)
-    figures = "\n\n".join(
-        f"![{name.replace('_', ' ')}](figures/{name}.svg)\n\n*{caption} {about}*"
-        for name, caption in captions.items()
-    )
-    return f"""# {results["comparison"]}: the trade-off between vocabulary size and sequence length
+    ambiguity = "\n\n".join(map(plain, distances(rows)))
+    shown = "\n\n".join(f"### {plain(figure.title)}\n\n{in_markdown(figure)}" for figure in figures)
+    return f"""## All results
 
-{said}
+{BOLD}
 
 {tables.as_markdown(rows, tables.columns_of(rows))}
 
@@ -63,9 +75,9 @@ def page_text(results: dict, comparison: Comparison, captions: dict[str, str]) -
 {_lossy(results["lossy_rows"])}{skipped_runs(results["runs"])}
 ## Figures
 
-{figures}
+{shown}
 
-{breakdown_tables(results["where"], f"of {best['model']} with the first seed. {about}")}
+{breakdown_tables(results["where"], f"of {best['model']} with the first seed.")}
 
 ## What length costs
 
@@ -115,11 +127,6 @@ PARAMS = {
 }
 
 
-def _plain(lines: list[str]) -> str:
-    """Paragraphs in which nothing is markup, such as the path of a tokenizer."""
-    return html.escape("\n\n".join(map(escape, lines)), quote=False)
-
-
 def skipped_runs(runs: list[dict]) -> str:
     """The runs that passed over batches which the others saw."""
     named = [
@@ -151,7 +158,7 @@ def _rates(comparison: Comparison, rows: list[dict]) -> str:
         chosen = ", ".join(f"{row['tokenizer']} {row['lr']:g}" for row in rows if row["model"] == name)
         tried = ", ".join(f"{lr:g}" for lr in recipe.lr)
         found.append(f"{name} the best on validation text of {tried}, with the first seed: {chosen}")
-    return _plain(["; ".join(found) + "."])
+    return plain("; ".join(found) + ".")
 
 
 FEW_CONTEXTS = 4  # a median document shorter than so many is trained much unlike it is evaluated, if packed

@@ -1,9 +1,11 @@
 """The report in wandb: as a run, and as a document: `python -m eval.report.wandb_report --help`.
 
-The run of job type `report` has the trade-off as a table, the figures as charts and images, and the page.
-The document has the answer, the table and charts of the training runs, which stay interactive.
+The run of job type `report` has the trade-off as a table, the figures as charts to touch and as
+images, and the page. The document has the answer, the table and charts of the training runs, which stay
+interactive.
 """
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +17,7 @@ from common.files import read_json, write_file, write_json
 from comparison import Comparison, load_comparison
 from training.wandb_runs import wandb_mode
 
-from ..results import first_runs, validations
-from .figures import main_rows
+from .charts.figure import standalone
 from .wandb_artifacts import WandbLog, bounded_wandb
 from .wandb_document import PROJECT, make_document
 
@@ -58,31 +59,21 @@ def _log_run(log: WandbLog, results: dict) -> None:
             {
                 "trade-off": wandb.Table(columns, [[row[column] for column in columns] for row in rows]),
                 "report": wandb.Html(str(folder / "report.html"), inject=False),
-                **_charts(log, main_rows(rows)),
-                **{path.stem: wandb.Image(str(path)) for path in sorted(folder.glob("figures/*.png"))},
+                **_charts(folder / "figures"),
             }
         )
         run.summary.update({"best_tokenizer": rows[0]["tokenizer"], "best_test_bpc": rows[0]["test_bpc"]})
 
 
-def _charts(log: WandbLog, rows: list[dict]) -> dict:
-    """The charts of one model: of every tokenizer a point, and a line of its first seed's validations."""
+def _charts(figures: Path) -> dict:
+    """Every figure as a chart to touch, which needs no network, and as an image, of one specification."""
     import wandb
 
-    columns: list[str | int] = ["vocab_size", "test_bpc", "tokenizer"]  # wandb's type
-    points = wandb.Table(columns, [[row[column] for column in columns] for row in rows])
-    title = f"{rows[0]['model']}: bits per character of the"
-    scatter = wandb.plot.scatter(points, "vocab_size", "test_bpc", f"{title} test text", split_table=True)
-    found = {"bpc_against_vocabulary": scatter}
-    first = first_runs(log.comparison)
-    names = [row["tokenizer"] for row in rows]
-    lines = [validations(first[row["tokenizer"], row["model"]]) for row in rows]
-    bpc = [[line["val_bpc"] for line in of_run] for of_run in lines]
-    for axis, what in (("chars", "characters of text seen"), ("flops", "FLOPs of training")):
-        xs = [[line[axis] for line in of_run] for of_run in lines]
-        found[f"bpc_against_{axis}"] = wandb.plot.line_series(
-            xs, bpc, names, f"{title} validation text", what, split_table=True
-        )
+    found: dict[str, wandb.Html | wandb.Image] = {}
+    for path in sorted(figures.glob("*.json")):
+        page = standalone(json.loads(path.read_text()), path.stem)
+        found[f"charts/{path.stem}"] = wandb.Html(page, inject=False)
+        found[path.stem] = wandb.Image(str(path.with_suffix(".png")))
     return found
 
 

@@ -1,9 +1,9 @@
 """The files of a report.
 
-    report/results.json  results.csv  table.tex  report.md  report.html  figures/*.svg  figures/*.png
+    report/results.json  results.csv  table.tex  report.md  report.html  figures/*.json *.svg *.png
 
-report.html is report.md rendered, with the figures inside and a section that compares two tokenizers: one
-file, readable without a network.
+report.html is report.md rendered, with the figures to touch and a section that compares two tokenizers: one
+file, readable without a network. A figure's JSON is its Vega-Lite specification.
 """
 
 import json
@@ -12,7 +12,7 @@ import textwrap
 import numpy as np
 
 from common.files import new_folder
-from comparison import Comparison, RunSpec
+from comparison import Comparison, RunSpec, protocol
 from data_prep.arrays import TokenArrays
 from data_prep.corpus import Corpus
 from tokenizers import load_tokenizer
@@ -23,9 +23,10 @@ from ..recommend import recommend
 from ..results import collect_results, first_runs, validations
 from . import tables
 from .answer import answer
-from .figures import draw_figures, main_rows
+from .figures import main_rows, make_figures, save_figures
 from .page import make_page
 from .passages import choose_passages
+from .summary import summarize
 from .text import compared, page_text
 from .wandb_report import log_report
 
@@ -50,11 +51,13 @@ def make_report(comparison: Comparison) -> dict:
         (report / "results.json").write_text(json.dumps(results, indent=1) + "\n")
         (report / "results.csv").write_text(tables.as_csv(rows))
         (report / "table.tex").write_text(tables.as_latex(rows))
-        captions = draw_figures(rows, curves, results["where"], report / "figures")
-        page = page_text(results, comparison, captions)
-        (report / "report.md").write_text(page)
-        about = compared(rows, comparison, passages["names"])
-        (report / "report.html").write_text(make_page(page, comparison.name, report, passages, about))
+        figures, styles = make_figures(results, curves)
+        save_figures(figures, report / "figures", f"{comparison.name}. {protocol.in_words(comparison)}")
+        summary = summarize(results, comparison, figures[0])
+        page = page_text(results, comparison, figures[1:])
+        (report / "report.md").write_text(summary.markdown() + page)
+        about = compared(rows, passages["names"])
+        (report / "report.html").write_text(make_page(summary, page, figures, styles, passages, about))
     return results
 
 
