@@ -4,6 +4,7 @@ import html
 
 from comparison import Comparison, protocol
 
+from ..results import partial_sentences
 from . import tables
 from .answer import answer, distances
 from .figures import main_rows
@@ -43,7 +44,8 @@ def _lossy(rows: list[dict]) -> str:
     return f"\n{why}\n\n{tables.as_markdown(rows, tables.LOSSY)}\n"
 
 
-def page_text(results: dict, comparison: Comparison, captions: dict[str, str]) -> str:
+def page_text(results: dict, comparison: Comparison, captions: dict[str, str], samples: str) -> str:
+    """The page; `samples` is the section with samples, in Markdown or in HTML."""
     rows, corpus = results["rows"], results["corpus"]
     best = main_rows(rows)[0]
     overlap = comparison.overlap
@@ -55,9 +57,9 @@ def page_text(results: dict, comparison: Comparison, captions: dict[str, str]) -
     )
     return f"""# {results["comparison"]}: the trade-off between vocabulary size and sequence length
 
-{said}
+{_notes("", partial_sentences(results["partial"]))}{said}
 
-{tables.as_markdown(rows, tables.columns_of(rows))}
+{_notes("Warning: ", results["warnings"])}{tables.as_markdown(rows, tables.columns_of(rows))}
 
 {ambiguity}
 {_lossy(results["lossy_rows"])}{skipped_runs(results["runs"])}
@@ -75,6 +77,8 @@ the machine did. FLOPs and memory are those of training; the cache is what gener
 {tables.as_markdown(rows, tables.COSTS)}
 
 {report_section(results["intrinsic"])}
+
+{samples}
 
 ## How it was measured
 
@@ -118,6 +122,11 @@ PARAMS = {
 def _plain(lines: list[str]) -> str:
     """Paragraphs in which nothing is markup, such as the path of a tokenizer."""
     return html.escape("\n\n".join(map(escape, lines)), quote=False)
+
+
+def _notes(begin: str, lines: list[str]) -> str:
+    """Sentences on how far the report can be trusted, a paragraph each."""
+    return "".join(f"**{begin}{_plain([line])}**\n\n" for line in lines)
 
 
 def skipped_runs(runs: list[dict]) -> str:

@@ -74,7 +74,7 @@ def _charts(log: WandbLog, rows: list[dict]) -> dict:
     title = f"{rows[0]['model']}: bits per character of the"
     scatter = wandb.plot.scatter(points, "vocab_size", "test_bpc", f"{title} test text", split_table=True)
     found = {"bpc_against_vocabulary": scatter}
-    first = first_runs(log.comparison)
+    first = first_runs(log.comparison, rows)
     names = [row["tokenizer"] for row in rows]
     lines = [validations(first[row["tokenizer"], row["model"]]) for row in rows]
     bpc = [[line["val_bpc"] for line in of_run] for of_run in lines]
