@@ -158,6 +158,7 @@ def _which(entry: dict) -> list[str]:
         f"{best['test_bpc']:.3f} bits per character (95 % interval {best['test_bpc_low']:.3f} to "
         f"{best['test_bpc_high']:.3f})"
     )
+    so_far = " compared so far" if entry["not_compared"] else ""
     if count == 1:
         return [f"{name} needs {bits}; nothing was compared."]
     if entry["seeds"] == 1:
@@ -174,11 +175,11 @@ def _which(entry: dict) -> list[str]:
             f"Measured lowest: {name}, {bits}.",
         ]
     if len(may) == 1:
-        return [f"{name} is the best of {count} tokenizers: {bits}."]
+        return [f"{name} is the best of {count} tokenizers{so_far}: {bits}."]
     if len(may) == count:
-        first = f"No tokenizer of the {count} is shown to be better than another."
+        first = f"No tokenizer of the {count}{so_far} is shown to be better than another."
     else:
-        first = f"Any of {len(may)} of the {count} tokenizers may be the best: {', '.join(may)}."
+        first = f"Any of {len(may)} of the {count} tokenizers{so_far} may be the best: {', '.join(may)}."
     return [f"{first} Measured lowest: {name}, {bits}."]
 
 
