@@ -40,7 +40,7 @@ def _escape_character(character: str) -> str:
 
 def _label(text: str) -> str:
     """A label that may be broken behind signs, and inside what is long."""
-    return r"\allowbreak{}".join(escape(part) for part in re.findall(r"[^\W_]{1,10}[\W_]?|[\W_]", text))
+    return r"\allowbreak{}".join(escape(part) for part in re.findall(r"[A-Za-z0-9]{1,10}[ -~]?|.", text))
 
 
 def _cell(text: str) -> str:

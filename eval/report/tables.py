@@ -103,12 +103,13 @@ def terminal(rows: list[Row]) -> str:
         [_marked(show(row)) if show is _bits else show(row) for show in columns.values()] for row in rows
     ]
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    longest = max(len(row["tokenizer"]) for row in rows)
-    first = min(WIDTH - sum(widths) - 2 * len(widths), max(longest, len("tokenizer")))
+    longest = max(len("tokenizer"), *(len(row["tokenizer"]) for row in rows))
+    gap = 2 if longest + sum(widths) + 2 * len(widths) <= WIDTH else 1
+    first = min(longest, WIDTH - sum(widths) - gap * len(widths))
 
     def line(name: str, values: list[str]) -> str:
         padded = (value.rjust(width) for value, width in zip(values, widths, strict=True))
-        return "  ".join([shorten(name, first).ljust(first), *padded])
+        return (" " * gap).join([shorten(name, first).ljust(first), *padded])
 
     models = grouped(zip(rows, cells, strict=True), lambda pair: pair[0]["model"])
     lines = [line("tokenizer", heads)]
