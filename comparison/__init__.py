@@ -7,6 +7,7 @@ runs.py        which of its runs are done, and which learning rates are kept
 stages.py      its corpus, tokenizers and arrays
 local.py       its runs on this machine, several at a time
 estimate.py    what they would take
+warnings.py    what to be careful about
 """
 
 from .config import Comparison, Recipe, RunSpec, load_comparison

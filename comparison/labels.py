@@ -56,3 +56,9 @@ def _check_label(label: object) -> None:
 def shortest_entries(specs: dict[str, str]) -> list[Entry]:
     """The entries of a file that mean these specs by label: labels only where they are not derived."""
     return [spec if label == folder_name(spec) else {label: spec} for label, spec in specs.items()]
+
+
+def family(spec: str) -> str:
+    """What differs in the size of the vocabulary alone: `bpe`, or `bpe:gpt2` where a pattern is named."""
+    sized = re.fullmatch(r"(\w+)-\d+(:.*)?", spec)
+    return sized[1] + (sized[2] or "") if sized else spec

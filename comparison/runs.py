@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from contextlib import suppress
 
 from common.cli import log
 from data_prep.arrays import TokenArrays
@@ -23,10 +24,10 @@ def chosen_rates(comparison: Comparison) -> dict[tuple[str, str], float]:
     Raises:
         ValueError: a trial is not finished, or all of a sweep have diverged.
     """
-    return {key: _best_rate(sweep) for key, sweep in comparison.sweeps().items()}
+    return {key: best_rate(sweep) for key, sweep in comparison.sweeps().items()}
 
 
-def _best_rate(sweep: list[RunSpec]) -> float:
+def best_rate(sweep: list[RunSpec]) -> float:
     """The learning rate whose run ended with the fewest bits per character of the validation text."""
     found = {}
     for run in sweep:
@@ -52,6 +53,17 @@ def counted_runs(comparison: Comparison) -> list[RunSpec]:
         ValueError: as `chosen_rates`.
     """
     return comparison.runs(chosen_rates(comparison))
+
+
+def known_runs(comparison: Comparison) -> tuple[list[RunSpec], int]:
+    """The runs that count and whose learning rate is known by now, and how many there will be in all."""
+    chosen = {}
+    for key, sweep in comparison.sweeps().items():
+        with suppress(ValueError):  # a trial is not finished, or all have diverged
+            chosen[key] = best_rate(sweep)
+    runs = comparison.runs(chosen)
+    unknown = comparison.sweeps().keys() - chosen.keys()
+    return [run for run in runs if (run.tokenizer, run.model) not in unknown], len(runs)
 
 
 def changes(run: RunSpec, state: dict) -> list[str]:

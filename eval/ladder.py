@@ -8,12 +8,13 @@ these errors (conditioning by kriging, Journel 1974), and its minimum within the
 size. How often the interval of these draws holds is in docs/metric.md.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from scipy import stats
+
+from comparison.labels import family as family
 
 from .statistics import LEVEL, Errors, interval, simultaneous
 
@@ -45,12 +46,6 @@ class Minimum:
     where: Where
     """whether most curves have their minimum inside the ladder, or at an end; flat: no rung is known to be
     better than another"""
-
-
-def family(tokenizer: str) -> str:
-    """What differs in the size of the vocabulary alone: `bpe`, or `bpe:gpt2` where a pattern is named."""
-    sized = re.fullmatch(r"(\w+)-\d+(:.*)?", tokenizer)
-    return sized[1] + (sized[2] or "") if sized else tokenizer
 
 
 def find_minimum(sizes: np.ndarray, bpc: np.ndarray, errors: Errors) -> Minimum:

@@ -12,7 +12,7 @@ from comparison import Comparison, load_comparison
 from comparison.local import duration
 
 from .ladder import at_ends, family, find_minimum, minima, open_end
-from .results import collect_results, grouped
+from .results import collect_results, grouped, partial_sentences
 from .statistics import Errors, interval
 
 FEW = 10  # test documents, or groups of them, below which intervals are wide, and depend on assumptions
@@ -25,18 +25,22 @@ def recommend(comparison: Comparison, results: dict, errors: dict[str, Errors]) 
     `results` and `errors` are those of `collect_results`. Of each of `models`: the row with the fewest bits,
     `may_be_best` (the tokenizers that are not shown to be worse, all of them with one seed) and `ladders`
     (the minimum of each family of three sizes or more). With one seed, `to_test` says what it would take.
+    In a partial comparison all of this is of the rows that can be compared, and `not_compared` has the
+    other tokenizers.
     `growth` has the factors by which a family's best size grows from one budget to a larger one, with
     intervals.
     """
-    rows = results["rows"]
+    rows = [row for row in results["rows"] if row["compared"]]
     found = []
     for model in comparison.models:
         of_model = [row for row in rows if row["model"] == model]
         if not of_model:
             continue
         best = of_model[0]
-        ladders = _ladders(comparison, rows, errors, model) if len(best["seeds"]) > 1 else {}
+        ladders = _ladders(comparison, rows, errors, model)
         missing = ENOUGH_SEEDS - len(best["seeds"]) if len(best["seeds"]) == 1 else 0
+        compared = {row["tokenizer"] for row in of_model}
+        lossy = {row["tokenizer"] for row in results["lossy_rows"] if row["model"] == model}
         found.append(
             {
                 "model": model,
@@ -44,9 +48,11 @@ def recommend(comparison: Comparison, results: dict, errors: dict[str, Errors]) 
                 "best": {key: best[key] for key in BEST},
                 "may_be_best": [row["tokenizer"] for row in of_model if not row["distinguishable"]],
                 "tokenizers": len(of_model),
+                "not_compared": [name for name in comparison.specs if name not in compared | lossy],
                 "seeds_outlying": [row["tokenizer"] for row in of_model if row["seed_sd_outlying"]],
                 "ladders": {name: asdict(find_minimum(*ladder)) for name, ladder in ladders.items()},
                 "seeds": len(best["seeds"]),
+                "seeds_missing": best["seeds_missing"],
                 "to_test": {
                     "option": _more_seeds(comparison, model),
                     "runs": missing * len(of_model),
@@ -75,10 +81,13 @@ def _ladders(
 ) -> dict[str, Ladder]:
     """The ladders of a model by family, sizes in rising order; of families of three sizes or more.
 
-    A size that a family has under several labels counts once, by the first of them in the comparison file.
+    None with one seed. A size that a family has under several labels counts once, by the first of them in
+    the comparison file.
     """
     labels = list(comparison.specs)
     rows = [row for row in rows if row["model"] == model]
+    if not rows or len(rows[0]["seeds"]) == 1:
+        return {}
     order = sorted(
         range(len(rows)), key=lambda i: (rows[i]["vocab_size"], labels.index(rows[i]["tokenizer"]))
     )
@@ -101,8 +110,6 @@ def _growth(comparison: Comparison, rows: list[dict], errors: dict[str, Errors])
         budgets = [asdict(comparison.budget_of(model)) for model in (small, large)]
         unit = next(unit for unit, amount in budgets[0].items() if amount)
         if not (budgets[1][unit] or 0) > budgets[0][unit]:
-            continue
-        if min(len(comparison.seeds_of(model)) for model in (small, large)) == 1:
             continue
         factor = budgets[1][unit] / budgets[0][unit]
         here, there = (_ladders(comparison, rows, errors, model) for model in (small, large))
@@ -144,7 +151,8 @@ def sentences(entry: dict) -> list[str]:
 def parts_of_answer(entry: dict) -> tuple[list[str], list[str], list[str]]:
     """The sentences in three parts: which tokenizers may be the best, the best sizes, how certain it is."""
     sizes = [f"The best size of {name} is {_size(ladder)}." for name, ladder in entry["ladders"].items()]
-    return _which(entry), sizes, _certainty(entry)
+    waiting = [f"Not compared yet: {', '.join(entry['not_compared'])}."] if entry["not_compared"] else []
+    return _which(entry), [*sizes, *waiting], _certainty(entry)
 
 
 def _which(entry: dict) -> list[str]:
@@ -155,22 +163,28 @@ def _which(entry: dict) -> list[str]:
         f"{best['test_bpc']:.3f} bits per character (95 % interval {best['test_bpc_low']:.3f} to "
         f"{best['test_bpc_high']:.3f})"
     )
+    so_far = " compared so far" if entry["not_compared"] else ""
     if count == 1:
         return [f"{name} needs {bits}; nothing was compared."]
     if entry["seeds"] == 1:
         more = entry["to_test"]
+        remedy = (
+            f"To test it, set {more['option']}, which takes {more['runs']} more runs, about "
+            f"{duration(more['train_seconds'])} of training."
+        )
+        if entry["seeds_missing"]:
+            remedy = "The runs with other seeds are not evaluated yet."
         return [
             "Not tested: each tokenizer has one run, and runs that differ in their seed alone may differ as "
-            f"much as these tokenizers do. To test it, set {more['option']}, which takes "
-            f"{more['runs']} more runs, about {duration(more['train_seconds'])} of training.",
+            f"much as these tokenizers do. {remedy}",
             f"Measured lowest: {name}, {bits}.",
         ]
     if len(may) == 1:
-        return [f"{name} is the best of {count} tokenizers: {bits}."]
+        return [f"{name} is the best of {count} tokenizers{so_far}: {bits}."]
     if len(may) == count:
-        first = f"No tokenizer of the {count} is shown to be better than another."
+        first = f"No tokenizer of the {count}{so_far} is shown to be better than another."
     else:
-        first = f"Any of {len(may)} of the {count} tokenizers may be the best: {', '.join(may)}."
+        first = f"Any of {len(may)} of the {count} tokenizers{so_far} may be the best: {', '.join(may)}."
     return [f"{first} Measured lowest: {name}, {bits}."]
 
 
@@ -239,7 +253,7 @@ class Arguments:
     """Say which tokenizer is best."""
 
     folder: Path
-    """folder of the comparison, such as out/shakespeare"""
+    """folder of a comparison, such as out/shakespeare"""
     json: bool = False
     """print the numbers behind the sentences as JSON"""
 
@@ -247,10 +261,13 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Print the answer."""
     comparison = load_comparison(arguments.folder)
-    answer = recommend(comparison, *collect_results(comparison))
+    results, errors = collect_results(comparison)
+    answer = recommend(comparison, results, errors)
     if arguments.json:
         print(json.dumps(answer, indent=1))
         return
+    for line in partial_sentences(results["partial"]):
+        print(f"{line}\n")
     for entry in answer["models"]:
         print(f"{entry['model']}: {' '.join(sentences(entry))}\n")
     for line in growth_sentences(answer):

@@ -1,8 +1,9 @@
 """The rows of a comparison: what every tokenizer and model scored on the same text, with intervals."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Number
 from typing import Any, TypeVar
 
@@ -11,8 +12,9 @@ import pyarrow.parquet
 
 from common.files import read_json
 from comparison import Comparison, RunSpec
+from comparison.labels import shortest_entries
 from comparison.protocol import matched_context, window_stride
-from comparison.runs import changes, counted_runs
+from comparison.runs import changes, known_runs
 from data_prep.arrays import TokenArrays
 from data_prep.corpus import Corpus
 from training.tracking import read_metrics
@@ -69,9 +71,9 @@ def read_run(comparison: Comparison, run: RunSpec, context_chars: int | None = N
         "scoring": comparison.scoring,
     }
     for key, value in asked.items():
-        if made_from[key] != value:
+        if (found := made_from.get(key)) != value:
             raise ValueError(
-                f"{folder} was evaluated with {key} {made_from[key]}, not {value} as the comparison says: "
+                f"{folder} was evaluated with {key} {found}, not {value} as the comparison says: "
                 "run compare.py"
             )
     table = pyarrow.parquet.read_table(folder / "documents.parquet")
@@ -81,6 +83,73 @@ def read_run(comparison: Comparison, run: RunSpec, context_chars: int | None = N
     metrics = read_metrics(folder / "metrics.jsonl")
     skipped = metrics[-1]["skipped_steps"] if metrics else 0
     return EvaluatedRun(run, result, bits, chars, skipped)
+
+
+def evaluated_runs(comparison: Comparison) -> tuple[list[EvaluatedRun], dict | None]:
+    """The runs that are evaluated, and how far the comparison is: None where all of them are.
+
+    Else `evaluated` and `wanted` are numbers of runs, and `left_out` says of each run that was evaluated, but
+    not as the comparison asks, why it does not count.
+
+    Raises:
+        ValueError: no run is evaluated.
+    """
+    known, wanted = known_runs(comparison)
+    ready = [run for run in known if (run.folder / "result.json").exists()]
+    context_chars = matched_context(_encoded(comparison)) if ready else None
+    runs: list[EvaluatedRun] = []
+    left_out = []
+    for run in ready:
+        try:
+            runs.append(read_run(comparison, run, context_chars))
+        except ValueError as error:
+            left_out.append(str(error))
+    if not runs:
+        none = f"{comparison.folder} has no results yet: none of its {wanted} runs is evaluated"
+        raise ValueError(left_out[0] if left_out else f"{none}: compare.py run trains and evaluates them")
+    if len(runs) == wanted:
+        return runs, None
+    return runs, {"evaluated": len(runs), "wanted": wanted, "left_out": left_out}
+
+
+def partial_sentences(partial: dict | None) -> list[str]:
+    """How far a comparison is, where something is missing; and why runs do not count that are evaluated."""
+    if not partial:
+        return []
+    counts = f"{partial['evaluated']:,} of {partial['wanted']:,} runs are evaluated"
+    return [f"Partial: {counts}.", *(f"Left out: {reason}." for reason in partial["left_out"])]
+
+
+def _encoded(comparison: Comparison) -> Comparison:
+    """The comparison of the tokenizers whose arrays are there."""
+    specs = {
+        label: spec
+        for label, spec in comparison.specs.items()
+        if (comparison.data(label) / "manifest.json").exists()
+    }
+    return replace(comparison, tokenizers=shortest_entries(specs)) if specs else comparison
+
+
+def evaluated_part(comparison: Comparison, results: dict) -> Comparison:
+    """The comparison of the tokenizers, models and seeds that the rows of its results are of.
+
+    A model has the seeds with which its rows are compared. What is said of the protocol holds for this
+    part; whole results are of the whole comparison.
+    """
+    if not results["partial"]:
+        return comparison
+    rows = results["rows"] + results["lossy_rows"]
+    labels = {row["tokenizer"] for row in rows}
+    specs = {label: spec for label, spec in comparison.specs.items() if label in labels}
+    seeds: dict[str, list[int]] = {}
+    for row in rows:
+        seeds.setdefault(row["model"], row["seeds"])
+    models = {
+        name: replace(recipe, seeds=seeds[name])
+        for name, recipe in comparison.models.items()
+        if name in seeds
+    }
+    return replace(comparison, tokenizers=shortest_entries(specs), models=models)
 
 
 def check_same_text(runs: list[EvaluatedRun]) -> None:
@@ -104,10 +173,14 @@ def check_same_text(runs: list[EvaluatedRun]) -> None:
                 )
 
 
-def first_runs(comparison: Comparison) -> dict[tuple[str, str], RunSpec]:
-    """The run with the first seed of every tokenizer and model."""
-    runs = counted_runs(comparison)
-    return {(run.tokenizer, run.model): run for run in runs if run.seed == comparison.seeds_of(run.model)[0]}
+def first_runs(comparison: Comparison, rows: list[dict]) -> dict[tuple[str, str], RunSpec]:
+    """The run with the first seed of every row, by tokenizer and model."""
+    found = {}
+    for row in rows:
+        tokenizer, model = row["tokenizer"], row["model"]
+        lr = row["lr"] if comparison.models[model].lr else None
+        found[tokenizer, model] = comparison.run(tokenizer, model, row["seeds"][0], lr)
+    return found
 
 
 def validations(run: RunSpec) -> list[dict]:
@@ -120,8 +193,11 @@ def _named(run: EvaluatedRun) -> dict[str, Any]:
     return {"tokenizer": run.asked.tokenizer, "spec": run.asked.spec, "model": run.asked.model}
 
 
-def make_row(runs: list[EvaluatedRun]) -> dict:
-    """The row of a tokenizer and a model: the mean of every number over its seeds; and its ambiguity."""
+def make_row(runs: list[EvaluatedRun], wanted: list[int]) -> dict:
+    """The row of a tokenizer and a model: the mean of every number over its seeds; and its ambiguity.
+
+    `seeds_missing` are the `wanted` seeds that it does not have.
+    """
     results = [run.result for run in runs]
     row: dict[str, Any] = _named(runs[0])
     for key, value in results[0].items():
@@ -131,23 +207,47 @@ def make_row(runs: list[EvaluatedRun]) -> dict:
         same = all(other == value for other in values)
         row[key] = value if same or not isinstance(value, Number) else float(np.mean(values))
     row["seeds"] = [result["seed"] for result in results]
+    row["seeds_missing"] = [seed for seed in wanted if seed not in row["seeds"]]
     bpc = [result["test_bpc"] for result in results]
     row["test_bpc_seed_sd"] = float(np.std(bpc, ddof=1)) if len(bpc) > 1 else None
     return row | read_ambiguity([(run.asked.folder, run.result["made_from"]["checkpoint"]) for run in runs])
 
 
-def _ranked(groups: list[list[EvaluatedRun]]) -> list[list[EvaluatedRun]]:
-    """The rows' runs, those of a model together: the best model first, and the best of each first.
+Group = list[EvaluatedRun]  # the runs of a row
 
-    Equal ones, such as `byte` and `char` on plain ASCII, stand by name, in whatever order they were listed.
+
+def _bpc_and_name(group: Group) -> tuple[float, str]:
+    """By what rows are ordered; equal ones, such as `byte` and `char` on plain ASCII, by name."""
+    return float(np.mean([run.result["test_bpc"] for run in group])), group[0].asked.tokenizer
+
+
+def comparable_seeds(rows: list[set[int]]) -> set[int]:
+    """The seeds under which rows are compared, which have these seeds each; rows without all of them are not.
+
+    A seed does something to all rows alike, so that those which are compared must have the same seeds. Of the
+    sets that two rows have in common, the one which leaves the comparison the most degrees of freedom,
+    (rows - 1) * (seeds - 1); of equal ones that of the most rows, then of the most seeds.
     """
+    sets = [one & other for one, other in itertools.product(rows, repeat=2)]
 
-    def bpc_and_name(group: list[EvaluatedRun]) -> tuple[float, str]:
-        return float(np.mean([run.result["test_bpc"] for run in group])), group[0].asked.tokenizer
+    def worth(seeds: set[int]) -> tuple[int, int, int, list[int]]:
+        count = sum(seeds <= row for row in rows)
+        return (count - 1) * (len(seeds) - 1), count, len(seeds), sorted(-seed for seed in seeds)
 
-    # A model comes in where its best tokenizer does
-    by_model = grouped(sorted(groups, key=bpc_and_name), lambda group: group[0].asked.model)
-    return [group for of_model in by_model.values() for group in of_model]
+    return max((seeds for seeds in sets if seeds), key=worth)
+
+
+def _split_by_seeds(groups: list[Group]) -> tuple[list[Group], list[Group]]:
+    """The rows of one model that are compared, with the seeds that all of them have, and the others."""
+    seeds = comparable_seeds([{run.asked.seed for run in group} for group in groups])
+    compared, others = [], []
+    for group in sorted(groups, key=_bpc_and_name):
+        of_seeds = [run for run in group if run.asked.seed in seeds]
+        if len(of_seeds) == len(seeds):
+            compared.append(of_seeds)
+        else:
+            others.append(group)
+    return sorted(compared, key=_bpc_and_name), others
 
 
 def collect_results(comparison: Comparison) -> tuple[dict, dict[str, Errors]]:
@@ -158,45 +258,68 @@ def collect_results(comparison: Comparison) -> tuple[dict, dict[str, Errors]]:
     with intervals that hold for all rows of the model at once. With one seed there are none, and no row is
     `distinguishable`. Rows of tokenizers that lose text stand apart, in `lossy_rows`, and are not ranked.
 
+    `partial` is what `evaluated_runs` says. In a partial comparison, rows of a model are compared under the
+    seeds that they have in common (`comparable_seeds`). Rows that lack one of these are not `compared`: they
+    come last, with the seeds that they have, and the errors do not include them.
+
     Raises:
-        ValueError: a run that is not evaluated, is of other options than the comparison's or evaluated with
-            others, or scored other text than the rest; or there is no tokenizer that keeps the text.
+        ValueError: no run is evaluated; one scored other text than the rest; or there is no tokenizer that
+            keeps the text.
     """
-    context_chars = matched_context(comparison)
-    runs = [read_run(comparison, run, context_chars) for run in counted_runs(comparison)]
+    runs, partial = evaluated_runs(comparison)
     check_same_text(runs)
     groups = list(grouped(runs, lambda run: (run.asked.tokenizer, run.asked.model)).values())
-    lossy_rows = [make_row(group) for group in groups if group[0].result["lossy_documents"]]
-    groups = _ranked([group for group in groups if not group[0].result["lossy_documents"]])
-    if not groups:
+    lossy = [group for group in groups if group[0].result["lossy_documents"]]
+    lossless = [group for group in groups if not group[0].result["lossy_documents"]]
+    kept = grouped(lossless, lambda group: group[0].asked.model)
+    if not kept:
         raise ValueError(
             f"{comparison.folder}: every tokenizer loses text, so there is nothing to rank: "
             "add one that does not"
         )
-    rows = [make_row(group) for group in groups]
     clusters, chars = test_clusters(comparison), runs[0].chars
     groups_of_text = None if clusters is None else int(clusters.max()) + 1
     if groups_of_text == 1:  # of which no spread can be estimated
         clusters = None
-    errors = {}
+    errors, rows_of = {}, {}
     for number, model in enumerate(comparison.models):
-        of_model = [i for i, row in enumerate(rows) if row["model"] == model]
-        if of_model:
-            bits = np.array([[run.bits for run in groups[i]] for i in of_model])
-            errors[model], outlying = estimate_errors(bits, chars, clusters, seed=number)
-            _compare_with_best([rows[i] for i in of_model], errors[model], outlying)
+        if model not in kept:
+            continue
+        compared, others = _split_by_seeds(kept[model])
+        rows = [make_row(group, comparison.seeds_of(model)) for group in compared]
+        bits = np.array([[run.bits for run in group] for group in compared])
+        errors[model], outlying = estimate_errors(bits, chars, clusters, seed=number)
+        _compare_with_best(rows, errors[model], outlying)
+        for group in others:
+            row = make_row(group, comparison.seeds_of(model))
+            alone, _ = estimate_errors(np.array([[run.bits for run in group]]), chars, clusters, seed=number)
+            rows.append(row | _interval(row, alone, 0) | NOT_COMPARED)
+        rows_of[model] = rows
+    best_first = sorted(rows_of.values(), key=lambda rows: (rows[0]["test_bpc"], rows[0]["tokenizer"]))
     return {
         "comparison": comparison.name,
+        "partial": partial,
         "corpus": {key: runs[0].result[key] for key in ("test_chars", "test_documents", "test_sha256")}
         | {"test_groups": groups_of_text}
         | {"test_document_chars_median": float(np.median(runs[0].chars))},
-        "rows": rows,
-        "lossy_rows": lossy_rows,
+        "rows": [row for rows in best_first for row in rows],
+        "lossy_rows": [make_row(group, comparison.seeds_of(group[0].asked.model)) for group in lossy],
         "runs": [
             {**_named(run), "skipped_steps": run.skipped_steps} | {key: run.result[key] for key in OF_RUN}
             for run in runs
         ],
     }, errors
+
+
+NOT_COMPARED = {
+    "compared": False,
+    "behind_best": None,
+    "behind_best_low": None,
+    "behind_best_high": None,
+    "distinguishable": False,
+    "may_be_best": False,
+    "seed_sd_outlying": False,
+}
 
 
 def test_clusters(comparison: Comparison) -> np.ndarray | None:
@@ -209,16 +332,23 @@ def test_clusters(comparison: Comparison) -> np.ndarray | None:
     return numbers if len(groups) < len(numbers) else None
 
 
+def _interval(row: dict, errors: Errors, number: int) -> dict[str, float]:
+    """The interval of a row's bits per character; it is the one of this number among the errors."""
+    low, high = interval(errors.draws[:, number])
+    return {"test_bpc_low": float(row["test_bpc"] + low), "test_bpc_high": float(row["test_bpc"] + high)}
+
+
 def _compare_with_best(rows: list[dict], errors: Errors, outlying: np.ndarray) -> None:
     """Add intervals, and the distance to the first row, to the rows of one model, best first."""
-    low, high = interval(errors.draws)
     half = simultaneous(errors, best=0)
     # With one seed a difference may be that of two seeds, with one document that of two documents
     tested = len(rows[0]["seeds"]) > 1 and rows[0]["test_documents"] > 1
     for i, row in enumerate(rows):
-        row["test_bpc_low"], row["test_bpc_high"] = (float(row["test_bpc"] + end[i]) for end in (low, high))
+        row |= _interval(row, errors, i)
+        row["compared"] = True
         row["behind_best"] = behind = row["test_bpc"] - rows[0]["test_bpc"]
         row["behind_best_low"] = behind - float(half[i]) if tested else None
         row["behind_best_high"] = behind + float(half[i]) if tested else None
         row["distinguishable"] = tested and bool(behind > half[i])
+        row["may_be_best"] = tested and not row["distinguishable"]
         row["seed_sd_outlying"] = bool(outlying[i])

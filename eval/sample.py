@@ -1,4 +1,7 @@
-"""Text from a trained model: `python -m eval.sample --help`."""
+"""Text from a trained model: `python -m eval.sample --help`.
+
+A model of bytes, or one that falls back to them, may write what is no UTF-8: such bytes appear as `\\xE2`.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +12,7 @@ import torch
 from common.cli import run_command
 from model.generate import generate
 from tokenizers import Tokenizer, load_tokenizer
+from tokenizers.visible import legible
 from training.ranks import pick_device
 from training.run import TrainedRun, open_run
 
@@ -57,7 +61,6 @@ def main(arguments: Arguments) -> None:
     run, device = open_run(arguments.run), pick_device(arguments.device)
     tokenizer = tokenizer_of(run)
     ids = tokenizer.encode(arguments.prompt).tolist() or [tokenizer.eot]
-    torch.manual_seed(arguments.seed)
     drawn = generate(
         run.load_model(device),
         torch.tensor([ids], device=device),
@@ -65,8 +68,9 @@ def main(arguments: Arguments) -> None:
         arguments.temperature,
         arguments.top_k,
         stop=tokenizer.eot,
+        generator=torch.Generator(device).manual_seed(arguments.seed),
     )
-    print(tokenizer.decode(drawn[0].tolist()))
+    print(legible(tokenizer.decode_bytes(drawn[0].tolist())))
 
 
 if __name__ == "__main__":

@@ -156,9 +156,18 @@ def test_results_csv_says_the_same_as_results_json(finished):
     rows = json.loads((report / "results.json").read_text())["rows"]
     with open(report / "results.csv", newline="") as file:
         table = list(csv.DictReader(file))
-    for row in rows:
-        row["seeds"] = " ".join(map(str, row["seeds"]))
-    assert [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows] == table
+    for row, line in zip(rows, table, strict=True):
+        assert row.keys() <= line.keys()
+        for key, field in line.items():
+            value = row.get(key)
+            if isinstance(value, float):
+                assert float(field) == value
+            elif isinstance(value, list):
+                assert field == " ".join(map(str, value))
+            else:
+                assert field == (
+                    "" if value is None else str(value).lower() if value in (True, False) else str(value)
+                )
 
 
 @pytest.mark.extended
@@ -186,10 +195,53 @@ def test_report_html_is_one_file_that_needs_no_other(finished):
 
 def test_the_terminal_ends_with_the_table_and_the_path_in_80_columns(finished):
     folder, output = finished
-    *_, table, _, path = output.rstrip("\n").split("\n\n")
+    *_, path = output.rstrip("\n").split("\n\n")
     assert path == str(folder / "report" / "report.html")
-    assert len(table.splitlines()) == 5
-    assert max(map(len, table.splitlines())) <= 80
+    (table,) = (part for part in output.split("\n\n") if part.startswith("tokenizer "))
+    lines = table.splitlines()
+    assert len(lines) == 7 and {"gpt:", "bigram:"} <= set(lines)  # with a heading, four rows
+    assert max(map(len, output[output.index(table) :].splitlines()[:-1])) <= 80
+
+
+def test_the_terminal_and_the_report_warn_of_one_seed_and_little_text(finished):
+    folder, output = finished
+    warnings = json.loads((folder / "report" / "results.json").read_text())["warnings"]
+    assert any(line.startswith("One seed (gpt)") for line in warnings)
+    page = (folder / "report" / "report.md").read_text()
+    for line in warnings:
+        assert f"Warning: {line}" in " ".join(output.split()) and line.split(":")[0] in page
+
+
+def test_the_report_shows_what_each_model_writes(finished):
+    folder, _ = finished
+    for tokenizer in ("char", "bpe-300"):
+        content = json.loads((folder / "runs" / tokenizer / "gpt" / "seed0" / "samples.json").read_text())
+        assert len(content["samples"]) == 3 and all(sample["ids"] for sample in content["samples"])
+    page = (folder / "report" / "report.html").read_text()
+    assert page.count('class="card') == 3 * 3 + 2 * 3 and page.count("<details") == 6
+    assert "## Samples" in (folder / "report" / "report.md").read_text()
+
+
+def test_a_report_of_the_runs_that_are_there_is_written_at_any_time(finished, tiny_source, tmp_path):
+    """With the comparison file, before the folder has one of its own, and without a tokenizer's arrays."""
+    shutil.copytree(finished[0], tmp_path / "tiny")
+    (tmp_path / "tiny" / "comparison.yaml").unlink()
+    shutil.rmtree(tmp_path / "tiny" / "report")
+    (tmp_path / "tiny" / "runs" / "char" / "bigram" / "seed0" / "result.json").unlink()
+    content = comparison_of(tiny_source, tmp_path) | {"tokenizers": ["char", "bpe-300", "bpe-400"]}
+    file = write(tmp_path / "tiny.yaml", content)
+    result = compare(file, command="report")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("Partial: 3 of 6 runs are evaluated.\n")
+    report = tmp_path / "tiny" / "report"
+    assert json.loads((report / "results.json").read_text())["partial"]["evaluated"] == 3
+    for name in ("report.md", "report.html", "table.tex"):
+        assert "Partial: 3 of 6 runs are evaluated." in (report / name).read_text()
+    for evaluated in tmp_path.glob("tiny/runs/*/*/*/result.json"):
+        evaluated.unlink()
+    result = compare(file, command="report")
+    (line,) = result.stderr.splitlines()
+    assert result.returncode == 2 and "none of its 6 runs is evaluated" in line
 
 
 def test_the_comparison_is_frozen_with_the_revision_of_the_code(finished):

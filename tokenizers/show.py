@@ -2,7 +2,7 @@
 
 On a terminal the pieces are coloured in turn (NO_COLOR is respected), elsewhere `│` stands between them. A
 line end is shown as ⏎ and a tab as →; what is only a part of a character, or a control character, as its
-bytes.
+bytes, such as ⟨E2 80⟩.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import PUBLISHED, Tokenizer, check_spec, load_tokenizer, train_tokenizer
+from .visible import visible_parts
 
 # Black on light colours, of the 256 that every terminal has: readable whatever the terminal's own are.
 COLOURS = [f"\033[38;5;16;48;5;{number}m" for number in (153, 222, 151, 218, 189)]
@@ -47,16 +48,9 @@ def find_tokenizer(spec: str) -> Tokenizer:
 
 
 def visible(token: bytes) -> str:
-    """A token as text of which every character can be seen, but for spaces."""
-    signs = {"\n": "⏎\n", "\t": "→"}
-    try:
-        return "".join(signs.get(c) or (c if c.isprintable() else _hex(c.encode())) for c in token.decode())
-    except UnicodeDecodeError:
-        return _hex(token)
-
-
-def _hex(content: bytes) -> str:
-    return "".join(f"<{byte:02x}>" for byte in content)
+    """A token as text of which every character can be seen, but for spaces; a line end ends the line, too."""
+    parts = visible_parts(token)
+    return "".join(part.replace("⏎", "⏎\n") if kind == "sign" else part for part, kind in parts)
 
 
 def pieces(tokenizer: Tokenizer, ids: list[int], colour: bool) -> str:

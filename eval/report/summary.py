@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from comparison import Comparison, protocol
 
 from ..recommend import growth_sentences, parts_of_answer, sentences
+from ..results import partial_sentences
 from .charts.figure import Figure
 from .figures import main_rows
 from .markdown import code, plain, table
@@ -74,9 +75,8 @@ def summarize(results: dict, comparison: Comparison, curve: Figure) -> Summary:
 
 def _notes(results: dict) -> list[str]:
     """Whether runs are missing, and what the comparison was warned of."""
-    partial = results.get("partial")
-    notes = [f"Partial: {partial['evaluated']} of {partial['wanted']} runs are evaluated."] if partial else []
-    return notes + [f"Warning: {warning}" for warning in results.get("warnings", [])]
+    warnings = [f"Warning: {warning}" for warning in results["warnings"]]
+    return partial_sentences(results["partial"]) + warnings
 
 
 def in_markdown(figure: Figure) -> str:

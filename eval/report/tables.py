@@ -1,22 +1,31 @@
-"""The rows of a report as tables: for a terminal, Markdown, CSV and LaTeX."""
+"""The rows of a report as tables: for a terminal, Markdown, CSV and LaTeX.
+
+The tables of the terminal and in LaTeX have the same columns, rows and marks: `main_columns`.
+"""
 
 import csv
 import io
 from collections.abc import Callable
 
 from ..intrinsic import shorten, shown
+from ..results import grouped
+from .columns import COLUMNS
 from .markdown import code, table
 
 Row = dict
 
 Columns = dict[str, Callable[[Row], str]]
 
+WIDTH = 80  # of a terminal
+MARK = "*"  # on a terminal: may be the best
+BOLD = "**"  # the same elsewhere
+
 NAMES: Columns = {"tokenizer": lambda r: r["tokenizer"], "model": lambda r: r["model"]}
-COLUMNS: Columns = {
+MEASURED: Columns = {
     **NAMES,
     "vocabulary": lambda r: f"{r['vocab_size']:,}",
     "bits per character": lambda r: _bits(r),
-    "95 % interval": lambda r: f"{r['test_bpc_low']:.3f} – {r['test_bpc_high']:.3f}",
+    "95 % interval": lambda r: _interval(r),
     "behind the lowest": lambda r: _behind(r),
     "characters per token": lambda r: f"{r['chars_per_token']:.3f}",
     "context, tokens (characters)": lambda r: f"{r['block_size']} ({r['context_chars']:.0f})",
@@ -42,19 +51,21 @@ LOSSY: Columns = {
     "documents that lose text": lambda r: f"{r['lossy_documents']:,}",
     "bits per character of the whole text": lambda r: f"{r['test_bpc']:.4f}",
 }
-LATEX = str.maketrans(  # text as LaTeX shows it: no character of it is a command
-    {character: "\\" + character for character in "%_&#${}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
-)
 
 
 def _bits(row: Row) -> str:
     """Bold where the row may be the best; with one seed, no row is shown to be, or not to be."""
-    bold = "**" * (len(row["seeds"]) > 1 and not row["distinguishable"])
+    bold = BOLD * row["may_be_best"]
     return f"{bold}{row['test_bpc']:.4f}{bold}"
 
 
+def _interval(row: Row) -> str:
+    return f"{row['test_bpc_low']:.3f} – {row['test_bpc_high']:.3f}"
+
+
 def _behind(row: Row) -> str:
+    if not row["compared"]:
+        return "not compared"
     if not row["behind_best"]:
         return "–"
     if row["behind_best_low"] is None:  # one seed
@@ -62,23 +73,61 @@ def _behind(row: Row) -> str:
     return f"{row['behind_best']:.3f} ({row['behind_best_low']:.3f} – {row['behind_best_high']:.3f})"
 
 
+def _seeds(row: Row) -> str:
+    """How many of the seeds that are wanted the row has."""
+    found = len(row["seeds"])
+    return f"{found}/{found + len(row['seeds_missing'])}"
+
+
+def _seeds_column(rows: list[Row]) -> Columns:
+    return {"seeds": _seeds} if any(row["seeds_missing"] for row in rows) else {}
+
+
+def main_columns(rows: list[Row]) -> Columns:
+    """The columns of the tables that have little room, without tokenizer and model."""
+    return {
+        "vocab": lambda r: f"{r['vocab_size']:,}",
+        "chars/token": lambda r: f"{r['chars_per_token']:.3f}",
+        "bpc": _bits,
+        "95 % interval": _interval,
+        "behind the lowest": _behind,
+        **_seeds_column(rows),
+    }
+
+
 def terminal(rows: list[Row]) -> str:
-    """The rows in at most 80 columns, best first."""
-    heading = ["tokenizer", "model", "vocab", "char/tok", "block", "bpc", "95 % interval", "sec"]
-    lines = ["{:14}{:14}{:>7}{:>9}{:>6}{:>8}  {:15}{:>5}".format(*heading)]
-    for row in rows:
-        span = f"{row['test_bpc_low']:.3f} - {row['test_bpc_high']:.3f}"
-        lines.append(
-            f"{shorten(row['tokenizer'], 13):14}{row['model'][:13]:14}{row['vocab_size']:>7}"
-            f"{row['chars_per_token']:>9.3f}{row['block_size']:>6}{row['test_bpc']:>8.4f}  {span:15}"
-            f"{row['train_seconds']:>5.0f}"
-        )
+    """The rows in at most 80 columns, model by model, best first; `*` marks those that may be the best."""
+    columns = main_columns(rows)
+    heads = ["ch/tok" if name == "chars/token" else f"{name} " if name == "bpc" else name for name in columns]
+    cells = [
+        [_marked(show(row)) if show is _bits else show(row) for show in columns.values()] for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    longest = max(len("tokenizer"), *(len(row["tokenizer"]) for row in rows))
+    gap = 2 if longest + sum(widths) + 2 * len(widths) <= WIDTH else 1
+    first = min(longest, WIDTH - sum(widths) - gap * len(widths))
+
+    def line(name: str, values: list[str]) -> str:
+        padded = (value.rjust(width) for value, width in zip(values, widths, strict=True))
+        return (" " * gap).join([shorten(name, first).ljust(first), *padded])
+
+    models = grouped(zip(rows, cells, strict=True), lambda pair: pair[0]["model"])
+    lines = [line("tokenizer", heads)]
+    for model, members in models.items():
+        lines += [f"{model}:"] if len(models) > 1 else []
+        lines += [line(row["tokenizer"], values) for row, values in members]
+    if any(row["may_be_best"] for row in rows):
+        lines += [f"{MARK} may be the best{' of its model' * (len(models) > 1)}"]
     return "\n".join(lines)
 
 
+def _marked(bits: str) -> str:
+    return bits.strip(BOLD) + (MARK if BOLD in bits else " ")
+
+
 def columns_of(rows: list[Row]) -> Columns:
-    """The columns that these rows have."""
-    columns = dict(COLUMNS)
+    """The columns that these rows have in the report's table."""
+    columns = MEASURED | _seeds_column(rows)
     if any(len(row["seeds"]) > 1 for row in rows):
         columns["sd of seeds"] = lambda r: shown(r["test_bpc_seed_sd"], ".4f")
     if "test_bpc_matched" in rows[0]:
@@ -100,22 +149,17 @@ def as_markdown(rows: list[Row], columns: Columns) -> str:
     return table([*columns], [[show(row) for show in columns.values()] for row in rows], words=len(NAMES))
 
 
-def as_latex(rows: list[Row]) -> str:
-    """The main table in LaTeX, for the booktabs package."""
-    columns = columns_of(rows)
-    lines = [[*columns], *([show(row) for show in columns.values()] for row in rows)]
-    escaped = [
-        " & ".join(cell.replace("**", "").translate(LATEX) for cell in line) + r" \\" for line in lines
-    ]
-    align = "".join("l" if name in NAMES else "r" for name in columns)
-    body = [r"\toprule", escaped[0], r"\midrule", *escaped[1:], r"\bottomrule"]
-    return "\n".join([rf"\begin{{tabular}}{{{align}}}", *body, r"\end{tabular}"]) + "\n"
-
-
 def as_csv(rows: list[Row]) -> str:
-    """Every figure of every row; seeds are separated by spaces."""
+    """Every figure of every row, not rounded, in the columns of `COLUMNS`; what a row has not is empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, list(COLUMNS), restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row, "seeds": " ".join(map(str, row["seeds"]))} for row in rows)
+    writer.writerows({key: _field(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def _field(value: object) -> object:
+    """A value as it stands in a CSV file; None is an empty field."""
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else value

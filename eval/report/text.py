@@ -58,8 +58,8 @@ def _lossy(rows: list[dict]) -> str:
     return f"\n{why}\n\n{tables.as_markdown(rows, tables.LOSSY)}\n"
 
 
-def page_text(results: dict, comparison: Comparison, figures: list[Figure]) -> str:
-    """What follows the summary of a report."""
+def page_text(results: dict, comparison: Comparison, figures: list[Figure], samples: str) -> str:
+    """The part of a report after its summary; `samples` is its section in Markdown or in HTML."""
     rows, corpus = results["rows"], results["corpus"]
     best = main_rows(rows)[0]
     overlap = comparison.overlap
@@ -87,6 +87,8 @@ the machine did. FLOPs and memory are those of training; the cache is what gener
 {tables.as_markdown(rows, tables.COSTS)}
 
 {report_section(results["intrinsic"])}
+
+{samples}
 
 ## How it was measured
 

@@ -2,8 +2,9 @@
 
     report/results.json  results.csv  table.tex  report.md  report.html  figures/*.json *.svg *.png
 
-report.html is report.md rendered, with the figures to touch and a section that compares two tokenizers: one
-file, readable without a network. A figure's JSON is its Vega-Lite specification.
+report.html is report.md rendered, with the figures to touch, more samples, and a section that compares two
+tokenizers: one file, readable without a network. A figure's JSON is its Vega-Lite specification. While runs
+are missing, the report is of those that are there.
 """
 
 import json
@@ -13,6 +14,7 @@ import numpy as np
 
 from common.files import new_folder
 from comparison import Comparison, RunSpec, protocol
+from comparison.warnings import comparison_warnings
 from data_prep.arrays import TokenArrays
 from data_prep.corpus import Corpus
 from tokenizers import load_tokenizer
@@ -20,12 +22,14 @@ from tokenizers import load_tokenizer
 from ..breakdown import break_down_bits, character_bits, read_test_text
 from ..intrinsic import measure_tokenizers
 from ..recommend import recommend
-from ..results import collect_results, first_runs, validations
+from ..results import collect_results, evaluated_part, first_runs, partial_sentences, validations
 from . import tables
 from .answer import answer
 from .figures import main_rows, make_figures, save_figures
+from .latex import as_latex
 from .page import make_page
 from .passages import choose_passages
+from .pieces import collect_samples, samples_in_html, samples_in_markdown
 from .summary import summarize
 from .text import compared, page_text
 from .wandb_report import log_report
@@ -34,31 +38,40 @@ COMPARED = 8  # tokenizers, the best ones, whose passages can be compared: each 
 
 
 def make_report(comparison: Comparison) -> dict:
-    """Write the comparison's `report` from the results of every run and return the content of results.json.
+    """Write the comparison's `report` from the runs evaluated so far; return the content of results.json.
 
     Raises:
         ValueError: what `collect_results` and `measure_tokenizers` raise. An earlier report is then as it
             was.
     """
     results, errors = collect_results(comparison)
-    rows = results["rows"]
+    rows, part = results["rows"], evaluated_part(comparison, results)
+    results["warnings"] = comparison_warnings(part)
     results["recommendation"] = recommend(comparison, results, errors)
-    results["intrinsic"] = measure_tokenizers(comparison)
-    first = first_runs(comparison)
+    results["intrinsic"] = measure_tokenizers(part)
+    first, main = first_runs(comparison, rows), main_rows(rows)
     curves = [(row, validations(first[row["tokenizer"], row["model"]])) for row in rows]
-    results["where"], passages = _look_closer(comparison, main_rows(rows), first)
+    results["where"], passages = _look_closer(comparison, main, first)
+    samples = collect_samples(comparison, main, first)
     with new_folder(comparison.folder / "report") as report:
         (report / "results.json").write_text(json.dumps(results, indent=1) + "\n")
         (report / "results.csv").write_text(tables.as_csv(rows))
-        (report / "table.tex").write_text(tables.as_latex(rows))
+        about = _about(part, results)
+        (report / "table.tex").write_text(as_latex(rows, comparison.name, about))
         figures, styles = make_figures(results, curves)
-        save_figures(figures, report / "figures", f"{comparison.name}. {protocol.in_words(comparison)}")
-        summary = summarize(results, comparison, figures[0])
-        page = page_text(results, comparison, figures[1:])
-        (report / "report.md").write_text(summary.markdown() + page)
-        about = compared(rows, passages["names"])
-        (report / "report.html").write_text(make_page(summary, page, figures, styles, passages, about))
+        save_figures(figures, report / "figures", f"{comparison.name}. {about}")
+        summary = summarize(results, part, figures[0])
+        text = page_text(results, part, figures[1:], samples_in_markdown(samples))
+        (report / "report.md").write_text(summary.markdown() + text)
+        page = page_text(results, part, figures[1:], samples_in_html(samples))
+        choice = compared(rows, passages["names"])
+        (report / "report.html").write_text(make_page(summary, page, figures, styles, passages, choice))
     return results
+
+
+def _about(part: Comparison, results: dict) -> str:
+    """The protocol, and how far the comparison is, for a caption."""
+    return " ".join([protocol.in_words(part), *partial_sentences(results["partial"])[:1]])
 
 
 def _look_closer(
@@ -87,9 +100,13 @@ def _look_closer(
 
 
 def publish_report(comparison: Comparison) -> list[str]:
-    """Write the report, log it where the comparison says, and return what a terminal shows of it."""
+    """Write the report, log it where the comparison says, and return what a terminal shows of it.
+
+    A partial report is not logged.
+    """
     results = make_report(comparison)
-    log_report(comparison, results, comparison.tracking.wandb)
+    if not results["partial"]:
+        log_report(comparison, results, comparison.tracking.wandb)
     lossy = [
         f"{row['tokenizer']} {row['model']}: loses text of {row['lossy_documents']:,} documents: not ranked"
         for row in results["lossy_rows"]
@@ -100,6 +117,9 @@ def publish_report(comparison: Comparison) -> list[str]:
         for run in results["runs"]
         if run["skipped_steps"]
     ]
-    answers = [textwrap.fill(line, 80) for line in answer(results)]
+    partial = partial_sentences(results["partial"])
     page = comparison.folder / "report" / "report.html"
-    return [*lossy, *skipped, f"\n{tables.terminal(results['rows'])}\n", *answers, f"\n{page}"]
+    table = f"\n{tables.terminal(results['rows'])}\n"
+    warnings = [f"Warning: {warning}" for warning in results["warnings"]]
+    told = [textwrap.fill(line, tables.WIDTH) for line in [*answer(results), *warnings]]
+    return [*partial, *lossy, *skipped, table, "\n\n".join(told), f"\n{page}"]

@@ -41,13 +41,13 @@ def made_up(best: dict[str, float], seeds: int = 3) -> tuple[Comparison, dict, d
         ahead = min(other["test_bpc"] for other in rows if other["model"] == row["model"])
         row |= {"test_bpc_low": row["test_bpc"] - 0.1, "test_bpc_high": row["test_bpc"] + 0.1}
         row |= {"seeds": list(range(seeds)), "test_documents": 50, "train_seconds": 60.0}
-        row |= {"seed_sd_outlying": False}
+        row |= {"seed_sd_outlying": False, "compared": True, "seeds_missing": []}
         row["distinguishable"] = seeds > 1 and row["test_bpc"] - ahead > 0.005
     count, errors = len(SIZES) + 1, {}
     for number, model in enumerate(best):
         noise = 0.001 * np.random.default_rng(number).standard_normal((2000, count))
         errors[model] = Errors(noise, 1e-6 * np.eye(count))
-    return comparison, {"rows": rows, "corpus": {"test_groups": None}}, errors
+    return comparison, {"rows": rows, "lossy_rows": [], "corpus": {"test_groups": None}}, errors
 
 
 def test_the_answer_says_which_may_be_the_best_which_size_and_how_certain():

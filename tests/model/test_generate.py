@@ -36,6 +36,19 @@ def test_the_same_seed_draws_the_same():
     assert draw(1) == draw(1) != draw(2)
 
 
+def test_a_generator_decides_the_draws_and_leaves_the_others_alone():
+    model = build_model(ModelConfig(kind="bigram"), V, T)  # uniform
+
+    def draw(seed: int) -> list[int]:
+        return generate(model, torch.tensor([[0]]), tokens=20, generator=torch.Generator().manual_seed(seed))[
+            0
+        ].tolist()
+
+    state = torch.get_rng_state()
+    assert draw(1) == draw(1) != draw(2)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_draws_follow_the_softmax():
     model = build_model(ModelConfig(kind="bigram"), 3, T)
     model.table.weight.data = torch.tensor([[0.5, 0.25, 0.25]]).log().expand(3, 3).clone()

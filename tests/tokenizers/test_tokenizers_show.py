@@ -38,7 +38,7 @@ def on_a_terminal(*arguments: str, **environment: str) -> str:
 def text_of(shown: str) -> bytes:
     """The bytes of the text whose pieces were shown."""
     shown = shown.replace("│", "").replace("⏎\n", "\n").replace("→", "\t")
-    return re.sub(rb"<([0-9a-f]{2})>", lambda m: bytes([int(m[1], 16)]), shown.encode())
+    return re.sub("⟨([0-9A-F ]+)⟩".encode(), lambda m: bytes.fromhex(m[1].decode()), shown.encode())
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_the_pieces_put_together_are_the_text(spec: str, run_python: Callable, t
 
 def test_parts_of_characters_and_control_characters_are_shown_as_bytes(run_python: Callable) -> None:
     done = run_python(*SHOW, "--spec", "byte", "é\t\n\x1b[31m\x00".replace("\x00", "\x7f"))
-    assert done.stdout.partition("\n")[2] == "<c3>│<a9>│→│⏎\n│<1b>│[│3│1│m│<7f>\n"
+    assert done.stdout.partition("\n")[2] == "⟨C3⟩│⟨A9⟩│→│⏎\n│⟨1B⟩│[│3│1│m│⟨7F⟩\n"
 
 
 def test_on_a_terminal_neighbours_have_different_colours(trained: str) -> None:
