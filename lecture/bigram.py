@@ -32,7 +32,8 @@ def main(walk: Walk) -> None:
     def show(when: str) -> None:
         loss = model(val_data[None, :-1], val_data[None, 1:]).item()
         print(f"{when} training: {loss:.3f} nats = {loss / math.log(2):.3f} bits per character")
-        print(vocabulary.decode(generate(model, start, 160)[0].tolist()), end="\n\n")
+        sample = vocabulary.decode(generate(model, start, 160)[0].tolist())
+        print("\n".join(f"| {line}" for line in sample.strip().splitlines()), end="\n\n")
 
     print(f"one of {V} characters, each as likely: ln {V} = {math.log(V):.3f} nats")
     show("before")

@@ -4,21 +4,24 @@ import math
 from pathlib import Path
 
 import altair as alt
-import pyarrow.parquet
 
 from common.cli import run_command
-from eval.evaluate import evaluate_run
+from model.scoring import document_bits, score
+from training.run import open_run
 
 from .text import Walk
 
 
-def measure(run: Path) -> dict:
-    """The test text of a run: characters per token, nats per token, bits per character."""
-    evaluate_run(run)  # writes documents.parquet, unless it is there
-    documents = pyarrow.parquet.read_table(run / "documents.parquet")
-    chars, tokens, bits = (sum(documents.column(name).to_pylist()) for name in ("chars", "tokens", "bits"))
+def measure(folder: Path) -> dict:
+    """Score the documents that a run was validated on, and divide by tokens and by characters."""
+    run = open_run(folder)
+    val, model = run.arrays.split("val"), run.load_model()
+    every = max(1, val.chars // run.config.tracking.val_chars)
+    documents, chars = val.sequences()[::every], val.document_chars()[::every].sum()
+    bits = document_bits(score(model, documents, max(1, model.block_size // 2)), documents)[0].sum()
+    tokens = sum(len(ids) - 2 for ids in documents)  # without the eot before and after a document
     return {
-        "run": run.name,
+        "run": folder.name,
         "chars_per_token": chars / tokens,
         "nats_per_token": bits * math.log(2) / tokens,
         "bits_per_char": bits / chars,
@@ -35,10 +38,10 @@ def main(walk: Walk) -> None:
     for row in rows:
         numbers = f"{row['chars_per_token']:22.2f}{row['nats_per_token']:16.2f}{row['bits_per_char']:20.2f}"
         print(f"{row['run']:12}{numbers}")
-    chart = alt.Chart(alt.Data(values=rows), width=380, height=24 * len(rows)).mark_bar()
-    bars = chart.encode(y=alt.Y("run:N", sort=None, title=None))
-    left = bars.encode(x=alt.X("nats_per_token:Q", title="nats per token: not comparable"))
-    right = bars.encode(x=alt.X("bits_per_char:Q", title="bits per character: comparable"))
+    bars = alt.Chart(alt.Data(values=rows), width=300, height=24 * len(rows)).mark_bar()
+    bars = bars.encode(y=alt.Y("run:N", sort=None, title=None))
+    left = bars.encode(x=alt.X("nats_per_token:Q", title="nats per token (not comparable)"))
+    right = bars.encode(x=alt.X("bits_per_char:Q", title="bits per character (comparable)"))
     walk.save(alt.hconcat(left, right), "bits")
 
 

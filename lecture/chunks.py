@@ -16,7 +16,7 @@ def main(walk: Walk) -> None:
     vocabulary = Characters(text)
     data = torch.tensor(vocabulary.encode(text))
 
-    start = text.index("Now, fair")
+    start = max(0, text.find("Now, fair"))  # of A Midsummer Night's Dream
     chunk = data[start : start + BLOCK_SIZE + 1]
     print(f"a chunk of block_size + 1 = {len(chunk)} characters: {vocabulary.decode(chunk.tolist())!r}\n")
     x, y = chunk[:-1], chunk[1:]

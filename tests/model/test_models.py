@@ -192,7 +192,7 @@ def test_without_an_mlp_a_block_is_its_attention_alone():
     assert model.flops_per_token()["body"] == 6 * 2 * 4 * 32 * 32  # two layers of four (C, C) matrices
     # One residual branch per layer instead of two, so each may be as large as one of two in half as many
     with_mlp = make("gpt2").blocks[0].attention.projection.weight.std()
-    assert block.attention.projection.weight.std() / with_mlp == pytest.approx(2**0.5, rel=0.1)
+    assert (block.attention.projection.weight.std() / with_mlp).item() == pytest.approx(2**0.5, rel=0.1)
     assert model(idx).shape == (2, T, V)
 
 
