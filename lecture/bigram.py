@@ -13,6 +13,7 @@ from model.generate import generate
 from .text import Characters, Walk, draw_batch
 
 BLOCK_SIZE, SEQUENCES, STEPS = 8, 128, 1000
+VAL_CHARS = 200_000  # of held-out text, on which the loss is measured
 SHOWN = "\n abcdefghijklmnopqrstuvwxyz"  # characters in the figure
 
 
@@ -21,8 +22,8 @@ def main(walk: Walk) -> None:
     text = walk.read()
     vocabulary = Characters(text)
     data = torch.tensor(vocabulary.encode(text))
-    val_text = [c for c in walk.read("val") if c in vocabulary.number]
-    val_data = torch.tensor(vocabulary.encode("".join(val_text)))
+    val_text = walk.read("val")[:VAL_CHARS]
+    val_data = torch.tensor(vocabulary.encode("".join(c for c in val_text if c in vocabulary.number)))
     V = len(vocabulary)
 
     torch.manual_seed(1337)

@@ -13,7 +13,7 @@ from model.gpt import Block
 
 from .text import Characters, Walk, draw_batch
 
-LAYERS, BLOCK_SIZE, SEQUENCES, STEPS = 6, 32, 16, 150
+LAYERS, BLOCK_SIZE, SEQUENCES, STEPS = 6, 32, 16, 100
 VARIANTS = {"plain": (False, False), "residual": (True, False), "residual and norm": (True, True)}
 
 

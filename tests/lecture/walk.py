@@ -2,8 +2,8 @@
 
     python -m tests.lecture.walk        # and writes what they print, and their figures, into the page
 
-In the page, a command is a line indented by four spaces. A block in ``` fences after it is its output: `text`,
-in which words and whole numbers are always the same, or `sample`, which differs between machines.
+In the page, a command is a line indented by four spaces. A block in ``` fences after it is its output:
+`text`, in which words and whole numbers are always the same, or `sample`, which differs between machines.
 """
 
 import re
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "build-the-gpt.md"
 IMAGES = ROOT / "docs" / "images"
 STEP = re.compile(r"((?:^    \.venv/bin/python [^\n]*\n)+)(?:\n```(text|sample)\n(.*?)^```$)?", re.M | re.S)
-SPEED = re.compile(r"[\d,]+ tokens/s, .*")  # the end of a line of the trainer
+SPEED = re.compile(r"[\d,]+ tokens/s, .*")  # the end of a trainer's line; … in the page
 
 
 @dataclass(frozen=True)
@@ -41,40 +41,40 @@ def steps() -> list[Step]:
 
 def run_steps(folder: Path) -> Iterator[tuple[Step, str]]:
     """Every step with what it prints, run in an empty folder that gets links to the code."""
+    link_code(folder)
+    for step in steps():
+        yield step, run_step(step, folder)
+
+
+def link_code(folder: Path) -> None:
+    """Let commands run in `folder` as from the root of the repository, and write there."""
     for path in ROOT.iterdir():
         if path.name not in ("out", ".git", "wandb"):
             (folder / path.name).symlink_to(path)
-    for step in steps():
-        printed = ""
-        for command in step.commands:
-            words = [sys.executable, *shlex.split(command, comments=True)]
-            done = subprocess.run(
-                words,
-                cwd=folder,
-                capture_output=True,
-                text=True,
-            )
-            assert done.returncode == 0, f"{command}: {done.stderr}"
-            printed += done.stdout
-        yield step, "".join(line.rstrip() + "\n" for line in printed.strip("\n").split("\n"))
 
 
-def write_page() -> None:
-    """Run all steps, and put what they print and draw in place of what the page shows."""
-    with tempfile.TemporaryDirectory() as name:
-        outputs = []
-        for step, printed in run_steps(Path(name)):
-            print(*step.commands, "", printed, sep="\n", flush=True)
-            outputs.append(printed)
-        remaining = iter(outputs)
+def run_step(step: Step, folder: Path) -> str:
+    """What the commands of a step print."""
+    printed = ""
+    for command in step.commands:
+        words = [sys.executable, *shlex.split(command, comments=True)]
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        printed += done.stdout
+    return "".join(line.rstrip() + "\n" for line in printed.strip("\n").split("\n"))
 
-        def fresh(match: re.Match) -> str:
-            printed = next(remaining)
-            return f"{match[1]}\n```{match[2]}\n{printed}```" if match[2] else match[0]
 
-        PAGE.write_text(STEP.sub(fresh, PAGE.read_text()))
-        for figure in Path(name).glob("out/lecture/*.png"):
-            shutil.copy(figure, IMAGES / f"lecture_{figure.name}")
+def write_page(outputs: list[str], folder: Path) -> None:
+    """Put what each step printed, and the figures in `folder`, in place of what the page shows."""
+    remaining = iter(outputs)
+
+    def fresh(match: re.Match) -> str:
+        printed = SPEED.sub("…", next(remaining))
+        return f"{match[1]}\n```{match[2]}\n{printed}```" if match[2] else match[0]
+
+    PAGE.write_text(STEP.sub(fresh, PAGE.read_text()))
+    for figure in folder.glob("out/lecture/*.png"):
+        shutil.copy(figure, IMAGES / f"lecture_{figure.name}")
 
 
 def differences(shown: str, printed: str) -> list[str]:
@@ -90,7 +90,7 @@ def differences(shown: str, printed: str) -> list[str]:
 
 def alike(shown: str, printed: str) -> bool:
     """Whether a printed line says the same as the one in the page."""
-    words, others = (re.split(r"(-?\d+\.\d+)", SPEED.sub("", line)) for line in (shown, printed))
+    words, others = (re.split(r"(-?\d+\.\d+)", SPEED.sub("…", line)) for line in (shown, printed))
     if [word.split() for word in words[::2]] != [word.split() for word in others[::2]]:
         return False
     numbers = [(float(a), float(b)) for a, b in zip(words[1::2], others[1::2], strict=True)]
@@ -98,4 +98,9 @@ def alike(shown: str, printed: str) -> bool:
 
 
 if __name__ == "__main__":
-    write_page()
+    with tempfile.TemporaryDirectory() as name:
+        outputs = []
+        for step, printed in run_steps(Path(name)):
+            print(*step.commands, "", printed, sep="\n", flush=True)
+            outputs.append(printed)
+        write_page(outputs, Path(name))
