@@ -81,12 +81,15 @@ def main(arguments: Arguments) -> None:
 
 def draw(walk: Walk, rows: list[dict], heads: int) -> None:
     """Draw the weights: a column for each head, before training above, after it below."""
+    panels = list(dict.fromkeys(row["head"] for row in rows))
+    character = alt.Axis(labelAngle=0, labelExpr="split(datum.label, ' ')[1]")  # without its position
+    blues = alt.Scale(range=["white", "#08519c"], domain=[0, 1], interpolate="rgb")
     chart = alt.Chart(alt.Data(values=rows), width=230, height=230).mark_rect()
     chart = chart.encode(
-        x=alt.X("to:N", sort=None, title="looks at", axis=alt.Axis(labelAngle=0)),
+        x=alt.X("to:N", sort=None, title="looks at", axis=character),
         y=alt.Y("from:N", sort=None, title="position"),
-        color=alt.Color("weight:Q", scale=alt.Scale(range=["white", "#08519c"], domain=[0, 1])),
-        facet=alt.Facet("head:N", sort=None, title=None, columns=heads if heads > 1 else 2),
+        color=alt.Color("weight:Q", scale=blues),
+        facet=alt.Facet("head:N", sort=panels, title=None, columns=heads if heads > 1 else 2),
     )
     walk.save(chart, "attention")
 

@@ -67,13 +67,16 @@ def draw(walk: Walk, vocabulary: Characters, p: Tensor) -> None:
         for a, i in zip(SHOWN, vocabulary.encode(SHOWN), strict=True)
         for b, j in zip(SHOWN, vocabulary.encode(SHOWN), strict=True)
     ]
+    blues = alt.Scale(range=["white", "#08519c"], interpolate="rgb")
     chart = (
         alt.Chart(alt.Data(values=rows), width=460, height=460)
         .mark_rect()
         .encode(
             x=alt.X("next:N", sort=None, title="next character", axis=alt.Axis(orient="top", labelAngle=0)),
             y=alt.Y("current:N", sort=None, title="current character"),
-            color=alt.Color("p:Q", title="probability", scale=alt.Scale(range=["white", "#08519c"])),
+            color=alt.Color(
+                "p:Q", title="probability", scale=alt.Scale(range=["white", "#08519c"], interpolate="rgb")
+            ),
         )
     )
     walk.save(chart, "bigram")
