@@ -1,4 +1,4 @@
-"""What the first layer of a GPT looks at: `python -m lecture.attention --run FOLDER "TEXT"`."""
+"""What the first layer of a GPT looks at: `python -m lecture.attention --run FOLDER --text TEXT`."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -60,7 +60,7 @@ def counted_loss(data: Tensor, val_data: Tensor, V: int) -> float:
 
 
 def draw(walk: Walk, vocabulary: Characters, p: Tensor) -> None:
-    """Draw the table: p (V, V) of the next character, a row for each present one."""
+    """Draw the table: p (V, V) of the next character, one row per current character."""
     names = {"\n": "⏎", " ": "␣"}
     rows = [
         {"current": names.get(a, a), "next": names.get(b, b), "p": p[i, j].item()}
@@ -68,16 +68,11 @@ def draw(walk: Walk, vocabulary: Characters, p: Tensor) -> None:
         for b, j in zip(SHOWN, vocabulary.encode(SHOWN), strict=True)
     ]
     blues = alt.Scale(range=["white", "#08519c"], interpolate="rgb")
-    chart = (
-        alt.Chart(alt.Data(values=rows), width=460, height=460)
-        .mark_rect()
-        .encode(
-            x=alt.X("next:N", sort=None, title="next character", axis=alt.Axis(orient="top", labelAngle=0)),
-            y=alt.Y("current:N", sort=None, title="current character"),
-            color=alt.Color(
-                "p:Q", title="probability", scale=alt.Scale(range=["white", "#08519c"], interpolate="rgb")
-            ),
-        )
+    chart = alt.Chart(alt.Data(values=rows), width=460, height=460).mark_rect()
+    chart = chart.encode(
+        x=alt.X("next:N", sort=None, title="next character", axis=alt.Axis(orient="top", labelAngle=0)),
+        y=alt.Y("current:N", sort=None, title="current character"),
+        color=alt.Color("p:Q", title="probability", scale=blues),
     )
     walk.save(chart, "bigram")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lecture import averaging, bits, head, residuals, softmax
+from lecture import attention, averaging, bits, head, residuals, softmax
 from lecture.attention import first_attention, spread
 from lecture.bigram import counted_loss
-from lecture.text import Characters, draw_batch
+from lecture.text import Characters, Walk, draw_batch
 from model import GPT, ModelConfig, build_model
 from tests.lecture.walk import PAGE, alike, differences
 from tests.program import Program
@@ -76,12 +76,12 @@ def test_the_attention_that_is_shown_is_the_one_of_the_model(preset):
     torch.testing.assert_close(weights.sum(dim=-1), torch.ones(4, 12))
     assert torch.equal(weights, weights.tril())
     # The attention's output is what these weights make of its values
-    attention, seen = model.blocks[0].attention, []
-    attention.register_forward_hook(lambda _, given, output: seen.append((*given[:2], output)))
+    module, seen = model.blocks[0].attention, []
+    module.register_forward_hook(lambda _, given, output: seen.append((*given[:2], output)))
     model(idx)
     x, turn, output = seen[0]
-    gathered = weights @ attention.heads(x, turn)[2]
-    torch.testing.assert_close(attention.projection(gathered.transpose(1, 2).reshape(1, 12, 32)), output)
+    gathered = weights @ module.heads(x, turn)[2]
+    torch.testing.assert_close(module.projection(gathered.transpose(1, 2).reshape(1, 12, 32)), output)
 
 
 def test_a_new_gpt_looks_everywhere_and_equal_weights_have_a_spread_of_one():
@@ -99,21 +99,65 @@ def test_counted_pairs_are_a_probability_for_each_pair():
     assert counted_loss(data, data, 2) == pytest.approx(-math.log(3 / 4))
 
 
-def test_a_run_is_measured_by_token_and_by_character(tiny_arrays, tmp_path):
+@pytest.fixture(scope="module")
+def runs(tiny_arrays, tmp_path_factory) -> tuple[Path, dict[str, str]]:
+    """A folder of short runs, as the walk makes them, and what the trainer printed of each."""
+    folder, printed = tmp_path_factory.mktemp("walk"), {}
     options = "--model.n_layer 1 --model.n_head 1 --model.n_embd 16 --model.mlp none --context.chars 16"
     options += " --batch.chars 64 --budget.steps 5 --execution.precision fp32 --tracking.wandb disabled"
-    rows = {}
-    for spec in ("byte", "bpe-300"):
-        words = ["train_ddp.py", f"--data={tiny_arrays(spec)}", f"--out={tmp_path / spec}", *options.split()]
-        trainer = Program(words, tmp_path / f"{spec}.log")
-        output, _ = trainer.communicate(timeout=120)
-        assert trainer.returncode == 0, output
-        rows[spec] = row = bits.measure(tmp_path / spec)
-        last = re.findall(r"val bpc (\d+\.\d+)", output)[-1]
+    for name, spec, kind in (
+        ("byte", "byte", "gpt"),
+        ("bpe", "bpe-300", "gpt"),
+        ("bigram", "byte", "bigram"),
+    ):
+        words = f"train_ddp.py --data {tiny_arrays(spec)} --out {folder / name} --model.kind {kind} {options}"
+        trainer = Program(words.split(), folder / f"{name}.log")
+        printed[name], _ = trainer.communicate(timeout=120)
+        assert trainer.returncode == 0, printed[name]
+    return folder, printed
+
+
+def test_a_run_is_measured_by_token_and_by_character(runs):
+    folder, printed = runs
+    rows = {name: bits.measure(folder / name) for name in printed}
+    for name, row in rows.items():
+        last = re.findall(r"val bpc (\d+\.\d+)", printed[name])[-1]
         assert row["bits_per_char"] == pytest.approx(float(last), abs=1e-3)
         nats = row["bits_per_char"] * math.log(2) * row["chars_per_token"]
         assert row["nats_per_token"] == pytest.approx(nats)
-    assert rows["byte"]["chars_per_token"] <= 1 < rows["bpe-300"]["chars_per_token"]
+    assert rows["byte"]["chars_per_token"] <= 1 < rows["bpe"]["chars_per_token"]
+
+
+def test_all_runs_are_shown_the_worst_first(runs, capsys):
+    folder, printed = runs
+    bits.main(Walk(out=folder))
+    shown = capsys.readouterr().out.splitlines()
+    losses = [float(line.split()[-1]) for line in shown[1 : 1 + len(printed)]]
+    assert losses == sorted(losses, reverse=True) and len(losses) == len(printed)
+    assert shown[-1] == f"figure: {folder / 'bits.png'}" and (folder / "bits.png").stat().st_size > 1000
+
+
+def test_the_attention_of_a_run_is_shown_before_and_after_training(runs, capsys):
+    folder, _ = runs
+    attention.main(attention.Arguments(run=folder / "bpe", out=folder, text="the old king saw"))
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split(" training")[0] for line in shown[:2]] == ["before", "after"]
+    assert shown[2].startswith("head 0: position ")
+    assert (folder / "attention.png").stat().st_size > 1000
+
+
+def test_what_has_no_attention_to_show_is_refused(runs):
+    folder, _ = runs
+    with pytest.raises(ValueError, match=r"bigram is a bigram, which has no attention: give a gpt"):
+        attention.main(attention.Arguments(run=folder / "bigram", out=folder))
+    with pytest.raises(ValueError, match=r"17 tokens: give one of 2 to 16, the run's block size"):
+        attention.main(attention.Arguments(run=folder / "byte", out=folder, text="x" * 17))
+
+
+def test_a_missing_corpus_is_one_line_that_says_how_to_make_it(run_python, tmp_path):
+    done = run_python("-m", "lecture.characters", "--corpus", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"codebook: .* holds no corpus: make it with .*data_prep\.corpus.*\n", done.stderr)
 
 
 def test_the_page_quotes_the_code_as_it_is():
