@@ -8,6 +8,7 @@ import heapq
 import statistics
 import subprocess
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from .local import Job, child_environment, duration, module_command, run_jobs
 from .protocol import run_stride
 from .replace import NO_SWEEP, discarded
 from .stages import make_tokenizers
+from .warnings import comparison_warnings
 
 PROBE_STEPS = 12
 PROBE_CHARS = 30_000  # of the test split, which are scored in a rehearsal
@@ -80,6 +82,8 @@ def print_estimate(comparison: Comparison, environments: list[dict[str, str]], d
         if found:
             print("\n" + "\n".join(_table(found)) + "\n")
         print("\n".join(_summary(scratch, data, found, done, len(environments))))
+        for warning in comparison_warnings(scratch):
+            print("\n" + textwrap.fill(f"Warning: {warning}", 80))
 
 
 @contextmanager

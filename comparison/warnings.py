@@ -5,7 +5,7 @@ import re
 import numpy as np
 from scipy import stats
 
-from data_prep.arrays import TokenArrays
+from data_prep.arrays import TokenArrays, choose_documents
 from data_prep.corpus import Corpus
 
 from .config import Comparison
@@ -38,9 +38,11 @@ def comparison_warnings(comparison: Comparison) -> list[str]:
 
 
 def _test_text(comparison: Comparison) -> tuple[np.ndarray, np.ndarray | None]:
-    """Characters of each test document, 1-d, and the number of its group, if any is of one."""
+    """Characters of each scored document, 1-d, and the number of its group, if any is of one."""
     corpus = Corpus(comparison.folder / "corpus")
-    return np.array([len(text) for text in corpus.texts("test")]), corpus.clusters("test")
+    chars, groups = np.array([len(text) for text in corpus.texts("test")]), corpus.clusters("test")
+    chosen = choose_documents(chars, comparison.test_chars)
+    return chars[chosen], None if groups is None else np.unique(groups[chosen], return_inverse=True)[1]
 
 
 def _context_chars(comparison: Comparison) -> float | None:

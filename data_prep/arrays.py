@@ -59,6 +59,18 @@ def describe_file(path: Path) -> dict:
     return {"size": path.stat().st_size, "sha256": sha256_file(path)}
 
 
+def choose_documents(chars: np.ndarray, limit: int | None) -> np.ndarray:
+    """Indices, in order, of documents drawn at random that hold `limit` characters in all.
+
+    `chars` are the lengths of all documents, 1-d. All are chosen if they hold less, or without a limit.
+    """
+    order = np.random.default_rng(0).permutation(len(chars))
+    if limit is None or limit >= chars.sum():
+        return np.sort(order)
+    enough = int(np.searchsorted(np.cumsum(chars[order]), limit)) + 1
+    return np.sort(order[:enough])
+
+
 class Split:
     """One split of a corpus under one tokenizer: memory-mapped tokens, a table of documents, and marks.
 
@@ -96,9 +108,7 @@ class Split:
 
     def _choose(self, limit: int) -> None:
         """Limit the split to some of its documents."""
-        order = np.random.default_rng(0).permutation(self.documents)
-        enough = int(np.searchsorted(np.cumsum(self.document_chars()[order]), limit)) + 1
-        self.chosen = np.sort(order[:enough])
+        self.chosen = choose_documents(self.document_chars(), limit)
         self.documents = len(self.chosen)
         self.chars, self.bytes = int(self.document_chars().sum()), int(self.document_bytes().sum())
         self.tokens = sum(len(sequence) - 2 for sequence in self.sequences())

@@ -1,4 +1,4 @@
-"""The GPT, its two baselines, and one file that holds a whole model."""
+"""The GPT, its two baselines, and saving a whole model in one file."""
 
 import json
 from collections.abc import Callable
@@ -34,14 +34,14 @@ KINDS: dict[str, type[LanguageModel]] = {"gpt": GPT, "bigram": Bigram, "bag-of-w
 
 
 def build_model(config: ModelConfig, vocab_size: int, block_size: int) -> LanguageModel:
-    """A freshly initialised model; the weights depend on torch's random state alone."""
+    """A new model; its weights depend only on torch's random state."""
     return KINDS[config.kind](config, vocab_size, block_size)
 
 
 def compile_model(model: LanguageModel, graphs: bool = False) -> Callable[..., Tensor]:
-    """The model by torch.compile, which works at the first call, and again for another shape of its input.
+    """The model compiled by torch.compile: at its first call, and again for every new input shape.
 
-    With `graphs` its kernels are launched all at once, as CUDA graphs; on a CPU that changes nothing.
+    `graphs` launches all kernels together, as CUDA graphs; on a CPU it has no effect.
     """
     loss.compile_chunks()
     if not graphs:
@@ -49,7 +49,7 @@ def compile_model(model: LanguageModel, graphs: bool = False) -> Callable[..., T
     compiled = torch.compile(model, dynamic=False, mode="reduce-overhead")
 
     def step(*arguments: Any, **options: Any) -> Tensor:
-        # Or the chunks of the loss, which are compiled, too, would end the step before its backward pass
+        # Without this, the chunks of the loss, also compiled, would end the step before its backward pass
         torch.compiler.cudagraph_mark_step_begin()
         return compiled(*arguments, **options)
 
@@ -57,7 +57,7 @@ def compile_model(model: LanguageModel, graphs: bool = False) -> Callable[..., T
 
 
 def save_model(weights: Weights, path: Path) -> None:
-    """Write weights and shape into one safetensors file that `load_model` needs nothing else for."""
+    """Write weights and shape into one safetensors file, all that `load_model` needs."""
     shape = {
         "config": asdict(weights.config),
         "vocab_size": weights.vocab_size,

@@ -1,4 +1,4 @@
-"""What training, scoring and generation ask of every model."""
+"""The interface of every model, as training, scoring and generation use it."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from .config import ModelConfig
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of a model and its shape: all that a file needs to hold of it."""
+    """The weights of a model and its shape: all that its file holds."""
 
     config: ModelConfig
     vocab_size: int
@@ -19,7 +19,7 @@ class Weights:
 
 
 class LanguageModel(nn.Module):
-    """A model of the next token over `vocab_size` tokens, in contexts of at most `block_size`."""
+    """A model of the next token, over `vocab_size` tokens, from contexts of up to `block_size` tokens."""
 
     def __init__(self, config: ModelConfig, vocab_size: int, block_size: int) -> None:
         super().__init__()
@@ -32,21 +32,21 @@ class LanguageModel(nn.Module):
         reduction: str = "mean",
         begins: Tensor | None = None,
     ) -> Tensor:
-        """Logits (B, T, V) for token ids `idx` (B, T); with `targets` (B, T) the mean loss in nats.
+        """Logits (B, T, V) for token ids `idx` (B, T); with `targets` (B, T), the mean loss in nats.
 
-        With `reduction="none"` the loss of each target that is not -1, in order, in float32.
+        `reduction="none"` returns the loss of every target that is not -1, in order, 1-d float32.
 
-        `begins` (B, T) int64 is the position in which the document of each position begins, if not all are
-        of one document: a prediction then depends on its own document alone.
+        `begins` (B, T) int64 is needed if a row holds several documents: for each position, the position at
+        which its document begins. A prediction then depends on its own document alone.
         """
         raise NotImplementedError
 
     def weights(self) -> Weights:
-        """The weights as they are: what an update changes, it changes there too."""
+        """The weights, not copied: a later update changes them here, too."""
         return Weights(self.config, self.vocab_size, self.block_size, self.state_dict())
 
     def flops_per_token(self) -> dict[str, float]:
-        """Training FLOPs per token by part: 2 a multiply-add, backward twice forward."""
+        """Training FLOPs per token, by part: 2 per multiply-add; backward takes twice as many as forward."""
         raise NotImplementedError
 
     def params_embedding(self) -> int:

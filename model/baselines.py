@@ -1,4 +1,4 @@
-"""The two models a GPT has to beat: what one token, or an unordered context, can tell."""
+"""The two baselines that a GPT should beat: one sees a single token, the other a context without order."""
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +9,12 @@ from .loss import cross_entropy, token_nats
 
 
 class Bigram(LanguageModel):
-    """Logits of the next token read from a table, by the present token alone."""
+    """The logits of the next token are a row of a table: the row of the current token."""
 
     def __init__(self, config: ModelConfig, vocab_size: int, block_size: int) -> None:
         super().__init__(config, vocab_size, block_size)
         self.table = nn.Embedding(vocab_size, vocab_size)
-        nn.init.zeros_(self.table.weight)  # uniform: a row that is never trained claims nothing
+        nn.init.zeros_(self.table.weight)  # uniform, also in rows that are never trained
 
     def forward(
         self,
@@ -23,14 +23,14 @@ class Bigram(LanguageModel):
         reduction: str = "mean",
         begins: Tensor | None = None,
     ) -> Tensor:
-        """As `LanguageModel.forward`."""
+        """See `LanguageModel.forward`."""
         if targets is not None and reduction == "none":
             return token_nats(self.table, idx, targets, self.vocab_size)
         logits = self.table(idx)  # (B, T, V)
         return logits if targets is None else cross_entropy(logits, targets)
 
     def flops_per_token(self) -> dict[str, float]:
-        """A look-up multiplies nothing."""
+        """None: a look-up multiplies nothing."""
         return {"body": 0.0, "attention": 0.0, "output": 0.0}
 
     def params_embedding(self) -> int:
@@ -43,7 +43,7 @@ class Bigram(LanguageModel):
 
 
 class BagOfWords(LanguageModel):
-    """Logits from the mean of the embeddings of everything up to and including the present token."""
+    """Logits from the mean embedding of the current token and all tokens before it."""
 
     def __init__(self, config: ModelConfig, vocab_size: int, block_size: int) -> None:
         super().__init__(config, vocab_size, block_size)
@@ -59,11 +59,11 @@ class BagOfWords(LanguageModel):
         reduction: str = "mean",
         begins: Tensor | None = None,
     ) -> Tensor:
-        """As `LanguageModel.forward`."""
-        x = self.token_embedding(idx).float()  # (B, T, C); a running sum wants float32
+        """See `LanguageModel.forward`."""
+        x = self.token_embedding(idx).float()  # (B, T, C); a running sum needs float32
         sums, count = x.cumsum(dim=1), torch.arange(1, idx.shape[1] + 1, device=idx.device)
         if begins is not None:
-            before = (sums - x).gather(1, begins[..., None].expand_as(x))  # of the documents before
+            before = (sums - x).gather(1, begins[..., None].expand_as(x))  # of earlier documents
             sums, count = sums - before, count - begins
         x = sums / count[..., None]
         if targets is not None and reduction == "none":
@@ -76,7 +76,7 @@ class BagOfWords(LanguageModel):
         return {"body": 0.0, "attention": 0.0, "output": 6.0 * self.config.n_embd * self.vocab_size}
 
     def params_embedding(self) -> int:
-        """Token embedding and output layer: all of it depends on the vocabulary."""
+        """All: the token embedding and the output layer."""
         return sum(p.numel() for p in self.parameters())
 
     def params_body(self) -> int:

@@ -1,12 +1,13 @@
 """The GPT: token embedding, pre-norm blocks of causal self-attention and MLP, output layer.
 
 Notable features:
-1) two presets of the same model: GPT-2 (learned positions, LayerNorm, GELU) and what came after it
-   (rotary positions, RMSNorm, QK-norm, SwiGLU, no biases)
-2) two forms of the same attention, which a test holds equal: the fused kernel, and one written out with a
-   registered lower-triangular buffer, which in bf16 on a CPU is the faster one
-3) an initialisation under which the first softmax is diffuse (a first loss of about log V)
-4) rows of the vocabulary that only fill up to a multiple of 64 have no part in any probability
+1) two presets of the same model: GPT-2 (learned positions, LayerNorm, GELU) and its successors
+   (rotary positions, RMSNorm, QK-norm, SwiGLU, no biases); `mlp: none` leaves attention alone
+2) two forms of the same attention, and a test that they agree: the fused kernel, and one written out with a
+   registered lower-triangular buffer, which is faster in bf16 on a CPU
+3) an initialisation that makes every softmax diffuse at first: attention looks everywhere, and the first
+   loss is about log V
+4) the vocabulary is padded to a multiple of 64 rows; the padding takes no part in any probability
 
 Shapes: B batch, T time, C channels (n_embd), H heads, D head size (C/H), V vocabulary.
 """
@@ -21,37 +22,40 @@ from .base import LanguageModel
 from .config import ModelConfig
 from .loss import linear_cross_entropy, token_nats
 
-ROTARY_BASE = 10_000.0  # wavelengths of 2 pi to 2 pi times that (RoFormer, arXiv 2104.09864)
-PADDING = 64  # matrix units want sizes in such multiples
-TRIL_MOST = 1024  # positions; beyond them it takes more memory than it saves time (docs/performance.md)
+ROTARY_BASE = 10_000.0  # wavelengths from 2 pi to 2 pi times this (RoFormer, arXiv 2104.09864)
+PADDING = 64  # matrix units are fastest at multiples of this size
+TRIL_MOST = 1024  # positions; with more, the mask costs more memory than it saves time (docs/performance.md)
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
-    """A norm over the channels, of the configured kind."""
+    """The configured norm, over the channels."""
     if config.norm == "rmsnorm":
         return nn.RMSNorm(config.n_embd, eps=1e-6)
     return nn.LayerNorm(config.n_embd, bias=bool(config.bias))
 
 
 class HeadNorm(nn.RMSNorm):
-    """RMSNorm of queries or keys, in their precision: under autocast its weight is in another."""
+    """RMSNorm of queries or keys that keeps their dtype; under autocast the weight has another one."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
 def rotate(x: Tensor, turn: Tensor) -> Tensor:
-    """Queries or keys x (B, H, T, D) with channel pairs (i, i + D/2) turned by (cos, sin): (2, T, D/2)."""
+    """Rotate the channel pairs (i, i + D/2) of queries or keys x (B, H, T, D).
+
+    `turn` (2, T, D/2) holds the cosine and sine of each position's angles.
+    """
     cos, sin = turn.to(x.dtype)
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
 class CausalSelfAttention(nn.Module):
-    """Every position looks, with H heads, at itself and at what came before it."""
+    """Each position gathers values from itself and the positions before it, with H heads."""
 
     tril: Tensor
-    """which positions each may look at, (block_size, block_size) bool"""
+    """positions that each position may look at, (block_size, block_size) bool, lower-triangular"""
 
     def __init__(self, config: ModelConfig, block_size: int) -> None:
         super().__init__()
@@ -69,23 +73,29 @@ class CausalSelfAttention(nn.Module):
         else:
             self.form = "sdpa"
 
-    def forward(
-        self, x: Tensor, turn: Tensor | None, mask: Tensor | None = None, past: list[Tensor] | None = None
-    ) -> Tensor:
+    def heads(self, x: Tensor, turn: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value of every head, each (B, H, T, D), for x (B, T, C)."""
         B, T, C = x.shape
         heads = self.query_key_value(x).view(B, T, 3, self.n_head, C // self.n_head)
-        query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (B, H, T, D)
+        query, key, value = heads.permute(2, 0, 3, 1, 4)
         if self.qk_norm:
             query, key = self.query_norm(query), self.key_norm(key)
         if turn is not None:
             query, key = rotate(query, turn), rotate(key, turn)
+        return query, key, value
+
+    def forward(
+        self, x: Tensor, turn: Tensor | None, mask: Tensor | None = None, past: list[Tensor] | None = None
+    ) -> Tensor:
+        B, T, C = x.shape
+        query, key, value = self.heads(x, turn)
         if past is not None:
             if past:
                 key, value = (torch.cat(pair, dim=2) for pair in zip(past, (key, value), strict=True))
             past[:] = key, value
-        S = key.shape[2]  # T, or 1 more than are in the past
+        S = key.shape[2]  # positions looked at: T, or those in the past and this one
         if self.form == "tril" or (self.form == "auto" and x.is_cpu and query.dtype == torch.bfloat16):
-            # Scaled by 1/sqrt(head size), so that the softmax of a fresh model is diffuse.
+            # Scaled by 1/sqrt(head size), so that the softmax of a new model is diffuse
             query = query / math.sqrt(C // self.n_head)
             sees = self.tril[S - T : S, :S] if mask is None else mask
             hidden = torch.zeros(sees.shape, dtype=query.dtype, device=x.device)
@@ -99,7 +109,7 @@ class CausalSelfAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two layers with a GELU between them, or SwiGLU (arXiv 2002.05202): one half gates the other."""
+    """Two layers with a GELU between them, or SwiGLU (arXiv 2002.05202), where one half gates the other."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -117,29 +127,34 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Communication (attention), then computation (MLP), each behind a norm and a residual."""
+    """Communication (attention), then computation (MLP): each reads a norm of x and adds its result to x."""
+
+    mlp: MLP | None
+    """missing with `mlp: none`"""
 
     def __init__(self, config: ModelConfig, block_size: int) -> None:
         super().__init__()
         self.norm_attention = make_norm(config)
         self.attention = CausalSelfAttention(config, block_size)
-        self.norm_mlp = make_norm(config)
-        self.mlp = MLP(config)
+        self.mlp = None
+        if config.mlp != "none":
+            self.norm_mlp = make_norm(config)
+            self.mlp = MLP(config)
 
     def forward(
         self, x: Tensor, turn: Tensor | None, mask: Tensor | None = None, past: list[Tensor] | None = None
     ) -> Tensor:
         x = x + self.attention(self.norm_attention(x), turn, mask, past)
-        return x + self.mlp(self.norm_mlp(x))
+        return x if self.mlp is None else x + self.mlp(self.norm_mlp(x))
 
 
 class GPT(LanguageModel):
     """A decoder-only transformer over a vocabulary of `vocab_size` tokens."""
 
     turn: Tensor
-    """cosines and sines of the rotary positions, (2, block_size, D/2)"""
+    """cosine and sine of every position's rotary angles, (2, block_size, D/2)"""
     output: nn.Linear | None
-    """the output layer, where it is not the token embedding"""
+    """the output layer, unless it is tied to the token embedding"""
 
     def __init__(self, config: ModelConfig, vocab_size: int, block_size: int) -> None:
         config = config.resolved()
@@ -158,12 +173,12 @@ class GPT(LanguageModel):
         self.norm = make_norm(config)
         self.output = None if config.tied else nn.Linear(C, vocab_size, bias=False)
         self._initialise(blocks)
-        # Last: no other weight depends on it
+        # Last, so that the other weights do not depend on the padding
         for layer in [self.token_embedding] + ([self.output] if self.output else []):
             layer.weight = nn.Parameter(F.pad(layer.weight, (0, 0, 0, -vocab_size % PADDING)))
 
     def _initialise(self, blocks: list[Block]) -> None:
-        # GPT-2's 0.02 at its width of 768; at another width sums over channels keep that variance.
+        # GPT-2's 0.02 at its width of 768; at any other width, sums over channels keep the same variance
         std = 0.02 * math.sqrt(768 / self.config.n_embd)
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
@@ -171,9 +186,10 @@ class GPT(LanguageModel):
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
         for block in blocks:
-            # 2 n_layer residual branches add up: scaled so that their sum keeps its variance (GPT-2).
-            for layer in (block.attention.projection, block.mlp.down):
-                nn.init.normal_(layer.weight, std=std / math.sqrt(2 * self.config.n_layer))
+            # All residual branches add up: scaled so that their sum keeps its variance (GPT-2)
+            ends = [block.attention.projection] + ([block.mlp.down] if block.mlp else [])
+            for layer in ends:
+                nn.init.normal_(layer.weight, std=std / math.sqrt(len(ends) * self.config.n_layer))
 
     def forward(
         self,
@@ -183,10 +199,10 @@ class GPT(LanguageModel):
         begins: Tensor | None = None,
         past: list[list[Tensor]] | None = None,
     ) -> Tensor:
-        """As `LanguageModel.forward`.
+        """See `LanguageModel.forward`.
 
-        `past` holds a list for each block, empty before the first call, in which keys and values are kept;
-        a further call is given one position, the next.
+        `past` has one list per block, empty before the first call, which collects keys and values. Each
+        further call takes a single position, the next one.
         """
         begin = past[0][0].shape[2] if past and past[0] else 0
         end = begin + idx.shape[1]
@@ -194,10 +210,10 @@ class GPT(LanguageModel):
         turn = mask = None
         if begins is not None:
             places = torch.arange(end, device=idx.device)
-            # A position sees what is not behind it, and of its own document: (B, 1, T, T)
+            # A position sees itself and the positions before it in its own document: (B, 1, T, T)
             mask = ((places <= places[:, None]) & (places >= begins[..., None]))[:, None]
         if self.config.positions == "rotary":
-            turn = self.turn[:, begin:end]  # only distances matter, so no document need begin at 0
+            turn = self.turn[:, begin:end]  # only distances matter, so documents need not begin at 0
         elif begins is None:
             x = x + self.position_embedding.weight[begin:end]
         else:
@@ -215,10 +231,10 @@ class GPT(LanguageModel):
         return linear_cross_entropy(x, weight, targets, self.vocab_size)
 
     def flops_per_token(self) -> dict[str, float]:
-        """Training FLOPs per token by part: 2 a multiply-add, backward twice forward.
+        """Training FLOPs per token, by part: 2 per multiply-add; backward takes twice as many as forward.
 
-        Counts the matmuls that causal attention needs: a query sees (T+1)/2 keys on average, half of
-        what the PaLM formula (12 n_layer n_embd T, arXiv 2204.02311) counts. Padding is not counted.
+        Counts the matmuls that causal attention needs: a query sees (T+1)/2 keys on average, half of what
+        the PaLM formula (12 n_layer n_embd T, arXiv 2204.02311) counts. Padding is not counted.
         """
         C, T, n_layer = self.config.n_embd, self.block_size, self.config.n_layer
         mlp = (2 if self.config.mlp == "gelu" else 3) * C * self.config.n_inner
@@ -229,7 +245,7 @@ class GPT(LanguageModel):
         }
 
     def params_embedding(self) -> int:
-        """Parameters that depend on the vocabulary: token embedding and output layer, without padding."""
+        """Parameters of the token embedding and output layer, without padding."""
         return (1 if self.config.tied else 2) * self.vocab_size * self.config.n_embd
 
     def params_body(self) -> int:

@@ -1,4 +1,4 @@
-"""The loss of the next token, in nats, from logits or from what the output layer sees."""
+"""The loss of the next token, in nats, from logits or from the input of the output layer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,18 +7,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROWS = 512  # at least in a chunk: adding up the gradients of the weight takes its time for each
+ROWS = 512  # at least, per chunk: every chunk adds to the gradient of the weight, which takes time
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean of -log p(target) for logits (B, T, V), computed in float32 whatever their precision."""
+    """Mean of -log p(target) for logits (B, T, V), always computed in float32."""
     return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
 
 
 def token_nats(output: Callable[[Tensor], Tensor], x: Tensor, targets: Tensor, vocab_size: int) -> Tensor:
     """-log p of every target that is not -1, in order: 1-d float32.
 
-    `output` makes logits (N, V) of N rows of x (B, T, ...): a chunk at a time, and none where no target is.
+    `output` turns N positions of x (B, T, ...) into logits (N, V). It is called with one chunk at a time, and
+    only for positions that have a target.
     """
     x, targets = x[targets >= 0], targets[targets >= 0]
     rows = max(1, chunk_logits(x.device) // vocab_size)
@@ -27,10 +28,10 @@ def token_nats(output: Callable[[Tensor], Tensor], x: Tensor, targets: Tensor, v
 
 
 def chunk_logits(device: torch.device) -> int:
-    """Logits at a time: on a CPU about what its cache holds.
+    """Number of logits per chunk: on a CPU, about what its cache holds.
 
-    On a GPU a sixteenth of its memory, at up to 16 bytes for each of them: with more chunks the gradient of
-    the weight would be read and written more often.
+    On a GPU, a sixteenth of its memory, at up to 16 bytes per logit: smaller chunks would read and write the
+    gradient of the weight more often.
     """
     if device.type == "cpu":
         return 1 << 22
@@ -40,8 +41,8 @@ def chunk_logits(device: torch.device) -> int:
 def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, vocab_size: int) -> Tensor:
     """`cross_entropy` of the first `vocab_size` logits of a linear layer: x (B, T, C), weight (rows, C).
 
-    Where there are many logits, a chunk of them at a time, forward and backward at once, so that never all
-    are in memory. `F.linear_cross_entropy` does that too, but sums a bf16 loss in bf16, wrong by per cents.
+    Many logits are computed in chunks, forward and backward together, so that they are never all in memory.
+    `F.linear_cross_entropy` does the same, but sums a bf16 loss in bf16, with an error of some per cent.
     """
     device = x.device.type
     if targets.numel() * vocab_size <= chunk_logits(x.device) or not torch.is_grad_enabled():
@@ -51,7 +52,7 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, vocab_size:
 
 
 class _Chunked(torch.autograd.Function):
-    """The gradients are worked out with the loss, and wait for what they are to be multiplied by."""
+    """Loss and gradients in one pass; backward only multiplies them by the gradient of the loss."""
 
     @staticmethod
     def forward(
@@ -83,8 +84,9 @@ class _Chunked(torch.autograd.Function):
 
 
 def loss_in_place(logits: Tensor, targets: Tensor, vocab_size: int) -> tuple[Tensor, Tensor]:
-    """The sum of -log p(target) of a chunk, in float32, and its gradient of the logits (N, rows), in their
-    precision. Rows of the weight beyond `vocab_size` have no part in any probability.
+    """Sum of -log p(target) of a chunk, in float32, and the gradient of its logits (N, rows), in their dtype.
+
+    Rows of the weight beyond `vocab_size` take no part in any probability.
     """
     wide = logits.float()
     wide[:, vocab_size:] = float("-inf")
@@ -96,8 +98,9 @@ def loss_in_place(logits: Tensor, targets: Tensor, vocab_size: int) -> tuple[Ten
 
 
 def loss_to_fuse(logits: Tensor, targets: Tensor, vocab_size: int) -> tuple[Tensor, Tensor]:
-    """As `loss_in_place`, without what keeps a compiler from making one kernel of it: one that reads the
-    logits twice and writes the gradient, and nothing else of their size.
+    """The same as `loss_in_place`, written so that a compiler can fuse it.
+
+    The kernel reads the logits twice, writes the gradient, and nothing else of that size.
     """
     columns = torch.arange(logits.shape[1], device=logits.device)
     log_p = logits.float().masked_fill(columns >= vocab_size, float("-inf")).log_softmax(dim=1)
@@ -109,10 +112,10 @@ loss_of_chunk = loss_in_place
 
 
 def compile_chunks() -> None:
-    """Compile what is done with a chunk between its products of matrices, and make torch.compile pass over
-    the chunks otherwise, which it would unroll.
+    """Compile the computation between the matmuls of a chunk, and keep torch.compile out of the loop over
+    chunks, which it would unroll.
 
-    A decorator would do that, too, but import the compiler everywhere, which takes longer than torch itself.
+    A decorator would import the compiler in every process, which takes longer than torch itself.
     """
     global loss_of_chunk
     if loss_of_chunk is loss_in_place:

@@ -1,6 +1,6 @@
-"""How many bits a model needs for a document: every token scored once, documents alone.
+"""The bits a model needs for each document: every token is scored once, every document alone.
 
-The one implementation of the metric (docs/metric.md), for validation while training and for the test.
+The only implementation of the metric (docs/metric.md), for validation during training and for the test.
 """
 
 import math
@@ -14,15 +14,15 @@ import torch
 
 from .base import LanguageModel
 
-TOKENS = 1 << 12  # of context and targets in a batch
+TOKENS = 1 << 12  # per batch, context included
 Scoring = Literal["fp32", "tf32", "bf16"]
 
 
 def windows(length: int, block_size: int, stride: int) -> list[tuple[int, int, int]]:
     """Windows over `length` inputs as (start, end, first): feed start..end-1, score first..end-1.
 
-    The first window scores everything in it, each further one at most its last `stride` positions, so
-    that those see at least `block_size - stride` tokens before them. Every position is scored once.
+    The first window scores all its positions, every later one at most its last `stride` positions, which
+    therefore see at least `block_size - stride` tokens before them. Every position is scored once.
     """
     first, end = 0, min(block_size, length)
     found = [(0, end, 0)]
@@ -41,18 +41,17 @@ def score(
     part: tuple[int, int] = (0, 1),
     scoring: Scoring = "fp32",
 ) -> np.ndarray:
-    """Bits of every target of every sequence, one after the other: 1-d float64.
+    """Bits of every target of every sequence, in order: 1-d float64.
 
-    `sequences` are token ids, 1-d, each from the `eot` before a document to the `eot` behind it: the first
-    is context only, the others are targets. `model` maps ids (B, T) and targets (B, T), -1 where none is
-    asked for, to their nats (`reduction="none"`). `block_size` is the model's (default), or less.
-    `scoring` is the precision: tf32 rounds what is multiplied on a GPU, bf16 is autocast.
+    `sequences` are token ids, 1-d, each from the `eot` before a document to the `eot` after it: the first
+    token is context only, all others are targets. `block_size` is the model's (default) or smaller.
+    `scoring` is the precision: tf32 rounds the factors of a matmul on a GPU, bf16 uses autocast.
 
-    Of `part` = (i, n) only every n-th batch from the i-th on is computed, the others' bits are 0. The batches
-    are the same for any n and any number of threads, and so is the sum of all parts, to the last bit.
+    `part` = (i, n) computes only every n-th batch, starting with the i-th; all other bits are 0. The batches
+    do not depend on n or on the number of threads, so the sum of all parts is the same to the last bit.
 
     Raises:
-        ValueError: a stride that is not between 1 and the block size.
+        ValueError: the stride is not between 1 and the block size.
     """
     block_size = block_size or model.block_size
     if not 1 <= stride <= block_size:
@@ -66,12 +65,12 @@ def score(
         for number, sequence in enumerate(sequences)
         for window in windows(len(sequence) - 1, block_size, stride)
     ]
-    to_score.sort(key=lambda window: window[1] - window[2])  # equal lengths together: little padding
+    to_score.sort(key=lambda window: window[1] - window[2])  # similar lengths together need little padding
     rows = max(1, TOKENS // block_size)
     begins = range(part[0] * rows, len(to_score), part[1] * rows)
     batches = [to_score[begin : begin + rows] for begin in begins]
 
-    @torch.no_grad()  # of this thread
+    @torch.no_grad()  # which holds for one thread only
     def nats(batch: list[tuple[int, int, int, int]]) -> np.ndarray:
         width = max(end - start for _, start, end, _ in batch)
         inputs = np.zeros((len(batch), width), dtype=np.int64)
@@ -88,7 +87,7 @@ def score(
         for batch, found in zip(batches, each(nats, batches), strict=True):
             done = 0
             for number, _, end, first in batch:
-                begin = ends[number] - len(sequences[number]) + 1  # of the sequence, among all targets
+                begin = ends[number] - len(sequences[number]) + 1  # of this sequence's targets
                 bits[begin + first : begin + end] = found[done : done + end - first] / math.log(2)
                 done += end - first
     model.train(was_training)
@@ -96,7 +95,7 @@ def score(
 
 
 def scored_in(scoring: Scoring, device: str) -> Scoring:
-    """The precision that `scoring` comes to on a device: a CPU has no tf32, and takes fp32."""
+    """The precision that a device really uses: a CPU has no tf32 and uses fp32."""
     return "fp32" if scoring == "tf32" and device == "cpu" else scoring
 
 
@@ -113,9 +112,10 @@ def _tf32(enabled: bool) -> Iterator[None]:
 
 @contextmanager
 def _threads(device: str) -> Iterator[Callable[[Callable, list], Iterable]]:
-    """A `map` over as many batches at a time as a CPU has threads, each of them on one.
+    """A `map` that works on as many batches at a time as the CPU has threads, one thread per batch.
 
-    That is as fast as one batch at a time on all of them, and a matmul's last bits depend on its threads.
+    This is as fast as all threads on one batch. It also keeps results equal: the last bits of a matmul
+    depend on its number of threads.
     """
     threads = torch.get_num_threads() if device == "cpu" else 1
     if threads == 1:
@@ -130,7 +130,7 @@ def _threads(device: str) -> Iterator[Callable[[Callable, list], Iterable]]:
 
 
 def document_bits(bits: np.ndarray, sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Of what `score` found: bits of each document's text, and of the `eot` behind it; both float64."""
+    """From the `bits` of `score`: each document's sum over its text, and its last `eot`; both 1-d float64."""
     ends = np.cumsum([len(sequence) - 1 for sequence in sequences]) - 1
     parts = np.split(bits, ends + 1)[:-1]
     return np.array([part[:-1].sum() for part in parts]), bits[ends]

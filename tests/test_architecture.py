@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # Every line may import from lines below it.
 LINES = [
+    ["lecture"],
     ["compare.py"],
     ["slurm"],
     ["eval"],

@@ -9,16 +9,19 @@ from torch.utils.flop_counter import FlopCounterMode
 from model import ModelConfig, build_model, load_model, save_model
 from model.gpt import rotate
 
-GPTS = ["gpt2", "modern", "untied"]
+GPTS = {
+    "gpt2": {"preset": "gpt2"},
+    "modern": {"preset": "modern"},
+    "untied": {"tied": False},
+    "attention alone": {"mlp": "none"},
+}
 KINDS = [*GPTS, "bigram", "bag-of-words"]
 V, T = 61, 24
 
 
 def make(kind: str = "gpt2", vocab_size: int = V, block_size: int = T, **options: object) -> torch.nn.Module:
     torch.manual_seed(0)
-    options |= (
-        {"kind": kind} if kind not in GPTS else {"tied": False} if kind == "untied" else {"preset": kind}
-    )
+    options = GPTS.get(kind, {"kind": kind}) | options
     return build_model(ModelConfig(n_layer=2, n_embd=32, **options), vocab_size, block_size)
 
 
@@ -178,6 +181,19 @@ def test_a_preset_is_its_fields_and_each_can_be_set_alone():
         model = make("gpt2", **{name: value})
         assert getattr(model.config, name) == value
         assert model(some_ids(2, T)).shape == (2, T, V)
+
+
+def test_without_an_mlp_a_block_is_its_attention_alone():
+    model, idx = make("attention alone"), some_ids(2, T)
+    assert not [name for name, _ in model.named_parameters() if "mlp" in name]
+    block = model.blocks[0]
+    x = torch.randn(2, T, 32)
+    assert torch.equal(block(x, None), x + block.attention(block.norm_attention(x), None))
+    assert model.flops_per_token()["body"] == 6 * 2 * 4 * 32 * 32  # two layers of four (C, C) matrices
+    # One residual branch per layer instead of two, so each may be as large as one of two in half as many
+    with_mlp = make("gpt2").blocks[0].attention.projection.weight.std()
+    assert (block.attention.projection.weight.std() / with_mlp).item() == pytest.approx(2**0.5, rel=0.1)
+    assert model(idx).shape == (2, T, V)
 
 
 def test_rotary_attention_depends_on_the_distance_alone():
