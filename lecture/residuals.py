@@ -87,8 +87,8 @@ def draw(walk: Walk, rows: list[dict]) -> None:
     chart = chart.encode(
         x=alt.X("block:O", axis=alt.Axis(labelAngle=0), title="block (1: next to the embedding)"),
         y=alt.Y("share:Q", scale=alt.Scale(type="log"), title="gradient, as a share of the last block's"),
-        color=alt.Color("model:N", sort=None, title=None),
-        shape=alt.Shape("model:N", sort=None, title=None),
+        color=alt.Color("model:N", sort=None, title="stack"),
+        shape=alt.Shape("model:N", sort=None, title="stack"),
     )
     walk.save(chart, "residuals")
 
