@@ -83,12 +83,13 @@ def loss_of(model: GPT, x: Tensor, y: Tensor, residual: bool, norm: bool) -> tup
 
 def draw(walk: Walk, rows: list[dict]) -> None:
     """Draw how much gradient arrives at each block."""
+    names = alt.Scale(domain=list(VARIANTS))  # given, so that colours and shapes share one legend
     chart = alt.Chart(alt.Data(values=rows), width=420, height=240).mark_line(point={"size": 60})
     chart = chart.encode(
         x=alt.X("block:O", axis=alt.Axis(labelAngle=0), title="block (1: next to the embedding)"),
         y=alt.Y("share:Q", scale=alt.Scale(type="log"), title="gradient, as a share of the last block's"),
-        color=alt.Color("model:N", sort=None, title=None),
-        shape=alt.Shape("model:N", sort=None, title=None),
+        color=alt.Color("model:N", scale=names, title=None),
+        shape=alt.Shape("model:N", scale=names, title=None),
     )
     walk.save(chart, "residuals")
 
