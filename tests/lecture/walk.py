@@ -2,8 +2,8 @@
 
     python -m tests.lecture.walk        # and writes what they print, and their figures, into the page
 
-In the page, a command is a line indented by four spaces. A block in ``` fences after it is its output:
-`text`, in which words and whole numbers are always the same, or `sample`, which differs between machines.
+In the page, commands are blocks of `sh`. A block behind one is its output: `text`, in which words and whole
+numbers are always the same, or `sample`, which differs between machines.
 """
 
 import re
@@ -19,7 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "build-the-gpt.md"
 IMAGES = ROOT / "docs" / "images"
-STEP = re.compile(r"((?:^    \.venv/bin/python [^\n]*\n)+)(?:\n```(text|sample)\n(.*?)^```$)?", re.M | re.S)
+COMMANDS = r"^```sh\n((?:\.venv/bin/python [^\n]*\n)+)```\n"
+STEP = re.compile(COMMANDS + r"(?:\n```(text|sample)\n(.*?)^```$)?", re.M | re.S)
 SPEED = re.compile(r"[\d,]+ tokens/s, .*")  # the end of a trainer's line; … in the page
 
 
@@ -36,7 +37,7 @@ class Step:
 def steps() -> list[Step]:
     """The steps of the page, in order."""
     found = STEP.finditer(PAGE.read_text())
-    return [Step(m[1].replace("    .venv/bin/python ", "").splitlines(), m[2], m[3] or "") for m in found]
+    return [Step(m[1].replace(".venv/bin/python ", "").splitlines(), m[2], m[3] or "") for m in found]
 
 
 def run_steps(folder: Path) -> Iterator[tuple[Step, str]]:
@@ -70,7 +71,8 @@ def write_page(outputs: list[str], folder: Path) -> None:
 
     def fresh(match: re.Match) -> str:
         printed = SPEED.sub("…", next(remaining))
-        return f"{match[1]}\n```{match[2]}\n{printed}```" if match[2] else match[0]
+        commands = f"```sh\n{match[1]}```\n"
+        return f"{commands}\n```{match[2]}\n{printed}```" if match[2] else match[0]
 
     PAGE.write_text(STEP.sub(fresh, PAGE.read_text()))
     for figure in folder.glob("out/lecture/*.png"):
