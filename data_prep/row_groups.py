@@ -97,9 +97,7 @@ def mark_tokens(tokens: np.ndarray, documents: np.ndarray, tokenizer: Tokenizer)
     """
     ends = np.cumsum(token_chars(tokenizer)[tokens])  # characters up to the end of each token
     chars, starts = documents["chars"], documents["start"]
-    found = ends[
-        np.append(starts[1:], len(tokens)) - 1
-    ]  # characters in tokens up to the end of each document
+    found = ends[np.append(starts[1:], len(tokens)) - 1]  # characters of tokens up to each document
     source = np.cumsum(chars)
     wanted = np.arange(0, source[-1], MARK_CHARS)
     if not np.array_equal(found, source):

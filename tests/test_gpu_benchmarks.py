@@ -97,7 +97,7 @@ def test_the_study_goes_to_a_gpu_as_text_and_tokenizers_and_comes_back_as_a_repo
     assert finished(comparison).seeds == [0] and [*finished(comparison).specs] == ["byte", "bpe-300"]
     late = ["--seconds", "0.01", "--pack", tmp_path / "part.tar.gz"]  # too little time for the missing runs
     said = run("benchmarks.gpu_study", "--file", file, *late, env=bare)
-    assert "not all has ended: reported are byte, bpe-300, seeds [0]" in said
+    assert "not all runs finished: the report covers byte, bpe-300, seeds [0]" in said
     assert (tmp_path / "part.tar.gz").stat().st_size > 10_000
     (tmp_path / "out/gpu/runs/bpe-300/gpt/seed0/result.json").unlink()
     assert finished(comparison).seeds == [0, 1] and [*finished(comparison).specs] == ["byte"]

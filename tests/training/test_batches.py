@@ -114,9 +114,7 @@ def test_a_target_is_the_token_after_its_input(planned):
     stream = train.crop(0, train.length)
     assert batch.inputs[1].tolist() == stream[17:25].tolist()
     assert batch.targets[1].tolist() == stream[18:26].tolist()
-    assert (
-        batch.targets[2].tolist() == stream[:8].tolist()
-    )  # the end of the text is followed by its beginning
+    assert batch.targets[2].tolist() == stream[:8].tolist()  # the tokens form a circle
 
 
 def test_each_position_knows_where_its_document_begins(planned):
