@@ -59,7 +59,7 @@ def page_text(results: dict, comparison: Comparison, captions: dict[str, str], s
 
 {_notes("", partial_sentences(results["partial"]))}{said}
 
-{_notes("Warning: ", results["warnings"])}{tables.as_markdown(rows, tables.columns_of(rows))}
+{_notes("**Warning:** ", results["warnings"])}{tables.as_markdown(rows, tables.columns_of(rows))}
 
 {ambiguity}
 {_lossy(results["lossy_rows"])}{skipped_runs(results["runs"])}
@@ -126,7 +126,7 @@ def _plain(lines: list[str]) -> str:
 
 def _notes(begin: str, lines: list[str]) -> str:
     """Sentences on how far the report can be trusted, a paragraph each."""
-    return "".join(f"**{begin}{_plain([line])}**\n\n" for line in lines)
+    return "".join(f"{begin}{_plain([line])}\n\n" for line in lines)
 
 
 def skipped_runs(runs: list[dict]) -> str:
