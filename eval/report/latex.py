@@ -45,7 +45,7 @@ def _label(text: str) -> str:
 
 def _cell(text: str) -> str:
     bold = text.startswith(BOLD)
-    plain = escape(text.strip(BOLD))
+    plain = re.sub(r"(?<!\w)-(?=\d)", "$-$", escape(text.strip(BOLD)))
     return rf"\textbf{{{plain}}}" if bold else plain
 
 

@@ -26,7 +26,7 @@ class Summary:
     protocol: str
     """the settings without which a number of bits per character says nothing"""
     notes: list[str]
-    """how far the report can be trusted, where that is in doubt"""
+    """how far the report can be trusted, where that is in doubt: each begins with a word and a colon"""
     answer: str
     """which tokenizers may be the best, and the best size"""
     curve: str
@@ -42,7 +42,7 @@ class Summary:
         parts = [
             f"# {self.title}",
             self.protocol,
-            *(f"**{note}**" for note in self.notes),
+            *("**{}:**{}".format(*note.split(":", 1)) for note in self.notes),
             self.answer,
             self.curve,
         ]

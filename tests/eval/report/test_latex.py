@@ -45,6 +45,11 @@ def test_what_may_be_the_best_is_bold_and_numbers_are_those_of_the_terminal():
     assert "2.0000*" in shown and "2.1000 " in shown and "0.100 (0.050 – 0.150)" in shown
 
 
+def test_a_number_below_zero_has_a_minus_sign():
+    text = as_latex([row("char", behind_best=0.01, behind_best_low=-0.02, behind_best_high=0.04)], "t", ABOUT)
+    assert "0.010 ($-$0.020 -- 0.040)" in text
+
+
 def test_the_caption_says_what_is_measured_under_which_protocol():
     (caption,) = re.findall(
         r"\\caption\{(.*)\}\\label\{tab:my-runs\}", as_latex([row("char")], "my runs", ABOUT)
