@@ -242,6 +242,7 @@ def test_arrays_of_others_are_not_deleted(corpus: Corpus, tmp_path: Path) -> Non
     assert np.load(tmp_path / "mine.npy").tolist() == [0, 1, 2]
 
 
+@pytest.mark.extended
 def test_a_process_killed_anywhere_leaves_whole_arrays_or_none(
     corpus: Corpus, tmp_path: Path, run_killing: Callable[..., None]
 ) -> None:
