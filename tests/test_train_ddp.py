@@ -136,6 +136,7 @@ def test_two_processes_under_torchrun_train_the_same_run_as_one(plain, train):
         assert b == pytest.approx(a, rel=1e-4)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("launcher", [TRAIN, TORCHRUN])
 def test_a_budget_in_seconds_ends_by_the_clock_and_so_does_its_schedule(train, launcher):
     run = train("timed", "--budget.steps", "null", "--budget.seconds", "1.5", launcher=launcher)
@@ -230,6 +231,7 @@ def test_a_compiled_run_learns_what_an_eager_one_does(plain, start, tmp_path):
         assert b["train_bpc"] == pytest.approx(a["train_bpc"], rel=1e-3)
 
 
+@pytest.mark.extended
 def test_a_profile_is_a_trace_and_the_ten_most_expensive_operations(start, tmp_path):
     process = start("run", "--execution.profile", "true")
     output, _ = process.communicate(timeout=120)
@@ -319,6 +321,7 @@ def test_help_explains_every_field():
     assert "how long to train, in characters, tokens, FLOPs, steps or seconds" in text
 
 
+@pytest.mark.extended
 def test_wandb_offline_holds_every_value_of_the_record(train):
     run = train("run", "--tracking.wandb", "offline")
     (file,) = run.glob("wandb/offline-run-*/run-*.wandb")

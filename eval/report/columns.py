@@ -89,7 +89,7 @@ COLUMNS = {
     "flops_per_char_output": Column("FLOPs/character", "Of these, the output layer"),
     "train_seconds": Column("seconds", "Time of training, without validation and checkpoints"),
     "train_chars_per_second": Column("characters/second", "Text seen per second of that time"),
-    "test_seconds": Column("s", "Time to score the test text"),
+    "test_seconds": Column("seconds", "Time to score the test text"),
     "memory_gb": Column("GB", "Peak memory of the training process; on a GPU, of the GPU"),
     "generation_chars_per_second": Column(
         "characters/second", "Speed of generating one text at a time, keys and values kept"

@@ -242,6 +242,7 @@ def test_files_of_others_are_not_deleted(corpus: Corpus, tmp_path: Path) -> None
     assert np.load(tmp_path / "mine.npy").tolist() == [0, 1, 2]
 
 
+@pytest.mark.extended
 def test_a_process_killed_at_any_step_leaves_complete_arrays_or_none(
     corpus: Corpus, tmp_path: Path, run_killing: Callable[..., None]
 ) -> None:

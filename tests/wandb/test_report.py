@@ -12,6 +12,8 @@ from common.files import read_json, sha256_file
 
 from .server import WandbServer, environment
 
+pytestmark = pytest.mark.extended
+
 COMPARISON = {
     "name": "tiny",
     "tokenizers": ["char", {"mine": "bpe-300"}],
@@ -29,8 +31,6 @@ from pathlib import Path
 from common.files import read_json
 from comparison import load_comparison
 from eval.report.wandb_report import log_report
-
-pytestmark = pytest.mark.extended
 folder = Path(sys.argv[1])
 log_report(load_comparison(folder), read_json(folder / "report" / "results.json"), sys.argv[2])
 """
