@@ -14,8 +14,8 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.M | re.S)
-INDENTED = re.compile(r"(?:^ {4}.*\n|^\n)+", re.M)
+# A fenced block, or after a blank line an indented one
+BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$|(?<=\n\n)((?: {4}[^\n]*\n)+)", re.M | re.S)
 COMMAND = re.compile(r"\.venv/bin/|make |cp |for |sbatch |slurm/|watch |git |[A-Z_]+=\S+ ")
 # Commands that only mean something where there is a Slurm cluster; tests/slurm/test_guide.py gives them
 ON_A_CLUSTER = re.compile(
@@ -25,16 +25,19 @@ ON_A_CLUSTER = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: the language behind its fence, and its text."""
+    """A block of a page: the language behind its fence, and its text."""
 
     language: str
     text: str
 
 
 def blocks(page: Path) -> list[Block]:
-    """The blocks of a page in order."""
-    found = FENCE.findall(page.read_text())
-    return [Block(language, textwrap.dedent(text)) for _, language, text in found]
+    """The blocks of a page in order. An indented one that begins with a command is of `sh`."""
+    found = []
+    for _, language, fenced, indented in BLOCK.findall(page.read_text()):
+        text = textwrap.dedent(fenced or indented)
+        found.append(Block("sh" if indented and COMMAND.match(text) else language, text))
+    return found
 
 
 def commands(page: Path) -> list[str]:
@@ -55,13 +58,6 @@ def split_commands(block: Block) -> list[str]:
         elif bare:
             lines.append(bare)
     return lines
-
-
-def indented_commands(page: Path) -> list[str]:
-    """Lines that look like a command and are indented instead of fenced, where no test would find them."""
-    outside = FENCE.sub("", page.read_text())
-    found = [line.strip() for block in INDENTED.findall(outside) for line in block.splitlines()]
-    return [line for line in found if COMMAND.match(line)]
 
 
 def words_of(command: str) -> list[str] | None:
@@ -131,11 +127,11 @@ class Checkout:
         file.write_text(yaml.safe_dump(content))
 
     def write(self, block: Block) -> None:
-        """Do what a reader does with a block: save a file whose name is in its first line, or change one."""
+        """Do what a reader does with a block: save a new file that its first line names, or change one."""
         first, _, rest = block.text.partition("\n")
         if block.language == "diff":
             self._change(self.folder / first.removeprefix("+++ "), rest)
-        elif named := re.fullmatch(r"# ([\w./-]+\.(?:py|yaml))", first):
+        elif (named := re.fullmatch(r"# ([\w./-]+\.(?:py|yaml))", first)) and not (ROOT / named[1]).exists():
             file = self.folder / named[1]
             file.write_text(block.text)
             if file.parent.name == "configs":
