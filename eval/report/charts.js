@@ -42,7 +42,8 @@
     place.className = "live";
     chart.append(place);
     try {
-      const options = {renderer: "svg", actions: false, tooltip: {disableDefaultStyle: true}};
+      // Errors alone are logged: that a family switched off leaves nothing to draw is none
+      const options = {renderer: "svg", actions: false, logLevel: 1, tooltip: {disableDefaultStyle: true}};
       const {view} = await vegaEmbed(place, spec, options);
       views.set(chart, view);
       let begun = null;
@@ -59,8 +60,11 @@
   };
 
   // By keyboard: arrows go from point to point, + and - zoom, 0 and Escape show the whole again
-  const marks = chart => [...chart.querySelectorAll(".live .mark-symbol path, .live .mark-rect path")]
-    .filter(mark => mark.__data__?.tooltip);
+  const values = mark => Object.entries(mark.__data__?.tooltip ?? {}).map(pair => pair.join(": ")).join(", ");
+  const marks = chart => {  // of several with the same values, such as the ends of an interval, the first
+    const all = [...chart.querySelectorAll(".live .mark-symbol path, .live .mark-rect path")].filter(values);
+    return [...new Map(all.reverse().map(mark => [values(mark), mark])).values()].reverse();
+  };
   const send = (mark, kind, type, more = {}) => {
     const box = mark.getBoundingClientRect(), at = {clientX: box.x + box.width / 2, clientY: box.y + box.height / 2};
     mark.dispatchEvent(new kind(type, {bubbles: true, cancelable: true, view: window, ...at, ...more}));
@@ -70,7 +74,7 @@
     if (!all.length) return;
     chart.current = all[at < 0 ? (step > 0 ? 0 : all.length - 1) : (at + step + all.length) % all.length];
     send(chart.current, PointerEvent, "pointermove");
-    said.textContent = Object.entries(chart.current.__data__.tooltip).map(pair => pair.join(": ")).join(", ");
+    said.textContent = values(chart.current);
   };
   const keys = {
     ArrowRight: chart => point(chart, 1), ArrowDown: chart => point(chart, 1),

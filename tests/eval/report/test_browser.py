@@ -140,9 +140,8 @@ def test_a_click_on_a_point_shows_its_family_alone_and_a_second_one_all(browser)
         )
 
 
-LABELS = (
-    f"[...document.querySelectorAll('{CURVE} .live .role-axis-label text')].map(t => t.textContent).join()"
-)
+AXES = f"{CURVE} .live .role-axis-label text"
+LABELS = f"[...document.querySelectorAll('{AXES}')].map(t => t.textContent).sort().join()"
 
 
 def test_the_axes_zoom_by_wheel_and_by_key_and_come_back(browser):
@@ -185,14 +184,13 @@ def test_nothing_is_wider_than_a_telephone(browser):
 
 def test_in_the_dark_text_and_charts_are_light(browser):
     color = "getComputedStyle(document.querySelector('{}')).{}"
-    axis, still = f"{CURVE} .live .role-axis-label text", "body"
     for scheme, ink, paper in (
         ("light", "rgb(26, 26, 26)", "rgb(255, 255, 255)"),
         ("dark", "rgb(230, 230, 230)", "rgb(22, 24, 28)"),
     ):
         browser.media("", scheme)
-        assert browser.run(color.format(axis, "fill")) == ink
-        assert browser.run(color.format(still, "backgroundColor")) == paper
+        assert browser.run(color.format(AXES, "fill")) == ink
+        assert browser.run(color.format("body", "backgroundColor")) == paper
 
 
 def test_it_prints_in_black_on_white_with_its_charts(browser):

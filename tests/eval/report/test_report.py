@@ -164,10 +164,9 @@ def test_the_page_says_what_labels_stand_for():
 def test_passages_say_which_tokenizers_model_and_seed_they_are_of():
     rows = [row(f"bpe-{size}", 2.0, (0, 0, 0)) for size in range(500, 510)]
     names = [row["tokenizer"] for row in rows]
-    some, whole = (compared(rows, comparison(), names[:count]) for count in (8, 10))
-    of = "under gpt with the first seed. Context 128 characters, "
-    assert some.startswith(f"To choose from are the best 8 of 10 tokenizers, {of}")
-    assert whole.startswith(f"To choose from are 10 tokenizers, {of}")
+    some, whole = (compared(rows, names[:count]) for count in (8, 10))
+    assert some == "To choose from are the best 8 of 10 tokenizers, under gpt with the first seed."
+    assert whole == "To choose from are 10 tokenizers, under gpt with the first seed."
 
 
 def test_no_name_breaks_a_table():
@@ -177,13 +176,28 @@ def test_no_name_breaks_a_table():
     assert code("") == '""'
 
 
+def where_by_language(**groups: dict) -> dict:
+    return {"byte": {"context": {}, "kind": {}, "frequency": {}, "language": groups}}
+
+
 def test_no_language_breaks_a_table():
-    groups = {"a|b`": {"bpc": 2.0}, "de": {"bpc": 3.0}}
-    where = {"byte": {"context": {}, "kind": {}, "frequency": {}, "language": groups}}
-    title, _, head, line, body = breakdown_tables(where, "of gpt. Context.").splitlines()
-    assert title == "Bits per character by language, of gpt. Context."
+    where = where_by_language(**{"a|b`": {"bpc": 2.0, "chars": 5000}, "de": {"bpc": 3.0, "chars": 6000}})
+    title, _, head, line, chars, body = breakdown_tables(where, "of gpt.").splitlines()
+    assert title == "Bits per character by language, of gpt."
     assert head == "| tokenizer | `a¦b'` | `de` |"
     assert (line, body) == ("|---|---:|---:|", "| `byte` | 2.000 | 3.000 |")
+    assert chars == "| characters | 5,000 | 6,000 |"
+
+
+def test_a_language_of_few_characters_is_said_to_be_one_or_left_out():
+    where = where_by_language(
+        de={"bpc": 2.0, "chars": 5000}, it={"bpc": 3.0, "chars": 1500}, ru={"bpc": 4.0, "chars": 40}
+    )
+    text = breakdown_tables(where, "of gpt.")
+    assert "Fewer than 2,000 characters, which say little: `it`." in text
+    assert "Left out, with fewer than 100 characters: `ru`." in text
+    assert "| tokenizer | `de` | `it` |" in text
+    assert breakdown_tables(where_by_language(ru={"bpc": 4.0, "chars": 40}), "of gpt.") == ""
 
 
 def test_runs_that_passed_over_batches_are_named():
