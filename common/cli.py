@@ -124,6 +124,8 @@ def _exit_code(action: Callable[[], int | None]) -> int:
     try:
         return action() or 0
     except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr)  # erase the ^C that the terminal printed
         return _report("interrupted; the same command resumes", 130, debug)
     except (ValueError, OSError) as error:
         return _report(one_line(error), 2, debug)
