@@ -146,7 +146,7 @@ def by_part(rows: list[Row], width: int) -> list[dict]:
         .encode(
             x=alt.X("mflops:Q", title="training, MFLOPs per character"),
             y=alt.Y(
-                "tokenizer:N", title=None, sort=order, axis=alt.Axis(labelLimit=160, ticks=False, grid=False)
+                "tokenizer:N", title=None, sort=order, axis=alt.Axis(labelLimit=200, ticks=False, grid=False)
             ),
             color=alt.Color("part:N", title=None, scale=scale),
             order="order:Q",
