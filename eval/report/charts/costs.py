@@ -22,6 +22,7 @@ AGAINST: dict[str, Callable[[Row], float]] = {
 }
 PARTS = {"body": ACCENT, "attention": "#66aad1", "output": "#b8d8ea"}  # told apart without colour, too
 WIDE = 10  # costs that differ by a larger factor have a logarithmic axis
+LONG = 30  # characters of a label beside a bar
 BAR = 22  # pixels from one bar to the next
 EDGE = 24  # pixels from the outermost points to the edge of a panel
 
@@ -140,14 +141,16 @@ def by_part(rows: list[Row], width: int) -> list[dict]:
         alt.Tooltip("part:N"),
         alt.Tooltip("mflops:Q", title="MFLOPs per character", format=".3f"),
     ]
+    end = (
+        f"length(datum.label) > {LONG} ? '…' + slice(datum.label, {1 - LONG}) : datum.label"  # tells the most
+    )
+    names = alt.Axis(labelExpr=end, labelLimit=220, ticks=False, grid=False)
     bars = (
         alt.Chart(alt.Data(values=values))
         .mark_bar(stroke=PAPER, strokeWidth=1)
         .encode(
             x=alt.X("mflops:Q", title="training, MFLOPs per character"),
-            y=alt.Y(
-                "tokenizer:N", title=None, sort=order, axis=alt.Axis(labelLimit=160, ticks=False, grid=False)
-            ),
+            y=alt.Y("tokenizer:N", title=None, sort=order, axis=names),
             color=alt.Color("part:N", title=None, scale=scale),
             order="order:Q",
             tooltip=tooltip,

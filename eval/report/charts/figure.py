@@ -187,7 +187,6 @@ def legend(styles: dict[str, Style]) -> str:
             f'<g transform="translate(11)">{SYMBOLS[style.shape]}</g></svg>'
         )
         shown = html.escape(name)
-        buttons.append(
-            f'<button type="button" aria-pressed="true" data-family="{shown}">{swatch}{shown}</button>'
-        )
+        named = f'data-family="{shown}">{swatch}{shown}'
+        buttons.append(f'<button type="button" aria-pressed="true" {named}</button>')
     return themed(f'<div class="legend" role="group" aria-label="Families">{"".join(buttons)}</div>')

@@ -6,7 +6,7 @@ families apart without any colour.
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import altair as alt
@@ -51,6 +51,12 @@ OTHERS = [
 ]
 
 
+def _other(number: int) -> Style:
+    """The style of one of the other families: each time round, colours have the shapes of the next ones."""
+    around, place = divmod(number, len(OTHERS))
+    return replace(OTHERS[place], shape=OTHERS[(place + around) % len(OTHERS)].shape)
+
+
 def family_of(row: Row) -> str:
     """The name of a tokenizer's family, or the tokenizer's label where it is of no family of sizes."""
     name = family(row["spec"])
@@ -60,17 +66,17 @@ def family_of(row: Row) -> str:
 def styles_of(rows: list[Row]) -> dict[str, Style]:
     """A style for every family of the rows, by name; `byte` and `char` first, then in alphabetical order.
 
-    Beyond twelve families styles come again.
+    Styles are different as long as there are no more than twenty families beside the known ones.
     """
     specs = {family_of(row): family(row["spec"]) for row in rows}
     order = sorted(specs, key=lambda name: (specs[name] not in ("byte", "char"), name))
     others = [name for name in order if specs[name] not in KNOWN]
-    found = {name: OTHERS[number % len(OTHERS)] for number, name in enumerate(others)}
+    found = {name: _other(number) for number, name in enumerate(others)}
     taken: set[str] = set()
     for name in order:
         if (spec := specs[name]) in KNOWN:
             # Of two labels of one spec the first has its style
-            found[name] = OTHERS[(len(others) + len(taken)) % len(OTHERS)] if spec in taken else KNOWN[spec]
+            found[name] = _other(len(found)) if spec in taken else KNOWN[spec]
             taken.add(spec)
     return {name: found[name] for name in order}
 

@@ -182,8 +182,8 @@ def test_a_page_panel_has_the_same_data_as_the_file_and_a_filter_wherever_there_
 def test_families_are_told_apart_by_shape_and_colour_and_look_the_same_in_any_report():
     rows = [make_row(name, 300, 2.0) for name in ("bpe-300", "byte", "spbpe-300", "unigram-300", "char")]
     assert styles_of(rows) == {name: KNOWN[name] for name in ("byte", "char", "bpe", "spbpe", "unigram")}
-    many = styles_of(rows + [make_row(f"tiktoken:{n}", 300, 2.0) for n in "abcdefg"])
-    assert len({(style.color, style.shape) for style in many.values()}) == 12
+    many = styles_of(rows + [make_row(f"tiktoken:{n}", 300, 2.0) for n in "abcdefghijklmnopqrst"])
+    assert len({(style.color, style.shape) for style in many.values()}) == 25
     again = [make_row("one", 257, 2.0, spec="byte"), make_row("two", 257, 2.0, spec="byte")]
     first, second = styles_of(again).values()
     assert first == KNOWN["byte"] != second
