@@ -2,14 +2,15 @@
 
     python compare.py configs/shakespeare.yaml
 
-Every stage is skipped when what it was made from is unchanged, an interrupted one is resumed, and one whose
-inputs or options changed is done again.
+A stage is skipped if its inputs and options are unchanged. An interrupted one is resumed. One whose inputs or
+options have changed is done again, after a question if finished work would be lost (--replace).
 """
 
 import signal
 
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C during the imports, which take seconds, is silent
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from comparison.estimate import print_estimate
 from comparison.local import RunJob, TrialJob, environments, module_command, run_jobs, train_command
 from comparison.protocol import matched_context
 from comparison.replace import refuse_to_discard
-from comparison.runs import chosen_rates, counted_runs, trained_or_removed, trials
+from comparison.runs import chosen_rates, counted_runs, known_runs, trained_or_removed, trials
 from comparison.stages import make_data
 from eval.evaluate import evaluate_options, evaluated, protocol_options
 from eval.intrinsic import measure_tokenizers
@@ -83,7 +84,7 @@ def run(comparison: Comparison, options: RunOptions) -> None:
 
 
 def plan(comparison: Comparison, options: LocalOptions) -> None:
-    """Print the time, memory and compute that a run would take; changes nothing."""
+    """Print the time, memory and compute that all would take."""
     stop_on_signals()
     at_once = environments(comparison, options.jobs)
     print_estimate(comparison, at_once, {run.title for run in finished_runs(comparison)})
@@ -119,11 +120,12 @@ def stop_on_signals() -> None:
 
 def finished_runs(comparison: Comparison) -> list[RunSpec]:
     """The runs that are trained and evaluated as the comparison asks."""
-    try:
-        matched = matched_context(comparison)
-        return [run for run in counted_runs(comparison) if evaluated(comparison, run, matched)]
-    except (ValueError, OSError):  # there is no data yet, or no learning rate is chosen
-        return []
+    found = []
+    for run in known_runs(comparison)[0]:
+        with suppress(ValueError, OSError):  # not all data is there
+            if evaluated(comparison, run, matched_context(comparison)):
+                found.append(run)
+    return found
 
 
 def train_sweeps(comparison: Comparison, at_once: list[dict[str, str]], replace: bool) -> None:

@@ -256,3 +256,14 @@ def load_comparison(folder: Path) -> Comparison:
     except ValueError as error:
         raise ValueError(f"{path} cannot be read ({error}): run compare.py with its file again") from error
     return replace(comparison, out=folder.parent, name=folder.name)
+
+
+def recorded_comparison(comparison: Comparison) -> Comparison | None:
+    """The comparison as it was last run or submitted; None if it never was, or if another version wrote it."""
+    paths = [comparison.folder / "comparison.yaml", *comparison.folder.glob("slurm/*/comparison.yaml")]
+    paths = sorted((path for path in paths if path.exists()), key=lambda path: path.stat().st_mtime)
+    try:
+        recorded = parse(Comparison, [str(paths[-1])]) if paths else None
+    except ValueError:
+        return None
+    return recorded and replace(recorded, out=comparison.out, name=comparison.name)

@@ -1,15 +1,14 @@
 """Finished work that an edited comparison file would discard: listed, and refused without --replace."""
 
 from collections import Counter
-from dataclasses import replace
 
-from common.cli import log, parse
+from common.cli import log
 from common.files import read_json
 from data_prep.corpus import Corpus, corpus_changes
 from data_prep.tokenizer import tokenizer_changes
 from training.checkpoint import differences
 
-from .config import Comparison, RunSpec
+from .config import Comparison, RunSpec, recorded_comparison
 from .runs import found_state
 
 NO_SWEEP: list[float | None] = [None]
@@ -65,18 +64,9 @@ def discarded(comparison: Comparison) -> list[str]:
 
 def changed_options(comparison: Comparison) -> list[str]:
     """The options, such as budget.chars, in which the file differs from when it was last run or submitted."""
-    recorded = [
-        comparison.folder / "comparison.yaml",
-        *(comparison.folder / "slurm").glob("*/comparison.yaml"),
-    ]
-    recorded = sorted((path for path in recorded if path.exists()), key=lambda path: path.stat().st_mtime)
-    if not recorded:
+    before = recorded_comparison(comparison)
+    if before is None:
         return []
-    try:
-        before = parse(Comparison, [str(recorded[-1])])
-    except ValueError:  # written by another version
-        return []
-    before = replace(before, out=comparison.out, name=comparison.name)
     return differences({"identity": before.content()}, comparison.content())
 
 

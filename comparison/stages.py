@@ -111,7 +111,7 @@ class TokenizerJob(Job):
             rounds = math.log(max(1.0, sizes[0] / (1.1 * self.size))) / -math.log(SHRINK) + 1
             return min(0.2 + 0.8 * len(sizes) / rounds, 0.99)
         merges = re.findall(r"merges=(\d+)", text)
-        return min(int(merges[-1]) / self.size, 0.99) if merges else 0.0
+        return min(int(merges[-1]) / max(1, self.size - 257), 0.99) if merges else 0.0
 
     def result(self) -> str:
         """How long it took."""

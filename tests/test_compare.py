@@ -237,7 +237,8 @@ def test_a_report_of_the_runs_that_are_there_is_written_at_any_time(finished, ti
     report = tmp_path / "tiny" / "report"
     assert json.loads((report / "results.json").read_text())["partial"]["evaluated"] == 3
     for name in ("report.md", "report.html", "table.tex"):
-        assert "Partial: 3 of 6 runs are evaluated." in (report / name).read_text()
+        text = (report / name).read_text().replace("**", "")
+        assert "Partial: 3 of 6 runs are evaluated." in text.replace("<strong>", "").replace("</strong>", "")
     for evaluated in tmp_path.glob("tiny/runs/*/*/*/result.json"):
         evaluated.unlink()
     result = compare(file, command="report")
@@ -748,12 +749,12 @@ def test_the_plan_is_printed_before_anything_runs(tiny_source, tmp_path):
     result = compare(write(tmp_path / "tiny.yaml", comparison), command="plan")
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert max(len(line) for line in lines if line.startswith(("char", "mine", "tokenizer  "))) <= 82
+    assert max(len(line) for line in lines if line.startswith(("char", "mine", "tokenizer  "))) <= 80
     assert len([line for line in lines if line.startswith("mine ")]) == 2  # a model each
     (char,) = [line.split() for line in lines if line.startswith("char ") and "swept" in line]
-    block, batch, steps, params, flops, _, memory = char[2:]
+    block, batch, steps, params, flops, memory, *time = char[2:]
     assert (block, batch) == ("32", "21.9")
     assert params.endswith("M") and float(flops) == pytest.approx(3e9, rel=0.2)
-    assert int(steps) > 0 and float(memory.removesuffix("GB")) > 0.1
-    assert "10 runs (seeds and swept learning rates counted)" in result.stdout
-    assert not (tmp_path / "tiny" / "runs").exists()
+    assert int(steps) > 0 and float(memory) > 0.1 and time[1] == "s"
+    assert "to do     10 runs, 2 at a time, " in result.stdout, "seeds and learning rates are counted"
+    assert not (tmp_path / "tiny").exists()

@@ -82,7 +82,7 @@ def explanations(module: ModuleType) -> list[str]:
 
 @pytest.mark.parametrize(
     ("module", "fields"),
-    [(data_prep.corpus, 6), (data_prep.tokenizer, 4), (data_prep.encode, 6), (data_prep.arrays, 2)],
+    [(data_prep.corpus, 7), (data_prep.tokenizer, 5), (data_prep.encode, 7), (data_prep.arrays, 2)],
 )
 def test_help_explains_every_field(module: ModuleType, fields: int, run_python: Callable) -> None:
     done = run_python("-m", module.__name__, "--help")
@@ -191,6 +191,6 @@ def test_a_configuration_of_a_hub_data_set_can_be_chosen(tmp_path: Path, run_pyt
     done = run_python(*command, f"hub:{source}:large")
     assert done.returncode == 0, done.stderr
     assert all(text.startswith("large ") for text in Corpus(tmp_path / "corpus").texts("train"))
-    asked = run_python(*command, f"hub:{source}")
+    asked = run_python(*command, f"hub:{source}", "--replace")
     assert asked.returncode == 2
     assert re.fullmatch(r"codebook: .*small.*large.*\n", asked.stderr)

@@ -95,13 +95,17 @@ def test_an_unchanged_tokenizer_is_not_trained_again(tiny_corpus: Corpus, tmp_pa
 def test_a_change_of_the_training_text_retrains_the_tokenizer(corpus: Corpus, tmp_path: Path) -> None:
     first = make_tokenizer(corpus, "char", tmp_path / "tokenizer")
     other = corpus_of([f"Dokument {i}: größer" for i in range(60)], tmp_path / "other")
-    assert make_tokenizer(other, "char", tmp_path / "tokenizer").fingerprint != first.fingerprint
+    again = make_tokenizer(other, "char", tmp_path / "tokenizer", replace=True)
+    assert again.fingerprint != first.fingerprint
     assert "ß" in load_tokenizer(tmp_path / "tokenizer").characters
 
 
 def test_another_spec_retrains_the_tokenizer(tiny_corpus: Corpus, tmp_path: Path) -> None:
     make_tokenizer(tiny_corpus, "bpe-300", tmp_path / "tokenizer")
-    make_tokenizer(tiny_corpus, "spbpe-400", tmp_path / "tokenizer")
+    with pytest.raises(ValueError, match=r"another tokenizer \(its spec was bpe-300\).*--replace"):
+        make_tokenizer(tiny_corpus, "spbpe-400", tmp_path / "tokenizer")
+    assert load_tokenizer(tmp_path / "tokenizer").spec == "bpe-300"
+    make_tokenizer(tiny_corpus, "spbpe-400", tmp_path / "tokenizer", replace=True)
     assert load_tokenizer(tmp_path / "tokenizer").spec == "spbpe-400"
     assert not (tmp_path / "tokenizer" / "bpe.tiktoken").exists()
 
@@ -113,7 +117,7 @@ def test_a_tokenizer_is_left_unchanged_if_the_next_one_cannot_be_trained(
     make_tokenizer(tiny_corpus, "bpe-300", tmp_path / "tokenizer")
     before = state(tmp_path)
     with pytest.raises(ValueError, match=spec):
-        make_tokenizer(tiny_corpus, spec, tmp_path / "tokenizer")
+        make_tokenizer(tiny_corpus, spec, tmp_path / "tokenizer", replace=True)
     assert state(tmp_path) == before
 
 
@@ -364,9 +368,9 @@ def test_a_document_of_ten_megabytes_on_one_line_round_trips(
 # ---- parts, as in a job array
 
 
-def encode_part(corpus: Corpus, folder: Path, part: str) -> None:
+def encode_part(corpus: Corpus, folder: Path, part: str, replace: bool = False) -> None:
     """Do what `python -m data_prep.encode --part K/N` does."""
-    main(Arguments(corpus.folder, folder / "tokenizer", folder, processes=1, part=part))
+    main(Arguments(corpus.folder, folder / "tokenizer", folder, 1, part=part, replace=replace))
 
 
 @pytest.fixture
@@ -440,14 +444,16 @@ def test_only_the_last_part_replaces_earlier_arrays(
 ) -> None:
     folder = tmp_path / "parts"
     make_arrays(sharded, ByteTokenizer(), folder)
+    with pytest.raises(ValueError, match=r"holds other token arrays.*--replace"):
+        encode_part(sharded, folder, "1/3")
     for part in ("1/3", "3/3"):
-        encode_part(sharded, folder, part)
+        encode_part(sharded, folder, part, replace=True)
         assert (
             capsys.readouterr().out
             == f"part {part}, 4 of 12 shards: encoded; the other parts are not finished\n"
         )
         assert TokenArrays(folder, verify=True).spec == "byte"
-    encode_part(sharded, folder, "2/3")
+    encode_part(sharded, folder, "2/3", replace=True)
     assert "characters per token" in capsys.readouterr().out
     assert files(folder) == whole
 

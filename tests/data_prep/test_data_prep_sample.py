@@ -65,7 +65,9 @@ def test_a_tokenizer_is_retrained_only_if_the_sample_changes(
     written = (tmp_path / "a" / "tokenizer.json").stat().st_mtime_ns
     make_tokenizer(tiny_corpus, spec, tmp_path / "a", 40_000)
     assert (tmp_path / "a" / "tokenizer.json").stat().st_mtime_ns == written
-    whole = make_tokenizer(tiny_corpus, spec, tmp_path / "a", chars(train))
+    with pytest.raises(ValueError, match=r"another tokenizer \(train_chars\)"):
+        make_tokenizer(tiny_corpus, spec, tmp_path / "a", chars(train))
+    whole = make_tokenizer(tiny_corpus, spec, tmp_path / "a", chars(train), replace=True)
     assert whole.fingerprint != first.fingerprint
     made_from = json.loads((tmp_path / "a" / "made_from.json").read_text())
     assert made_from["train_chars"] == chars(train)

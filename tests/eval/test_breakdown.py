@@ -60,7 +60,7 @@ def test_the_answers_to_each_question_add_up_to_the_whole(spec, tiny_corpus, tin
 
 
 def test_characters_and_words_are_told_apart_as_a_reader_would(tiny_corpus, tiny_arrays):
-    text = read_test_text(tiny_corpus)
+    text = read_test_text(tiny_corpus, np.arange(len(tiny_corpus.ids("test"))))
     joined = "".join(text.texts)
     names, codes = text.bands["kind of character"]
     expected = {"a": "lower case", "T": "upper case", " ": "space", "\n": "line end", ".": "punctuation"}

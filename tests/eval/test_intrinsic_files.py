@@ -298,7 +298,7 @@ def test_another_corpus_is_measured_again(copy: Path) -> None:
     source = copy / "source.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in some_rows(90)))
     config = CorpusConfig(f"jsonl:{source}", val_fraction=0.15, test_fraction=0.25)
-    corpus = make_corpus(config, copy / "corpus")
+    corpus = make_corpus(config, copy / "corpus", replace=True)
     with pytest.raises(ValueError, match=f"{copy}/data/byte is not of the text in {copy}/corpus"):
         measured(copy, ["byte"])
     make_arrays(corpus, load_tokenizer(copy / "data/byte/tokenizer"), copy / "data" / "byte", processes=1)

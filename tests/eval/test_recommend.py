@@ -89,7 +89,7 @@ def test_with_one_seed_nothing_is_claimed_and_what_a_test_would_take_is_said():
     answer = recommend(comparison, results, errors)
     said = " ".join(sentences(answer["models"][0]))
     assert said.startswith("Not tested: each tokenizer has one run")
-    assert "set seeds: [0, 1, 2], which takes 12 more runs, about 12m of training" in said
+    assert "set seeds: [0, 1, 2], which takes 12 more runs, about 12 min of training" in said
     assert "may be the best" not in said and "is the best" not in said and "best size" not in said
     assert answer["growth"] == []
 

@@ -63,13 +63,14 @@ def test_the_exit_code_says_that_the_run_can_be_resumed(new_run):
 
 
 def test_a_stop_before_the_first_step_is_not_lost(new_run):
-    """Not even while torch is imported."""
+    """Not even while torch is imported; there is nothing to save yet."""
     run = new_run().start(wrapper=("env",))  # a new Python process
     while b"libtorch" not in Path(f"/proc/{run.process.pid}/maps").read_bytes():
         time.sleep(0.001)
     run.process.terminate()
     assert run.end()[0] == 75
-    assert run.state()["step"] == 1
+    assert read_json(run.folder / "stopped.json") == {"step": 0, "why": "SIGTERM"}
+    assert run.state() is None
 
 
 def test_a_second_ctrl_c_stops_at_once(new_run):

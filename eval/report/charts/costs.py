@@ -86,7 +86,7 @@ def _against(
     sides = place_labels(list(zip(across, down, strict=True)), labels, width)
     values = [
         _named(row)
-        | {"cost": x, "bpc": row["test_bpc"], "may be": not row["distinguishable"]}
+        | {"cost": x, "bpc": row["test_bpc"], "may be": row["compared"] and not row["distinguishable"]}
         | {"label": label, "side": f"{side.dx} {side.dy}"}
         for row, x, label, side in zip(rows, costs, labels, sides, strict=True)
     ]

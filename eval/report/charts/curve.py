@@ -42,7 +42,7 @@ def panel(rows: list[Row], styles: dict[str, Style], entry: Row, title: str, wid
             "high": row["test_bpc_high"],
             "interval": f"{row['test_bpc_low']:.3f} to {row['test_bpc_high']:.3f}",
             "behind": _behind(row),
-            "may be": not row["distinguishable"],
+            "may be": row["compared"] and not row["distinguishable"],
         }
         for row, place in zip(rows, places, strict=True)
     ]

@@ -33,6 +33,9 @@ def make_row(tokenizer: str, size: int, bpc: float, model: str = "gpt", **more: 
         "behind_best_low": bpc - 2.02,
         "behind_best_high": bpc - 1.98,
         "distinguishable": bpc > 2.02,
+        "compared": True,
+        "may_be_best": bpc <= 2.02,
+        "seeds_missing": [],
         **more,
     }
 
@@ -65,6 +68,8 @@ def make_entry(rows: list[dict], ladders: dict[str, dict]) -> dict:
         "seeds_outlying": [],
         "ladders": ladders,
         "seeds": 3,
+        "seeds_missing": False,
+        "not_compared": [],
         "to_test": {"option": "seeds: [0, 1, 2]", "runs": 4, "train_seconds": 90.0},
         "documents": 49,
         "groups": 12,
@@ -93,6 +98,8 @@ def make_results() -> dict:
         "corpus": {"test_groups": 12},
         "rows": rows,
         "lossy_rows": [],
+        "partial": None,
+        "warnings": [],
         "recommendation": {"models": [make_entry(rows, ladders)], "growth": []},
         "where": {row["tokenizer"]: bands(row["test_bpc"]) for row in rows},
     }
