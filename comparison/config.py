@@ -259,7 +259,7 @@ def load_comparison(folder: Path) -> Comparison:
 
 
 def recorded_comparison(comparison: Comparison) -> Comparison | None:
-    """The comparison as it was last run or submitted; None if it never was, or if another version wrote it."""
+    """The comparison as it was last run or submitted; None if it never was, or was by another version."""
     paths = [comparison.folder / "comparison.yaml", *comparison.folder.glob("slurm/*/comparison.yaml")]
     paths = sorted((path for path in paths if path.exists()), key=lambda path: path.stat().st_mtime)
     try:
