@@ -95,7 +95,7 @@ def main(options: Options) -> None:
     draw, answers, finished = random.Random(options.seed), list[float](), 0
     with tempfile.TemporaryDirectory() as scratch, table(options.json) as figures:
         comparison = comparison_in(Path(scratch))
-        file, folder = Path(scratch) / "comparison.yaml", comparison.folder
+        file, folder = Path(scratch) / "interrupted.yaml", comparison.folder
         file.write_text(as_yaml(comparison))
         began = time.monotonic()
         said, _ = (process := start(file)).communicate()
