@@ -468,11 +468,11 @@ REFUSED = [
     ({"budget": {}}, "budget: give exactly one of chars, tokens, flops, steps, seconds"),
     ({"tokenizers": []}, "tokenizers is empty"),
     ({"tokenizers": ["char", "char"]}, "called 'char': give one a label of its own, {label: char}"),
-    ({"tokenizers": ["char", {"char": "bpe-300"}]}, "both 'char' and 'bpe-300' are called 'char'"),
+    ({"tokenizers": ["char", {"char": "bpe-300"}]}, "'char' and 'bpe-300' have the same label 'char'"),
     ({"tokenizers": [{"a/b": "char"}]}, "the label 'a/b' names a folder"),
-    ({"tokenizers": [{"a" * 65: "char"}]}, "has 65 characters: 64 at most"),
+    ({"tokenizers": [{"a" * 65: "char"}]}, "has 65 characters: use at most 64"),
     ({"tokenizers": [{"a": "char", "b": "byte"}]}, "neither a spec nor one label with its spec"),
-    ({"seeds": [1, 1]}, "seeds [1, 1]: give at least one, from 0 on, each once"),
+    ({"seeds": [1, 1]}, "seeds [1, 1]: give at least one, none below 0, each once"),
     ({"budget": {"flops": 1e9}}, "a bigram model computes no FLOPs: set budget.chars"),
     ({"processes": 50}, "too small for 50 processes"),
     ({"processes": 0}, "must be at least 1"),
@@ -564,7 +564,7 @@ def test_a_report_never_puts_new_options_over_old_rows(finished, tmp_path):
     command = [sys.executable, "-m", "eval.report", "--folder", str(folder)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
-    assert "trained with another budget.chars, budget.steps than" in result.stderr
+    assert "trained with a different budget.chars, budget.steps from" in result.stderr
 
 
 def test_text_is_not_generated_with_a_tokenizer_that_is_not_the_runs_own(finished, tmp_path):
@@ -587,7 +587,7 @@ def test_rows_that_scored_other_text_are_never_mixed(finished, tmp_path):
     command = [sys.executable, "-m", "eval.report", "--folder", str(folder)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
-    assert "another test text" in result.stderr
+    assert "scored different test texts" in result.stderr
     assert (folder / "report" / "report.md").read_text() == before
 
 

@@ -33,7 +33,7 @@ def test_every_run_has_gpus_of_its_own_and_more_runs_share_them(gpus, processes,
 def test_no_gpu_has_two_processes_of_a_run_and_none_two_runs_more_than_another(count, processes, jobs):
     gpus = list(map(str, range(count)))
     if processes > count:
-        with pytest.raises(ValueError, match=f"processes is {processes}, and there are {count} GPUs here"):
+        with pytest.raises(ValueError, match=f"processes is {processes}, but this machine has {count} GPUs"):
             assign_gpus(gpus, processes, jobs)
         return
     assigned = [own.split(",") for own in assign_gpus(gpus, processes, jobs)]

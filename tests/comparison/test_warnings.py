@@ -70,7 +70,7 @@ def test_documents_of_which_one_is_nearly_all_are_few(said):
 @pytest.mark.parametrize(("groups", "unit"), [(None, "document"), ([0, 0], "group of documents")])
 def test_from_one_document_or_group_nothing_follows(said, groups, unit):
     (line,) = said([500] * (2 if groups else 1), groups)
-    assert line.startswith(f"The test text is one {unit}: nothing follows")
+    assert line.startswith(f"The test text is one {unit}, so nothing is known about other text")
 
 
 def test_documents_that_are_short_beside_a_context_are_named_with_numbers(said):
@@ -81,9 +81,9 @@ def test_documents_that_are_short_beside_a_context_are_named_with_numbers(said):
 
 def test_families_of_a_few_sizes(said):
     (line,) = said(tokenizers=LADDER[:2])
-    assert line.startswith("bpe has 2 sizes: a best size is estimated from 3 on")
+    assert line.startswith("bpe has 2 sizes: a best size is estimated from at least 3")
     (line,) = said(tokenizers=LADDER[:4])
-    assert line.startswith("bpe has 4 sizes: its best size is known better from 5 on")
+    assert line.startswith("bpe has 4 sizes: its best size is known better with at least 5")
     assert said(tokenizers=["byte", "bpe-512", "unigram-512"]) == []  # no ladder is meant
     assert said(tokenizers=[*LADDER, "bpe-512:gpt2"]) == []  # another family
     (line,) = said(tokenizers=["bpe-512", {"again": "bpe-512"}, "bpe-1024"])

@@ -138,4 +138,4 @@ def test_another_tokenizer_than_the_runs_own_is_refused(run, tiny_arrays, tiny_c
     done = run_python("-m", "eval.ambiguity", "--run", other, "--corpus", tiny_corpus.folder)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "is not the one" in line
+    assert "is not the tokenizer that" in line

@@ -254,7 +254,7 @@ def test_a_column_of_too_many_values_is_left_out_aloud(tmp_path: Path, run_pytho
     assert test["groups_left_out"] == {"domain": 101}
     done = run_python("-m", "eval.intrinsic", "--folder", folder)
     assert (
-        done.stdout.splitlines()[-1] == "The corpus has 101 different values of domain, too many for groups."
+        done.stdout.splitlines()[-1] == "The corpus has 101 distinct values of domain, too many for groups."
     )
     rows = [{**row, "domain": f"site {i % 100}" if i < 200 else None} for i, row in enumerate(some_rows())]
     folder = write_comparison(tmp_path / "fewer", rows, ["byte"])
@@ -299,7 +299,7 @@ def test_another_corpus_is_measured_again(copy: Path) -> None:
     source.write_text("".join(json.dumps(row) + "\n" for row in some_rows(90)))
     config = CorpusConfig(f"jsonl:{source}", val_fraction=0.15, test_fraction=0.25)
     corpus = make_corpus(config, copy / "corpus")
-    with pytest.raises(ValueError, match=f"{copy}/data/byte is not of the text in {copy}/corpus"):
+    with pytest.raises(ValueError, match=f"{copy}/data/byte was not made from the text in {copy}/corpus"):
         measured(copy, ["byte"])
     make_arrays(corpus, load_tokenizer(copy / "data/byte/tokenizer"), copy / "data" / "byte", processes=1)
     assert measured(copy, ["byte"])["byte"]["train"]["documents"] > first["train"]["documents"]

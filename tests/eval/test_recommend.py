@@ -61,7 +61,7 @@ def test_the_answer_says_which_may_be_the_best_which_size_and_how_certain():
         "The best size of bpe is 1,024 or 2,048 of those tried; a curve through them has its minimum at "
     )
     assert covers == "Intervals cover the choice of text (50 test documents) and 3 seeds."
-    assert at_once.startswith("What is said of the best holds for all tokenizers at once")
+    assert at_once.startswith("Statements about the best hold for all tokenizers at once")
 
 
 def test_one_tokenizer_that_all_others_are_worse_than_is_the_best():
@@ -89,7 +89,7 @@ def test_with_one_seed_nothing_is_claimed_and_what_a_test_would_take_is_said():
     answer = recommend(comparison, results, errors)
     said = " ".join(sentences(answer["models"][0]))
     assert said.startswith("Not tested: each tokenizer has one run")
-    assert "set seeds: [0, 1, 2], which takes 12 more runs, about 12m of training" in said
+    assert "set seeds: [0, 1, 2]: 12 more runs, about 12 min of training" in said
     assert "may be the best" not in said and "is the best" not in said and "best size" not in said
     assert answer["growth"] == []
 
@@ -101,8 +101,8 @@ def test_what_makes_intervals_uncertain_is_said():
     (entry,) = recommend(comparison, results, errors)["models"]
     said = sentences(entry)
     assert "Intervals cover the choice of text (50 test documents in 3 groups) and 3 seeds." in said
-    assert "So few groups make them wide and uncertain." in said
-    assert f"Seeds of {results['rows'][1]['tokenizer']} vary more than those of the others." in said
+    assert "With so few groups they are wide and uncertain." in said
+    assert f"Seeds of {results['rows'][1]['tokenizer']} vary more than those of the other tokenizers." in said
 
 
 def test_a_size_under_two_labels_is_one_rung_by_the_first_label_of_the_file():
@@ -152,7 +152,7 @@ def ladder(**found: object) -> dict:
         ({"open_high": True, "size_high": 8192.0}, "(95 % interval 1,500 to 8,192 or more)"),
         ({"open_low": True, "size_low": 512.0}, "(95 % interval 512 or less to 2,500)"),
         ({"rungs": [512, 1024, 2048]}, "is 512, 1,024 or 2,048 of those tried;"),
-        ({"where": "flat"}, "The best size of bpe is any of those tried, which are not shown to differ."),
+        ({"where": "flat"}, "The best size of bpe is any of those tried: they are not shown to differ."),
     ],
 )
 def test_the_best_size_is_said_with_what_is_not_known_of_it(found, says):
@@ -193,8 +193,8 @@ def test_growth_from_or_to_a_size_outside_the_ladder_is_not_known(small, large, 
     assert entry["size_factor"] is entry["size_factor_low"] is entry["size_factor_high"] is None
     (line,) = growth_sentences(answer)
     assert line == (
-        "From small to large, 4 times the budget, the growth of bpe is not known: its ladder does not show "
-        f"the best size under {where}."
+        "From small to large, 4 times the budget, the growth of bpe is unknown: its sizes do not include "
+        f"the best one under {where}."
     )
 
 

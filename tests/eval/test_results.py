@@ -106,14 +106,14 @@ def test_a_report_never_mixes_protocols(folder, key, value):
     result = json.loads(file.read_text())
     result["made_from"][key] = value
     file.write_text(json.dumps(result))
-    says = f"byte/other/seed1 was evaluated with {key} {value}, not (5|None|tf32) .* run compare.py"
+    says = f"byte/other/seed1 was evaluated with {key} {value}, but the comparison has (5|None|tf32): run"
     assert re.search(says, left_out(folder))
 
 
 def test_a_report_never_mixes_the_precisions_of_a_gpu_and_a_cpu(folder):
     file = folder / "runs" / "byte" / "other" / "seed1" / "result.json"
     file.write_text(file.read_text().replace('"scoring": "fp32"', '"scoring": "tf32"'))
-    says = "byte/other/seed1 was scored in tf32 and .* in fp32: .* set scoring: fp32"
+    says = "byte/other/seed1 was scored in tf32 and .* in fp32, which .* set scoring: fp32"
     with pytest.raises(ValueError, match=says):
         collect_results(load_comparison(folder))
 
@@ -121,7 +121,7 @@ def test_a_report_never_mixes_the_precisions_of_a_gpu_and_a_cpu(folder):
 def test_a_comparison_with_another_overlap_does_not_take_what_was_evaluated_before(folder):
     file = folder / "comparison.yaml"
     file.write_text(file.read_text().replace("overlap: 0.5", "overlap: 0.7"))
-    with pytest.raises(ValueError, match="evaluated with stride 5, not 3"):
+    with pytest.raises(ValueError, match="evaluated with stride 5, but the comparison has 3"):
         collect_results(load_comparison(folder))
 
 
@@ -133,7 +133,7 @@ def test_a_report_holds_only_runs_that_the_comparison_asks_for(folder, key, valu
     result = json.loads(file.read_text())
     result["made_from"]["identity"][key] = value
     file.write_text(json.dumps(result))
-    assert f"byte/other/seed1 was trained with another {named} than" in left_out(folder)
+    assert f"byte/other/seed1 was trained with a different {named} from" in left_out(folder)
 
 
 def test_a_folder_may_be_moved(folder, tmp_path):
