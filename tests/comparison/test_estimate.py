@@ -1,4 +1,4 @@
-"""What a run would take is measured on the run that it would be."""
+"""The cost of a run is measured on the same kind of run."""
 
 from pathlib import Path
 
@@ -21,13 +21,13 @@ from training.config import ExecutionConfig, TrainConfig
         ("cpu", Budget(steps=10), True, True),
     ],
 )
-def test_a_probe_is_compiled_where_the_whole_run_would_be(
+def test_a_rehearsal_is_compiled_if_the_whole_run_would_be(
     tiny_arrays, monkeypatch, device, budget, asked, found
 ):
     monkeypatch.setattr(estimate, "pick_device", lambda wanted: device)
     amounts = {"context": TextAmount(chars=40), "batch": TextAmount(chars=700), "budget": budget}
     execution = ExecutionConfig(compile=asked)
     run = TrainConfig(data=tiny_arrays("byte"), out=Path("run"), execution=execution, **amounts)
-    probe = estimate.probe(run, Path("probe"), processes=1)
+    probe = estimate.probe(run, processes=1)
     assert probe.execution.compile == found
-    assert (probe.budget, probe.out) == (Budget(steps=estimate.PROBE_STEPS), Path("probe"))
+    assert (probe.budget, probe.out) == (Budget(steps=estimate.PROBE_STEPS), run.out)
