@@ -1,7 +1,7 @@
-"""How charts look: a family of tokenizers has one colour, shape and dash in all of them.
+"""The look of charts: a family of tokenizers has the same colour, shape and dash in all of them.
 
-The colours are those of Okabe and Ito, which the colour-blind can tell apart; shapes and dashes tell the
-families apart without any colour.
+The colours are those of Okabe and Ito, which colour-blind people can distinguish; shapes and dashes
+distinguish the families without colour.
 """
 
 import json
@@ -52,7 +52,7 @@ OTHERS = [
 
 
 def family_of(row: Row) -> str:
-    """The name of a tokenizer's family, or the tokenizer's label where it is of no family of sizes."""
+    """The name of a tokenizer's family, or its label if it has no family of sizes."""
     name = family(row["spec"])
     return str(row["tokenizer"] if name == row["spec"] else name)
 
@@ -60,7 +60,7 @@ def family_of(row: Row) -> str:
 def styles_of(rows: list[Row]) -> dict[str, Style]:
     """A style for every family of the rows, by name; `byte` and `char` first, then in alphabetical order.
 
-    Beyond twelve families styles come again.
+    Beyond twelve families, styles repeat.
     """
     specs = {family_of(row): family(row["spec"]) for row in rows}
     order = sorted(specs, key=lambda name: (specs[name] not in ("byte", "char"), name))
@@ -69,7 +69,7 @@ def styles_of(rows: list[Row]) -> dict[str, Style]:
     taken: set[str] = set()
     for name in order:
         if (spec := specs[name]) in KNOWN:
-            # Of two labels of one spec the first has its style
+            # If a spec has two labels, the first has its style
             found[name] = OTHERS[(len(others) + len(taken)) % len(OTHERS)] if spec in taken else KNOWN[spec]
             taken.add(spec)
     return {name: found[name] for name in order}
