@@ -82,7 +82,7 @@ COLUMNS = {
     "flops_per_char_attention": Column("FLOPs/character", "Of these, attention between positions"),
     "flops_per_char_output": Column("FLOPs/character", "Of these, the output layer"),
     "train_seconds": Column("seconds", "Training time, without validation and checkpoints"),
-    "train_chars_per_second": Column("characters/second", "Text seen per second of training time"),
+    "train_chars_per_second": Column("characters/second", "Text seen per second of that time"),
     "memory_gb": Column("GB", "Peak memory of the training process; on a GPU, of the GPU"),
     "generation_chars_per_second": Column(
         "characters/second", "Speed of generating one text at a time, with cached keys and values"

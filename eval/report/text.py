@@ -170,7 +170,7 @@ def _documents(results: dict, comparison: Comparison) -> str:
     """The treatment of preceding documents in training, with a warning if it matters."""
     if comparison.documents == "alone":
         return "attention does not cross documents, as in the evaluation."
-        said = "packed, so attention reaches into the preceding document; the evaluation scores each alone."
+    said = "packed, so attention reaches into the preceding document; the evaluation scores each alone."
     median, context = (
         results["corpus"]["test_document_chars_median"],
         max(row["context_chars"] for row in results["rows"]),
