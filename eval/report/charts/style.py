@@ -60,7 +60,7 @@ def family_of(row: Row) -> str:
 def styles_of(rows: list[Row]) -> dict[str, Style]:
     """A style for every family of the rows, by name; `byte` and `char` first, then in alphabetical order.
 
-    Beyond twelve families, styles repeat.
+    Beyond twelve families styles come again.
     """
     specs = {family_of(row): family(row["spec"]) for row in rows}
     order = sorted(specs, key=lambda name: (specs[name] not in ("byte", "char"), name))
@@ -69,7 +69,7 @@ def styles_of(rows: list[Row]) -> dict[str, Style]:
     taken: set[str] = set()
     for name in order:
         if (spec := specs[name]) in KNOWN:
-            # If a spec has two labels, the first has its style
+            # Of two labels of one spec the first has its style
             found[name] = OTHERS[(len(others) + len(taken)) % len(OTHERS)] if spec in taken else KNOWN[spec]
             taken.add(spec)
     return {name: found[name] for name in order}

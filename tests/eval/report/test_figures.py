@@ -166,7 +166,7 @@ def test_parts_of_few_characters_are_hollow_or_left_out_and_the_caption_says_so(
     rows = drawn(figures, "where_the_bits_go")
     assert {row["answer"]: row["few"] for row in rows} == {"1 to 3": True, "4 to 15": False}
     caption = figures["where_the_bits_go"].caption
-    assert "Hollow points rest on fewer than 2,000 characters, and say little: 1 to 3 (context" in caption
+    assert "Hollow points have fewer than 2,000 characters and are uncertain: 1 to 3 (context" in caption
     assert "Left out, with fewer than 100 characters: 0 (context" in caption
 
 

@@ -168,4 +168,4 @@ def test_in_markdown_there_is_a_row_for_each_tokenizer():
 
 def test_a_run_whose_checkpoint_is_gone_has_no_sample_and_says_so():
     for text in (samples_in_html(samples()), samples_in_markdown(samples())):
-        assert text.count("the checkpoint of this run is not there any more") == 2
+        assert text.count("the checkpoint of this run has been deleted") == 2
