@@ -61,6 +61,7 @@ def make_entry(rows: list[dict], ladders: dict[str, dict]) -> dict:
         "kind": rows[0]["kind"],
         "best": rows[0],
         "may_be_best": [row["tokenizer"] for row in rows if not row["distinguishable"]],
+        "not_compared": [],
         "tokenizers": len(rows),
         "seeds_outlying": [],
         "ladders": ladders,

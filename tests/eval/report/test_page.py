@@ -90,7 +90,9 @@ def test_costs_stand_between_those_of_the_smallest_and_the_largest_vocabulary(re
 
 
 def test_missing_runs_and_warnings_are_said_on_top(make):
-    page = visible(make(partial={"evaluated": 3, "wanted": 9}, warnings=["few <b> documents"]))
+    page = visible(
+        make(partial={"evaluated": 3, "wanted": 9, "left_out": []}, warnings=["few <b> documents"])
+    )
     notice = page.index("Partial: 3 of 9 runs are evaluated.")
     assert page.index("<h1>") < notice < page.index("Any of 2 of the 10")
     assert "Warning: few &lt;b&gt; documents" in page
