@@ -83,7 +83,7 @@ def run(comparison: Comparison, options: RunOptions) -> None:
 
 
 def plan(comparison: Comparison, options: LocalOptions) -> None:
-    """Print the time, memory and compute that a run would take; changes nothing."""
+    """Print the time, memory and compute of a run; changes nothing."""
     stop_on_signals()
     at_once = environments(comparison, options.jobs)
     print_estimate(comparison, at_once, {run.title for run in finished_runs(comparison)})

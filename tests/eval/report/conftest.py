@@ -91,6 +91,8 @@ def make_results() -> dict:
     }
     return {
         "comparison": "mine",
+        "partial": None,
+        "warnings": [],
         "corpus": {"test_groups": 12},
         "rows": rows,
         "lossy_rows": [],
