@@ -37,7 +37,7 @@ WORSE = {"may_be_best": False, "behind_best": 0.1, "behind_best_low": 0.05, "beh
 ABOUT = "Context 128 characters, documents alone, window overlap 50 %, 3 seeds, budget 4e+11 FLOPs."
 
 
-def test_candidates_are_bold_and_numbers_are_those_of_the_terminal():
+def test_what_may_be_the_best_is_bold_and_numbers_are_those_of_the_terminal():
     rows = [row("bpe-512"), row("char", 2.1, **WORSE)]
     text, shown = as_latex(rows, "tiny", ABOUT), terminal(rows)
     assert r"bpe-\allowbreak{}512 & 16,384 & 3.705 & \textbf{2.0000} & 1.940 -- 2.060 & -- \\" in text
@@ -45,7 +45,7 @@ def test_candidates_are_bold_and_numbers_are_those_of_the_terminal():
     assert "2.0000*" in shown and "2.1000 " in shown and "0.100 (0.050 – 0.150)" in shown
 
 
-def test_the_caption_has_the_metric_and_the_protocol():
+def test_the_caption_says_what_is_measured_under_which_protocol():
     (caption,) = re.findall(
         r"\\caption\{(.*)\}\\label\{tab:my-runs\}", as_latex([row("char")], "my runs", ABOUT)
     )
@@ -61,7 +61,7 @@ def test_with_one_seed_the_caption_claims_nothing():
     assert "Bold" not in text and r"\textbf" not in text and "at once" not in text
 
 
-def test_rows_that_are_not_compared_yet_are_marked():
+def test_rows_that_are_not_compared_yet_say_so():
     missing = {"compared": False, "may_be_best": False, "behind_best": None, "behind_best_low": None}
     text = as_latex(
         [row("char"), row("byte", **missing) | {"seeds": [0], "seeds_missing": [1, 2]}], "t", ABOUT
