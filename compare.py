@@ -2,13 +2,13 @@
 
     python compare.py configs/shakespeare.yaml
 
-A stage is skipped if its inputs and options are unchanged. An interrupted one is resumed. One whose inputs or
-options have changed is done again, after a question if finished work would be lost (--replace).
+A stage whose inputs and options are unchanged is skipped. An interrupted one is resumed. One whose inputs or
+options have changed is made again; --replace allows it to discard finished work.
 """
 
 import signal
 
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C during the imports, which take seconds, is silent
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C is silent during the imports, which take seconds
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ def run(comparison: Comparison, options: RunOptions) -> None:
 
 
 def plan(comparison: Comparison, options: LocalOptions) -> None:
-    """Print the time, memory and compute that all would take."""
+    """Print the time, memory and compute of a run; changes nothing."""
     stop_on_signals()
     at_once = environments(comparison, options.jobs)
     print_estimate(comparison, at_once, {run.title for run in finished_runs(comparison)})
@@ -113,7 +113,7 @@ def report(comparison: Comparison) -> None:
 
 
 def stop_on_signals() -> None:
-    """Stop alike on a Ctrl-C and when asked to terminate."""
+    """Treat SIGTERM like Ctrl-C."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
 
@@ -129,7 +129,7 @@ def finished_runs(comparison: Comparison) -> list[RunSpec]:
 
 
 def train_sweeps(comparison: Comparison, at_once: list[dict[str, str]], replace: bool) -> None:
-    """Train a run for every learning rate that is tried, and say which are kept."""
+    """Train the runs of learning-rate sweeps, and log the chosen rates."""
     waiting = [run for run in trials(comparison) if not trained_or_removed(run, trial=True, replace=replace)]
     jobs = []
     for trial in waiting:
@@ -139,18 +139,18 @@ def train_sweeps(comparison: Comparison, at_once: list[dict[str, str]], replace:
     for (tokenizer, name), lr in chosen_rates(comparison).items():
         rates = comparison.models[name].lr or []
         at_end = len(rates) > 1 and lr in (min(rates), max(rates))
-        hint = ", the last of those tried on this side: try more" if at_end else ""
+        hint = ", at the end of the range: try more" if at_end else ""
         log(f"{tokenizer} {name}: learning rate {lr:g}, the best on validation text{hint}")
 
 
 def train_and_evaluate(comparison: Comparison, at_once: list[dict[str, str]], replace: bool) -> None:
-    """Train and evaluate every run that is not done; on a stop all write a checkpoint."""
+    """Train and evaluate every missing run; when stopped, runs write a checkpoint."""
     jobs, done = [], 0
     matched = matched_context(comparison)
     runs = counted_runs(comparison)
     runs.sort(
         key=lambda run: comparison.seeds_of(run.model).index(run.seed)
-    )  # every tokenizer soon has a row
+    )  # first seeds first, so that every tokenizer soon has a row
     for counted in runs:
         if evaluated(comparison, counted, matched):
             done += 1

@@ -1,4 +1,4 @@
-"""What a comparison file says: tokenizers, models, and what is held equal between them."""
+"""The content of a comparison file: tokenizers, models, and the settings they share."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -44,13 +44,13 @@ class Recipe:
 
 
 def check_seeds(seeds: list[int]) -> None:
-    """Check that there are seeds, each once and none below 0.
+    """Check that seeds are given, at least 0 and without duplicates.
 
     Raises:
-        ValueError: they are not like that.
+        ValueError: they are not.
     """
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f"seeds {seeds}: give at least one, from 0 on, each once")
+        raise ValueError(f"seeds {seeds}: give at least one, none below 0, each once")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class RunSpec:
 
     @property
     def folder(self) -> Path:
-        """Where it is recorded."""
+        """The folder of the run."""
         return self.config.out
 
 
@@ -128,11 +128,11 @@ class Comparison(TrainingOptions):
                 raise ValueError(f"'{name}' names a folder: letters, digits, '.', '-' and '_' only")
         if self.processes < 1:
             raise ValueError(f"processes {self.processes} must be at least 1")
-        self.first_runs()  # what a run refuses is refused before anything is made
+        self.first_runs()  # options that a run refuses are refused before anything is made
 
     @property
     def folder(self) -> Path:
-        """Where everything of this comparison goes."""
+        """The folder of this comparison."""
         return self.out / self.name
 
     @cached_property
@@ -141,7 +141,7 @@ class Comparison(TrainingOptions):
         return specs_by_label(self.tokenizers)
 
     def data(self, tokenizer: str) -> Path:
-        """Where the arrays of the tokenizer with this label go; the tokenizer lies below."""
+        """The folder of the arrays of the tokenizer with this label; the tokenizer is in a folder below."""
         return self.folder / "data" / tokenizer
 
     def budget_of(self, model: str) -> Budget:
@@ -153,7 +153,7 @@ class Comparison(TrainingOptions):
         return self.models[model].seeds or self.seeds
 
     def run(self, tokenizer: str, model: str, seed: int, lr: float | None = None) -> RunSpec:
-        """The run of a tokenizer (its label), a model and a seed; `lr` where learning rates are swept."""
+        """The run of a tokenizer (its label), a model and a seed; `lr` if learning rates are swept."""
         recipe = self.models[model]
         title = "/".join([tokenizer, model, *([f"lr{lr:g}"] if lr else []), f"seed{seed}"])
         config = TrainConfig(
@@ -178,7 +178,7 @@ class Comparison(TrainingOptions):
         return RunSpec(tokenizer, self.specs[tokenizer], model, seed, title, config)
 
     def sweeps(self) -> dict[tuple[str, str], list[RunSpec]]:
-        """For every tokenizer and model whose learning rate is chosen, a run for each rate."""
+        """One run for each learning rate, for every tokenizer and model with a sweep."""
         return {
             (tokenizer, name): [self.run(tokenizer, name, self.seeds_of(name)[0], lr) for lr in recipe.lr]
             for tokenizer in self.specs
@@ -195,7 +195,7 @@ class Comparison(TrainingOptions):
         ]
 
     def runs(self, chosen: dict[tuple[str, str], float]) -> list[RunSpec]:
-        """The runs that count, a whole tokenizer after the other; `chosen` has the sweeps' learning rates."""
+        """The runs of the comparison, by tokenizer; `chosen` holds the learning rates chosen by sweeps."""
         return [
             self.run(tokenizer, name, seed, chosen.get((tokenizer, name)))
             for tokenizer in self.specs
@@ -204,7 +204,7 @@ class Comparison(TrainingOptions):
         ]
 
     def total_params(self, model: ModelConfig) -> int | None:
-        """With `params: same_total` the parameters of a gpt on bytes, the context being as many."""
+        """With `params: same_total`, the parameters of a gpt on bytes with the same context; else None."""
         if self.params == "same_body" or model.kind != "gpt":
             return None
         with torch.device("meta"):
@@ -212,8 +212,8 @@ class Comparison(TrainingOptions):
         return built.params_body() + built.params_embedding()
 
     def resolved(self) -> "Comparison":
-        """The same comparison with nothing left to a preset, with each model's own budget, and with labels
-        only where they are not derived from the spec."""
+        """The same comparison with presets expanded, a budget for each model, and only the labels that are
+        not derived from the spec."""
         models = {
             name: replace(recipe, model=recipe.model.resolved(), budget=self.budget_of(name))
             for name, recipe in self.models.items()
@@ -221,31 +221,31 @@ class Comparison(TrainingOptions):
         return replace(self, models=models, tokenizers=shortest_entries(self.specs))
 
     def content(self) -> dict:
-        """Everything that it says, as plain values; equal for files that mean the same."""
+        """The whole content as plain values; equal for files with the same meaning."""
         models = {name: replace(recipe, seeds=self.seeds_of(name)) for name, recipe in self.models.items()}
         return plain(replace(self, models=models).resolved())
 
     def freeze(self, revision: str) -> None:
-        """Write comparison.yaml: a comparison file that means the same, and in its first line which code
-        ran it."""
+        """Write comparison.yaml: a comparison file with the same meaning, whose first line is the revision of
+        the code."""
         text = as_yaml(self.resolved())
         write_file(self.folder / "comparison.yaml", f"# code: git revision {revision}\n{text}")
 
 
 def init_seed(tokenizer: str, seed: int) -> int:
-    """The seed of the initial weights of a run: another one for every tokenizer.
+    """The seed of the initial weights of a run, different for every tokenizer.
 
-    Batches follow from the seed alone, and are the same for every tokenizer. If weights did, too,
-    vocabularies of one size would begin alike and others not.
+    Batches depend only on the run's seed and are the same for every tokenizer. If weights did, too,
+    vocabularies of the same size would start with equal weights and others would not.
     """
     return int.from_bytes(hashlib.sha256(f"{tokenizer} {seed}".encode()).digest()[:4], "big")
 
 
 def load_comparison(folder: Path) -> Comparison:
-    """The comparison whose results are in a folder, wherever that has been moved to.
+    """Load the comparison whose results are in a folder; the folder may have been moved.
 
     Raises:
-        ValueError: the folder holds none, or one of another version.
+        ValueError: the folder holds no comparison, or one of another version.
     """
     folder = folder if folder.name else folder.resolve()
     path = folder / "comparison.yaml"

@@ -1,7 +1,7 @@
-"""What a comparison would take, before it runs: `compare.py plan FILE`.
+"""Estimate the cost of a comparison before it runs: `compare.py plan FILE`.
 
-Everything happens in a temporary folder. What the comparison's folder holds is used and left alone. What is
-missing is made and timed. Each kind of run is rehearsed for a few steps, as many at a time as there would be.
+Everything happens in a temporary folder. Existing data of the comparison is used and left unchanged; missing
+data is made and timed. Each kind of run is rehearsed for a few steps, as many at a time as in the comparison.
 """
 
 import heapq
@@ -37,23 +37,23 @@ from .stages import make_tokenizers
 from .warnings import comparison_warnings
 
 PROBE_STEPS = 12
-PROBE_CHARS = 30_000  # of the test split, which are scored in a rehearsal
+PROBE_CHARS = 30_000  # characters of the test split to score in a rehearsal
 
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What the rehearsal of a run found. Times are in seconds."""
+    """The estimated cost of a run, from its rehearsal. Times are in seconds."""
 
     run: RunSpec
     steps: int
     train: float
     """all steps of the run"""
     validate: float
-    """all of its validations"""
+    """all validations"""
     test: float
     """scoring the test split"""
     start: float
-    """starting, and everything else"""
+    """start-up, and everything else"""
     flops: float
     params: int
     block_size: int
@@ -63,14 +63,14 @@ class Rehearsed:
 
     @property
     def seconds(self) -> float:
-        """From start to end."""
+        """The whole run."""
         return self.train + self.validate + self.test + self.start
 
 
 def print_estimate(comparison: Comparison, environments: list[dict[str, str]], done: set[str]) -> None:
-    """Print a line for each tokenizer and model, the time that each part takes, and the total.
+    """Print a line for each tokenizer and model, the time of each part, and the total.
 
-    `done` has the titles of the runs that are trained and evaluated already.
+    `done` holds the titles of the runs that are already trained and evaluated.
     """
     if lines := discarded(comparison):
         log(f"{comparison.folder} holds results of other options, which a run would discard (--replace):")
@@ -88,7 +88,7 @@ def print_estimate(comparison: Comparison, environments: list[dict[str, str]], d
 
 @contextmanager
 def rehearsal(comparison: Comparison) -> Iterator[Comparison]:
-    """The same comparison in a temporary folder, which has links to the current data of the real one."""
+    """The same comparison in a temporary folder, with links to the current data of the real one."""
     with tempfile.TemporaryDirectory(prefix="codebook-plan-") as folder:
         scratch = replace(comparison, out=Path(folder))
         (scratch.folder / "data").mkdir(parents=True)
@@ -110,7 +110,7 @@ def _link(target: Path, link: Path) -> None:
 
 
 def _make_data(scratch: Comparison) -> dict[str, float]:
-    """Make the data that is missing; returns the seconds for each kind of it."""
+    """Make the missing data; returns the seconds for each kind of data."""
     seconds, began = {}, time.monotonic()
 
     def lap(name: str) -> None:
@@ -133,7 +133,7 @@ def _make_data(scratch: Comparison) -> dict[str, float]:
 
 
 def _rehearse(scratch: Comparison, environments: list[dict[str, str]], done: set[str]) -> list[Rehearsed]:
-    """Rehearse one run of each tokenizer and model of which runs are missing."""
+    """Rehearse one run of each tokenizer and model with missing runs."""
     runs = [run for run in scratch.first_runs() if _missing(scratch, run, done)]
     jobs = [Rehearsal(run, scratch) for run in runs]
     log(f"rehearsing {len(jobs)} runs for {PROBE_STEPS} steps, {len(environments)} at a time")
@@ -156,7 +156,7 @@ def probe(run: TrainConfig, processes: int) -> TrainConfig:
 
 
 class Rehearsal(Job):
-    """A run for a few steps, and its evaluation on a part of the test split."""
+    """A run of a few steps, evaluated on a part of the test split."""
 
     def __init__(self, run: RunSpec, scratch: Comparison) -> None:
         options = [
@@ -171,18 +171,18 @@ class Rehearsal(Job):
         probe(run.config, scratch.processes).write()
 
     def result(self) -> str:
-        """Nothing: it is kept how long the process took."""
+        """Record the time of the process; there is nothing to print."""
         self.wall = time.monotonic() - self.started
         return ""
 
     def found(self, scratch: Comparison) -> Rehearsed:
-        """What the whole run would take."""
+        """The estimated cost of the whole run."""
         config, metrics = self.run.config, read_metrics(self.run.folder / "metrics.jsonl")
         result, arrays = read_json(self.run.folder / "result.json") or {}, TokenArrays(config.data)
         plan = config.plan(arrays, scratch.processes)
         with torch.device("meta"):
             model = build_model(plan.model, arrays.vocab_size, plan.block_size)
-        # The first steps are slow: memory is taken, threads start
+        # The first steps are slow: memory is allocated and threads start
         speed = statistics.median(line["tokens_per_second"] for line in metrics[PROBE_STEPS // 3 :])
         step = plan.tokens_per_step / speed
         steps = plan.steps or round((plan.seconds or 0) / step)
@@ -229,7 +229,7 @@ def _table(found: list[Rehearsed]) -> list[str]:
 def _summary(
     scratch: Comparison, data: dict[str, float], found: list[Rehearsed], done: set[str], at_once: int
 ) -> list[str]:
-    """The time that each part takes, and the total."""
+    """Lines with the time of each part and the total."""
     waiting = [each for each in found for _ in range(_missing(scratch, each.run, done))]
     parts = {
         name: duration(sum(getattr(each, name) for each in waiting) / at_once)
@@ -250,7 +250,7 @@ def _summary(
 
 
 def _missing(scratch: Comparison, first: RunSpec, done: set[str]) -> int:
-    """How many runs like the first one of a tokenizer and model are not done, trials included."""
+    """The number of missing runs of the tokenizer and model of `first`, trials included."""
     recipe, seeds = scratch.models[first.model], scratch.seeds_of(first.model)
     titles = [
         [scratch.run(first.tokenizer, first.model, seed, lr).title for lr in recipe.lr or NO_SWEEP]
@@ -261,7 +261,7 @@ def _missing(scratch: Comparison, first: RunSpec, done: set[str]) -> int:
 
 
 def makespan(seconds: list[float], at_once: int) -> float:
-    """When the last job ends if each begins, in order, as soon as one of `at_once` places is free."""
+    """Seconds until the last job ends if each starts, in order, as soon as one of `at_once` slots is free."""
     places = [0.0] * at_once
     for each in seconds:
         heapq.heapreplace(places, places[0] + each)

@@ -1,18 +1,18 @@
-"""Labels of tokenizers: what they are called in a comparison, and what their folders are called."""
+"""Labels of tokenizers: their names in a comparison and of their folders."""
 
 import re
 from collections.abc import Sequence
 
 from tokenizers import LONGEST_LABEL, check_spec, folder_name
 
-NAME = re.compile(r"\w[\w.-]*")  # of a folder, on every file system
+NAME = re.compile(r"\w[\w.-]*")  # a folder name that every file system allows
 Entry = str | dict[str, str]
 
 
 def specs_by_label(entries: Sequence[Entry]) -> dict[str, str]:
     """The spec of each tokenizer by its label, in the order of the file.
 
-    An entry is a spec, or `{label: spec}`. Without a label it is called `folder_name(spec)`.
+    An entry is a spec or `{label: spec}`. The default label is `folder_name(spec)`.
 
     Raises:
         ValueError: an unknown spec, a label that cannot name a folder, or two tokenizers with the same label.
@@ -29,15 +29,15 @@ def specs_by_label(entries: Sequence[Entry]) -> dict[str, str]:
         check_spec(spec)
         if label in found:
             raise ValueError(
-                f"tokenizers: both '{found[label]}' and '{spec}' are called '{label}': "
-                f"give one a label of its own, {{label: {spec}}}"
+                f"tokenizers: '{found[label]}' and '{spec}' have the same label '{label}': "
+                f"give one another label, {{LABEL: {spec}}}"
             )
         found[label] = spec
     return found
 
 
 def _check_label(label: object) -> None:
-    """Check a label that a file gives."""
+    """Check a label given in a file."""
     if not isinstance(label, str):
         raise ValueError(
             f"tokenizers: the label {label} is of type {type(label).__name__}, not text: put it in quotes"
@@ -49,16 +49,16 @@ def _check_label(label: object) -> None:
         )
     if len(label) > LONGEST_LABEL:
         raise ValueError(
-            f"tokenizers: the label '{label}' has {len(label)} characters: {LONGEST_LABEL} at most"
+            f"tokenizers: the label '{label}' has {len(label)} characters: use at most {LONGEST_LABEL}"
         )
 
 
 def shortest_entries(specs: dict[str, str]) -> list[Entry]:
-    """The entries of a file that mean these specs by label: labels only where they are not derived."""
+    """Entries of a file for these specs by label; labels are given only if they are not the default."""
     return [spec if label == folder_name(spec) else {label: spec} for label, spec in specs.items()]
 
 
 def family(spec: str) -> str:
-    """What differs in the size of the vocabulary alone: `bpe`, or `bpe:gpt2` where a pattern is named."""
+    """The family of specs that differ only in vocabulary size: `bpe`, or `bpe:gpt2` with a pattern."""
     sized = re.fullmatch(r"(\w+)-\d+(:.*)?", spec)
     return sized[1] + (sized[2] or "") if sized else spec

@@ -1,4 +1,4 @@
-"""Jobs on this machine: runs and other commands, several at a time, each with a log of its own."""
+"""Jobs on this machine: runs and other commands, several at a time, each with its own log."""
 
 import math
 import os
@@ -27,9 +27,9 @@ from .gpus import assign_gpus, visible_gpus
 
 
 def environments(comparison: Comparison, jobs: int | None) -> list[dict[str, str]]:
-    """What the environment holds for each of the runs that train at a time.
+    """The environment variables of each simultaneous run.
 
-    There are `jobs` of them, or one per CPU core, or as many as there are GPUs for; each then has its own.
+    There are `jobs` runs at a time (default: one per CPU core, or as many as the GPUs allow).
 
     Raises:
         ValueError: as `assign_gpus`.
@@ -42,13 +42,13 @@ def environments(comparison: Comparison, jobs: int | None) -> list[dict[str, str
         found = [
             {"CUDA_VISIBLE_DEVICES": gpus, "RUNS_PER_GPU": str(assigned.count(gpus))} for gpus in assigned
         ]
-    # Threads of processes that share a core wait for each other by spinning: a step takes far longer.
+    # Threads that share a core wait for each other by spinning, which makes a step far slower.
     threads = str(max(1, cores // (len(found) * processes)))
     return [{"OMP_NUM_THREADS": threads, **child_environment(), **own} for own in found]
 
 
 def child_environment() -> dict[str, str]:
-    """This process's environment, in which a child finds Codebook's modules."""
+    """The environment of this process, extended so that a child finds Codebook's modules."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path}
 
@@ -64,41 +64,41 @@ def module_command(module: str, options: list[str], processes: int = 1) -> list[
 
 
 def launcher(processes: int) -> list[str]:
-    """What a command begins with that so many processes run together."""
+    """The beginning of a command that runs in this number of processes."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     return [sys.executable, *(torchrun if processes > 1 else [])]
 
 
 @dataclass
 class Job:
-    """A command with a log of its own."""
+    """A command with its own log."""
 
     title: str
     """its name in the progress bar and in an error"""
     kind: str
-    """what takes about as long as it, such as the runs of one model"""
+    """jobs of the same kind take about as long, such as the runs of one model"""
     log: Path
     """file of its output"""
     command: list[str]
     process: subprocess.Popen | None = None
-    """what runs, or ran"""
+    """the process, once started"""
     environment: dict[str, str] = field(default_factory=dict)
     """the environment of its process"""
     started: float = 0.0
-    """when it started, by time.monotonic()"""
+    """start time, by time.monotonic()"""
     share_at_start: float = 0.0
-    """the share of its work that an earlier process had done"""
+    """the share of its work done by an earlier process"""
 
     def share(self) -> float:
         """The share of its work that is done, from 0 to 1."""
         return 0.0
 
     def result(self) -> str:
-        """What came of it, for the terminal; empty where there is nothing to say."""
+        """The result as text for the terminal, or an empty string."""
         return ""
 
     def may_fail(self) -> bool:
-        """Whether its failure is a result like others."""
+        """True if a failure is to be treated as a result."""
         return False
 
     def start(self, environment: dict[str, str]) -> None:
@@ -108,11 +108,11 @@ class Job:
             self.process = subprocess.Popen(self.command, stdout=file, stderr=file, env=environment)
 
     def done(self) -> bool:
-        """Whether the process has ended.
+        """True if the process has ended.
 
         Raises:
-            ValueError, RuntimeError: it was refused or failed; says what its log ends with.
-            KeyboardInterrupt: it was asked to stop, and has.
+            ValueError, RuntimeError: it was refused or failed; the message quotes the end of its log.
+            KeyboardInterrupt: it was stopped on request.
         """
         code = self.process.poll() if self.process else None
         if code is None:
@@ -127,47 +127,47 @@ class Job:
         return True
 
     def seconds(self) -> float | None:
-        """How long it takes from start to end, by how far it is; None while that is unknown."""
+        """Its estimated total time, from its progress; None while that is unknown."""
         elapsed, share = time.monotonic() - self.started, self.share() - self.share_at_start
         return elapsed / share * (1 - self.share_at_start) if share > 0.02 else None
 
 
 class TrialJob(Job):
-    """The training of a run whose learning rate is tried."""
+    """The training of a run of a learning-rate sweep."""
 
     def __init__(self, run: RunSpec, train: list[str]) -> None:
         super().__init__(run.title, run.model, run.folder / "train.log", train)
         self.run = run
 
     def share(self) -> float:
-        """The share of its budget that is used up."""
+        """The share of its budget that is used."""
         return _trained_share(self.run)
 
     def result(self) -> str:
-        """What it has learnt."""
+        """Its final validation result."""
         bpc = final_val_bpc(self.run.folder)
         if bpc is None or bpc == math.inf:
             return f"{self.title}: diverges"
         return f"{self.title}: {bpc:.4f} bits per character on validation text"
 
     def may_fail(self) -> bool:
-        """Whether it has diverged: its learning rate is too high."""
+        """True if it has diverged because its learning rate is too high."""
         return final_val_bpc(self.run.folder) == math.inf
 
 
 class RunJob(Job):
-    """A run that counts: its training, unless that is done, and its evaluation."""
+    """A run of the comparison: its training, unless that is finished, and its evaluation."""
 
     def __init__(self, run: RunSpec, command: list[str]) -> None:
         super().__init__(run.title, run.model, run.folder / "train.log", command)
         self.run = run
 
     def share(self) -> float:
-        """The share of its work that is done; the evaluation is taken for the last tenth."""
+        """The share of its work that is done; the evaluation is assumed to be a tenth."""
         return 0.9 * _trained_share(self.run)
 
     def result(self) -> str:
-        """What it scored."""
+        """Its test score."""
         result = read_json(self.run.folder / "result.json") or {}
         return f"{self.title}: {result['test_bpc']:.4f} bits per character on the test split"
 
@@ -178,9 +178,9 @@ def _trained_share(run: RunSpec) -> float:
 
 
 def run_jobs(jobs: Sequence[Job], environments: list[dict[str, str]], unit: str = "runs") -> None:
-    """Run all jobs, one at a time in each of the environments; when one fails all are stopped.
+    """Run all jobs, one at a time in each environment; if one fails, all are stopped.
 
-    A training that is stopped writes a checkpoint. Raises what `Job.done` raises.
+    A training job writes a checkpoint when it is stopped. Raises what `Job.done` raises.
     """
     waiting, active, free = list(jobs), list[Job](), list(environments)
     ended: list[tuple[str, float]] = []
@@ -214,10 +214,10 @@ def run_jobs(jobs: Sequence[Job], environments: list[dict[str, str]], unit: str 
 
 
 def time_left(waiting: list[Job], active: list[Job], ended: list[tuple[str, float]], at_once: int) -> str:
-    """The time until all jobs have ended, such as "about 4 min left"; empty while nothing is known.
+    """The time until all jobs have ended, such as "about 4 min left"; empty while it is unknown.
 
-    A job takes as long as those of its kind that have `ended` (kind and seconds), or else as one that is
-    active is about to, or else as any.
+    The time of a job is estimated from jobs of its kind that have `ended` (kind and seconds), else from an
+    active one of its kind, else from jobs of any kind.
     """
     known: dict[str, list[float]] = {}
     for kind, seconds in ended:

@@ -1,4 +1,4 @@
-"""Under which protocol the runs of a comparison are evaluated, in numbers and in words."""
+"""The protocol by which the runs of a comparison are evaluated, in numbers and in words."""
 
 from dataclasses import asdict
 
@@ -9,18 +9,18 @@ from .config import Comparison, RunSpec
 
 
 def window_stride(block_size: int, overlap: float = 0.5) -> int:
-    """Tokens by which a window moves on; a share `overlap` of it is context only."""
+    """Tokens by which windows advance; a share `overlap` of each window serves only as context."""
     return max(1, round(block_size * (1 - overlap)))
 
 
 def run_stride(comparison: Comparison, run: RunSpec) -> int:
-    """Tokens by which the windows of a run's evaluation move on."""
+    """Tokens by which windows advance in the evaluation of a run."""
     block_size = plan_block_size(comparison.context, TokenArrays(run.config.data).split("train"))
     return window_stride(block_size, comparison.overlap)
 
 
 def matched_context(comparison: Comparison) -> int | None:
-    """Where contexts are equal in tokens, the characters that the shortest of them holds."""
+    """The characters in the shortest context if contexts are equal in tokens, else None."""
     tokens = comparison.context.tokens
     if not tokens:
         return None
@@ -31,10 +31,10 @@ def matched_context(comparison: Comparison) -> int | None:
 
 
 def check_test_length(test: Split, block_size: int) -> None:
-    """Whether the test split holds at least one whole context.
+    """Check that the test split holds at least one whole context.
 
     Raises:
-        ValueError: it does not; a result on so little text would say nothing.
+        ValueError: it does not; a result on so little text would be meaningless.
     """
     if test.tokens < block_size:
         raise ValueError(
@@ -44,7 +44,7 @@ def check_test_length(test: Split, block_size: int) -> None:
 
 
 def in_words(comparison: Comparison) -> str:
-    """What a number of bits per character means nothing without, in a sentence for a caption."""
+    """The settings needed to interpret bits per character, as a sentence for a caption."""
     counts = sorted({len(comparison.seeds_of(model)) for model in comparison.models})
     seeds = " or ".join(map(str, counts)) + (" seed" if counts == [1] else " seeds")
     overlap = f"window overlap {100 * comparison.overlap:.0f} %"
@@ -55,7 +55,7 @@ def in_words(comparison: Comparison) -> str:
 
 
 def budgets(comparison: Comparison) -> str:
-    """The budget, or each model's where they have their own."""
+    """The budget in words; if models differ, the budget of each."""
     found = {name: amount(comparison.budget_of(name)) for name in comparison.models}
     if len(set(found.values())) == 1:
         return next(iter(found.values()))
@@ -63,7 +63,7 @@ def budgets(comparison: Comparison) -> str:
 
 
 def amount(of: TextAmount | Budget) -> str:
-    """An amount of text, compute or time, of which one unit is given."""
+    """An amount of text, compute or time in words, in the unit that is given."""
     ((unit, value),) = [(unit, value) for unit, value in asdict(of).items() if value is not None]
     if unit == "flops":
         return f"{value:.3g} FLOPs"

@@ -1,4 +1,4 @@
-"""The page about the keys of comparison files: `python -m comparison.reference` writes it."""
+"""Write the reference page of comparison files: `python -m comparison.reference`."""
 
 import re
 
@@ -20,12 +20,12 @@ A comparison file is written in YAML. The smallest one:
 ```yaml
 {smallest}```
 
-Keys without a section, such as `seeds`, stand at the top level. Sections hold further keys: where this page
-says `budget.steps`, the file says `budget: {{steps: 1000}}`. `NAME` stands for a name of your choice.
+Keys without a section, such as `seeds`, are at the top level. A section groups keys: `budget.steps` on this
+page is `budget: {{steps: 1000}}` in the file. `NAME` stands for a name of your choice.
 
-Every key is also an option of the command line, which overrides the file: `--budget.steps 2000`. Keys below
-`models` can only be given in the file. `python compare.py run --help` explains the options that the file can
-not hold, such as `--jobs`.
+Every key is also a command-line option that overrides the file: `--budget.steps 2000`. Keys below `models`
+can only be given in the file. `python compare.py run --help` lists the options that cannot be in the file,
+such as `--jobs`.
 
 Sections: {sections}
 """
@@ -59,7 +59,7 @@ def _title(section: Section) -> str:
 
 
 def _anchor(section: Section) -> str:
-    """The anchor that a heading gets on GitHub and in most renderers."""
+    """The anchor of the heading on GitHub and in most renderers."""
     return _title(section).lower().replace(".", "").replace(" ", "-")
 
 

@@ -1,4 +1,4 @@
-"""Finished work that an edited comparison file would discard: listed, and refused without --replace."""
+"""Finished work that an edited comparison file would discard; refused without --replace."""
 
 from collections import Counter
 
@@ -15,7 +15,7 @@ NO_SWEEP: list[float | None] = [None]
 
 
 def refuse_to_discard(comparison: Comparison, replace: bool) -> None:
-    """List what making this comparison would discard and refuse, unless `replace` is set.
+    """List the finished work that this comparison would discard and refuse, unless `replace` is set.
 
     Raises:
         ValueError: something would be discarded.
@@ -26,15 +26,15 @@ def refuse_to_discard(comparison: Comparison, replace: bool) -> None:
         for line in lines:
             log(f"  {line}")
         raise ValueError(
-            f"{comparison.name} has changed since it was made: give --replace to discard what is listed, "
-            "or give the comparison another name"
+            f"{comparison.name} has changed since it was made: give --replace to discard the work listed "
+            "above, or give the comparison another name"
         )
 
 
 def discarded(comparison: Comparison) -> list[str]:
-    """A line for the corpus, for each tokenizer and for the runs that were made with other options.
+    """Lines about the corpus, tokenizers and runs that were made with other options.
 
-    Options alone are compared. Where the files of the source have changed, `make_corpus` compares the text.
+    Only options are compared. If files of the source have changed, `make_corpus` compares the text.
     """
     lines, folder = [], comparison.folder / "corpus"
     if of_corpus := corpus_changes(comparison.corpus, folder):
@@ -63,7 +63,7 @@ def discarded(comparison: Comparison) -> list[str]:
 
 
 def changed_options(comparison: Comparison) -> list[str]:
-    """The options, such as budget.chars, in which the file differs from when it was last run or submitted."""
+    """Options, such as budget.chars, that have changed in the file since it was last run or submitted."""
     before = recorded_comparison(comparison)
     if before is None:
         return []
@@ -71,7 +71,7 @@ def changed_options(comparison: Comparison) -> list[str]:
 
 
 def possible_runs(comparison: Comparison) -> list[RunSpec]:
-    """Every run that the comparison may ask for, whichever learning rates are chosen."""
+    """Every run that the comparison may need, whichever learning rates are chosen."""
     return [
         comparison.run(tokenizer, name, seed, lr)
         for tokenizer in comparison.specs

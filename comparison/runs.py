@@ -1,4 +1,4 @@
-"""The runs of a comparison: which are done, which have changed, and which learning rates are kept."""
+"""The state of a comparison's runs, and the learning rates chosen by its sweeps."""
 
 import math
 import shutil
@@ -14,21 +14,21 @@ from .config import Comparison, RunSpec
 
 
 def trials(comparison: Comparison) -> list[RunSpec]:
-    """A run for every learning rate that is tried."""
+    """The runs of all learning-rate sweeps."""
     return [run for sweep in comparison.sweeps().values() for run in sweep]
 
 
 def chosen_rates(comparison: Comparison) -> dict[tuple[str, str], float]:
-    """The learning rate of every tokenizer and model that were swept, best on validation text.
+    """The learning rate with the best validation result, for every tokenizer and model with a sweep.
 
     Raises:
-        ValueError: a trial is not finished, or all of a sweep have diverged.
+        ValueError: a trial is not finished, or all trials of a sweep have diverged.
     """
     return {key: best_rate(sweep) for key, sweep in comparison.sweeps().items()}
 
 
 def best_rate(sweep: list[RunSpec]) -> float:
-    """The learning rate whose run ended with the fewest bits per character of the validation text."""
+    """The learning rate whose run has the fewest bits per character on the validation text."""
     found = {}
     for run in sweep:
         bpc = final_val_bpc(run.folder)
@@ -47,7 +47,7 @@ def best_rate(sweep: list[RunSpec]) -> float:
 
 
 def counted_runs(comparison: Comparison) -> list[RunSpec]:
-    """The runs that count, with the learning rates that were chosen.
+    """The runs of the comparison, with the chosen learning rates.
 
     Raises:
         ValueError: as `chosen_rates`.
@@ -56,10 +56,10 @@ def counted_runs(comparison: Comparison) -> list[RunSpec]:
 
 
 def known_runs(comparison: Comparison) -> tuple[list[RunSpec], int]:
-    """The runs that count and whose learning rate is known by now, and how many there will be in all."""
+    """The runs whose learning rate is already known, and the total number of runs."""
     chosen = {}
     for key, sweep in comparison.sweeps().items():
-        with suppress(ValueError):  # a trial is not finished, or all have diverged
+        with suppress(ValueError):  # trials are unfinished, or all have diverged
             chosen[key] = best_rate(sweep)
     runs = comparison.runs(chosen)
     unknown = comparison.sweeps().keys() - chosen.keys()
@@ -67,19 +67,19 @@ def known_runs(comparison: Comparison) -> tuple[list[RunSpec], int]:
 
 
 def changes(run: RunSpec, state: dict) -> list[str]:
-    """Options and data in which the run that a state is of differs from the one that is wanted."""
+    """The options and data in which `state` differs from `run`."""
     return differences(state, {**run.config.identity(), **TokenArrays(run.config.data).fingerprints})
 
 
 def found_state(run: RunSpec) -> dict | None:
-    """The state of the run's newest checkpoint, or of the batch that ended it; None: it has not begun."""
+    """The state of the run's newest checkpoint, or of the batch that ended it; None if it has not begun."""
     found = newest_checkpoint(run.folder / "checkpoints")
     found = found or next(iter(list_checkpoints(run.folder / NONFINITE)), None)
     return found[1] if found else None
 
 
 def trained(run: RunSpec, trial: bool = False) -> bool:
-    """Whether the run as it is wanted has ended: its last checkpoint is there, or a trial has diverged."""
+    """True if the run, with these options, is finished; also if it is a trial that has diverged."""
     state = found_state(run)
     if not state or changes(run, state):
         return False
@@ -87,16 +87,16 @@ def trained(run: RunSpec, trial: bool = False) -> bool:
 
 
 def trained_or_removed(run: RunSpec, trial: bool = False, replace: bool = False) -> bool:
-    """Whether the run has ended. One of other options or data is removed if `replace` is set.
+    """True if the run is finished. A run of other options or data is removed if `replace` is set.
 
     Raises:
-        ValueError: there is a run of other options or data, and `replace` is not set.
+        ValueError: the folder holds a run of other options or data, and `replace` is not set.
     """
     state = found_state(run)
     if state and (differs := changes(run, state)):
         if not replace:
             other = ", ".join(differs)
-            raise ValueError(f"{run.folder} is a run of another {other}: give --replace to discard it")
+            raise ValueError(f"{run.folder} holds a run with another {other}: give --replace to discard it")
         with lock_folder(run.folder):
             shutil.rmtree(run.folder)
         log(f"{run.title}: discarded, its {', '.join(differs)} changed")

@@ -1,4 +1,4 @@
-"""The data of a comparison: its corpus, its tokenizers and their arrays."""
+"""The data of a comparison: its corpus, tokenizers and arrays."""
 
 import math
 import re
@@ -17,17 +17,17 @@ from .config import Comparison
 from .local import Job, child_environment, duration, module_command, run_jobs
 from .protocol import check_test_length
 
-SHRINK = 0.75  # what SentencePiece keeps of its candidate pieces in each round of pruning
+SHRINK = 0.75  # share of candidate pieces that SentencePiece keeps in each round of pruning
 
 
 def make_data(comparison: Comparison, replace: bool = False) -> None:
     """Make the corpus, the tokenizers and the arrays that are missing or not current.
 
-    Those that were made with other options are replaced only if `replace` is set.
+    Data made with other options is replaced only if `replace` is set.
 
     Raises:
-        ValueError: one cannot be made, or a run could not be trained or evaluated on it. What there was of it
-            is unchanged.
+        ValueError: data cannot be made, or no run could be trained or evaluated on it. Existing data is
+            unchanged.
     """
     corpus = make_corpus(comparison.corpus, comparison.folder / "corpus", replace)
     splits = corpus.manifest["splits"]
@@ -37,16 +37,16 @@ def make_data(comparison: Comparison, replace: bool = False) -> None:
         f"corpus {comparison.corpus.source}: {chars:,} characters, {documents} documents for training / "
         "validation / test"
     )
-    # All tokenizers before any arrays: a size that the corpus cannot fill leaves the arrays unchanged
+    # All tokenizers before any arrays: if the corpus is too small for a vocabulary, arrays stay unchanged
     tokenizers = make_tokenizers(comparison, corpus, replace)
     for label, tokenizer in tokenizers.items():
         _encode(comparison, corpus, label, tokenizer)
     for run in comparison.first_runs():
-        run.config.plan(TokenArrays(run.config.data), comparison.processes)  # refused before it is touched
+        run.config.plan(TokenArrays(run.config.data), comparison.processes)  # refuse before touching a run
 
 
 def make_tokenizers(comparison: Comparison, corpus: Corpus, replace: bool = False) -> dict[str, Tokenizer]:
-    """The tokenizers by label; those that are missing or not current are made first, the quick ones first.
+    """The tokenizers by label; missing and outdated ones are made, the quickest first.
 
     Raises:
         ValueError: as `make_tokenizer`.
@@ -62,7 +62,7 @@ def make_tokenizers(comparison: Comparison, corpus: Corpus, replace: bool = Fals
     if jobs:
         trained_on = min(chars, corpus.manifest["splits"]["train"]["chars"])
         log(f"training {len(jobs)} tokenizers on {trained_on:,} characters")
-        at_once = max(1, usable_cores() // 2)  # a training has several threads
+        at_once = max(1, usable_cores() // 2)  # each training uses several threads
         run_jobs(jobs, [child_environment() | {"SENTENCEPIECE_LOG_LEVEL": "0"}] * at_once, "tokenizers")
     return {
         label: make_tokenizer(corpus, spec, comparison.data(label) / "tokenizer", chars, replace)
@@ -71,14 +71,14 @@ def make_tokenizers(comparison: Comparison, corpus: Corpus, replace: bool = Fals
 
 
 def _cost(item: tuple[str, str]) -> tuple[int, int]:
-    """A key that sorts labels and specs by the time that training takes: by family, and then by size."""
+    """Sort key of labels and specs by training time: by family, then by size."""
     families = ("bpe", "spbpe", "unigram")
     family, _, size = item[1].partition(":")[0].partition("-")
     return families.index(family) + 1 if family in families else 0, int(size or 0)
 
 
 class TokenizerJob(Job):
-    """The training of a tokenizer, in a process of its own: libraries do not answer a Ctrl-C meanwhile."""
+    """The training of a tokenizer, in its own process because libraries do not react to Ctrl-C."""
 
     def __init__(self, comparison: Comparison, label: str, replace: bool) -> None:
         spec, folder = comparison.specs[label], comparison.data(label)
@@ -96,30 +96,30 @@ class TokenizerJob(Job):
         self.size = int(spec.partition(":")[0].partition("-")[2])
 
     def start(self, environment: dict[str, str]) -> None:
-        """As `Job.start`, with a new log: what an earlier process has done is lost."""
+        """As `Job.start`, with a new log: the training starts from the beginning."""
         self.log.unlink(missing_ok=True)
         super().start(environment)
 
     def share(self) -> float:
-        """The share of its work that is done, by what SentencePiece logs."""
+        """The share of its work that is done, from SentencePiece's log."""
         try:
             text = self.log.read_text(errors="replace")
         except FileNotFoundError:
             return 0.0
         if sizes := [int(size) for size in re.findall(r"EM sub_iter=0 size=(\d+)", text)]:
-            # Candidates are pruned to a little more than the vocabulary; finding them is the first fifth
+            # Finding candidates is a fifth of the work; pruning stops just above the vocabulary size
             rounds = math.log(max(1.0, sizes[0] / (1.1 * self.size))) / -math.log(SHRINK) + 1
             return min(0.2 + 0.8 * len(sizes) / rounds, 0.99)
         merges = re.findall(r"merges=(\d+)", text)
         return min(int(merges[-1]) / max(1, self.size - 257), 0.99) if merges else 0.0
 
     def result(self) -> str:
-        """How long it took."""
+        """The time it took."""
         return f"{self.title}: trained in {duration(time.monotonic() - self.started)}"
 
 
 def _encode(comparison: Comparison, corpus: Corpus, label: str, tokenizer: Tokenizer) -> None:
-    """Make the arrays of a tokenizer, and check that they are enough text for the context."""
+    """Make the arrays of a tokenizer, and check that the test split holds a whole context."""
     arrays = make_arrays(corpus, tokenizer, comparison.data(label), allow_lossy=comparison.allow_lossy)
     train = arrays.split("train")
     test = arrays.split("test", comparison.test_chars)

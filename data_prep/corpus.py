@@ -1,4 +1,4 @@
-"""A source of text to train, val and test documents: `python -m data_prep.corpus --help`."""
+"""Read and split a source of text: `python -m data_prep.corpus --help`."""
 
 import hashlib
 import json
@@ -26,14 +26,14 @@ from .sources import CATEGORY_COLUMNS, SITE, Document, check_source, hash_split,
 
 FORMAT = 4
 SPLITS = ("train", "val", "test")
-LABEL_COLUMNS = (*CATEGORY_COLUMNS, "group")  # many documents have the same value
-# Large: with places counted in 64 bits, a row group is one array whatever its size.
+LABEL_COLUMNS = (*CATEGORY_COLUMNS, "group")  # columns with repeated values
+# Large strings have 64-bit offsets, so a row group is one array whatever its size.
 SCHEMA = pyarrow.schema([(name, pyarrow.large_string()) for name in ("id", "text", *LABEL_COLUMNS)])
-SHARD_CHARS = 100_000_000  # a Parquet file is closed once it holds this much
-# More pages than so many, and than this share of a split's documents, and a site is not taken as one group
+SHARD_CHARS = 100_000_000  # a Parquet file is closed once it holds this many characters
+# A site is large, and not treated as one group, if it exceeds both this number and this share of documents
 LARGE_SITE_PAGES, LARGE_SITE = 20, 0.05
-ROW_GROUP_CHARS = 1_000_000  # what is in memory at a time, writing and reading
-ROW_GROUP_DOCUMENTS = 50_000  # and no more than this of short ones, each of which takes its own memory
+ROW_GROUP_CHARS = 1_000_000  # characters in memory at a time, when writing and reading
+ROW_GROUP_DOCUMENTS = 50_000  # most documents in memory at a time, as each has an overhead
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Corpus:
         return [self.folder / name for name in self.manifest["files"] if name.startswith(f"{split}/")]
 
     def texts(self, split: str) -> Iterator[str]:
-        """The texts of a split, in order, a row group in memory at a time."""
+        """The texts of a split, in order, with one row group in memory at a time."""
         for path in self.files(split):
             yield from read_texts(path)
 
@@ -81,14 +81,14 @@ class Corpus:
         return self._column(split, "id")
 
     def categories(self, split: str) -> dict[str, list[str | None]]:
-        """`language` and `domain`, if any document of the corpus has one: the values of a split, in order."""
+        """The values of `language` and `domain` in a split, in order; only columns that any document has."""
         return {name: self._column(split, name) for name in self.manifest["categories"]}
 
     def clusters(self, split: str) -> np.ndarray | None:
-        """The number of each document's group, 1-d int64; None where every document is a group of its own.
+        """The index of each document's group, 1-d int64; None if every document is its own group.
 
-        Groups are numbered from 0 in order of first appearance in the split. A document without a group is a
-        group of its own; so is one of a large site, which is no sample of sites.
+        Groups are numbered from 0 as they first appear in the split. A document without a group is its own
+        group; so is each document of a large site, which is not a sample of sites.
         """
         groups, numbers = self._column(split, "group"), dict[str | int, int]()
         large = {
@@ -115,10 +115,10 @@ def read_texts(path: Path) -> Iterator[str]:
 
 
 def find_corpus(config: CorpusConfig, folder: Path) -> Corpus | None:
-    """The corpus in `folder`, if it is just what `make_corpus` would make.
+    """The corpus in `folder` if it is what `make_corpus` would make, else None.
 
     Raises:
-        OSError: no such source.
+        OSError: the source does not exist.
     """
     manifest = read_json(folder / "manifest.json")
     if manifest and manifest["made_from"] == _made_from(config):
@@ -144,18 +144,18 @@ def _made_from(config: CorpusConfig) -> str:
 
 
 def make_corpus(config: CorpusConfig, folder: Path, replace: bool = False) -> Corpus:
-    """Read the source, split it and write it, unless `folder` holds just that already.
+    """Read a source, split it and write the corpus, unless `folder` already holds it.
 
     A corpus of other text is replaced only if `replace` is set.
 
     Raises:
-        ValueError: no text, an empty split, another corpus in `folder`, or what `read_documents` raises.
-            `folder` is unchanged.
+        ValueError: the source has no text, a split is empty, `folder` holds another corpus, or as
+            `read_documents`. `folder` is unchanged.
     """
     if corpus := find_corpus(config, folder):
         return corpus
     check_replaceable(folder, "manifest.json")
-    refusal = "give another folder or name, or --replace to discard it and what was made from it"
+    refusal = "give another folder or name, or --replace to discard it and everything made from it"
     if not replace and (differs := corpus_changes(config, folder)):
         raise ValueError(f"{folder} holds another corpus ({', '.join(differs)}): {refusal}")
     made_from, old = _made_from(config), read_json(folder / "manifest.json")
@@ -196,7 +196,7 @@ def make_corpus(config: CorpusConfig, folder: Path, replace: bool = False) -> Co
                 remedy = "give more documents or larger fractions"
                 if split_by_group:
                     remedy = (
-                        "there are few groups, and the documents of a group stay together: give larger "
+                        "there are few groups, and documents of a group stay together: give larger "
                         "fractions, or remove the column 'group'"
                     )
                 raise ValueError(f"{config.source}: no document falls into the {split} split: {remedy}")
@@ -209,7 +209,7 @@ def make_corpus(config: CorpusConfig, folder: Path, replace: bool = False) -> Co
             content["groups"] = [writer.group_digest.hexdigest() for writer in writers.values()]
         if old and not replace and old["fingerprint"] != fingerprint(content):
             raise ValueError(
-                f"{folder} holds a corpus of other text: {config.source} has changed since: {refusal}"
+                f"{folder} holds a corpus of other text, because {config.source} has changed: {refusal}"
             )
         files = sorted(p for p in temporary.rglob("*.parquet"))
         manifest = {
@@ -227,7 +227,7 @@ def make_corpus(config: CorpusConfig, folder: Path, replace: bool = False) -> Co
 
 
 class _SplitWriter:
-    """Writes one split and counts it as it goes: documents, characters, bytes and their SHA-256."""
+    """Writes a split, and counts its documents, characters and bytes and their SHA-256."""
 
     def __init__(self, folder: Path, split: str) -> None:
         self.folder = folder / split
@@ -236,7 +236,7 @@ class _SplitWriter:
         self.documents = self.chars = self.bytes = 0
         self.shards = self.shard_chars = self.pending_chars = 0
         self.pending: list[Document] = []
-        self.labels: set[str] = set()  # those of LABEL_COLUMNS that a document has
+        self.labels: set[str] = set()  # LABEL_COLUMNS that any document has
         self.writer: pyarrow.parquet.ParquetWriter | None = None
 
     def add(self, document: Document) -> None:
@@ -244,7 +244,7 @@ class _SplitWriter:
         self.documents += 1
         self.chars += len(document.text)
         self.bytes += len(encoded)
-        # Lengths between the texts, so that no two ways of cutting the same text have the same hash.
+        # Lengths between the texts, so that the same text split in another way has another hash.
         self.digest.update(len(encoded).to_bytes(8, "little"))
         self.digest.update(encoded)
         categories = [getattr(document, name) for name in CATEGORY_COLUMNS]
@@ -265,8 +265,8 @@ class _SplitWriter:
                 path,
                 SCHEMA,
                 compression="lz4",  # a third larger than zstd, read in a third of the time
-                use_dictionary=list(LABEL_COLUMNS),  # ids and texts are all different
-                write_statistics=False,  # the least and greatest text, each held several times
+                use_dictionary=list(LABEL_COLUMNS),  # ids and texts are unique
+                write_statistics=False,  # would store the least and greatest text several times
             )
         columns = [[getattr(document, name) for document in self.pending] for name in SCHEMA.names]
         self.writer.write_table(pyarrow.table(columns, schema=SCHEMA))
@@ -306,7 +306,7 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    """Make the corpus and print what is in it."""
+    """Make the corpus and print the size of each split."""
     corpus = make_corpus(arguments.corpus, arguments.out, arguments.replace)
     for split, counts in corpus.manifest["splits"].items():
         print(f"{split:5}  {counts['documents']:>9,} documents  {counts['chars']:>13,} characters")

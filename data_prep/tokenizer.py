@@ -1,4 +1,4 @@
-"""The training documents to a tokenizer: `python -m data_prep.tokenizer --help`."""
+"""Train a tokenizer on the training split: `python -m data_prep.tokenizer --help`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,28 +19,28 @@ from tokenizers import (
 from .corpus import Corpus
 from .sample import training_sample
 
-FORMAT = 3  # of how tokenizers are trained and saved: another one trains them again
+FORMAT = 3  # of training and saving; tokenizers of another format are trained again
 TRAIN_CHARS = 20_000_000
 
 
 def find_tokenizer(
     corpus: Corpus | None, spec: str, folder: Path, train_chars: int = TRAIN_CHARS
 ) -> Tokenizer | None:
-    """The tokenizer in `folder`, if it is just what `make_tokenizer` would make."""
+    """The tokenizer in `folder` if it is what `make_tokenizer` would make, else None."""
     if read_json(folder / "made_from.json") != _made_from(corpus, spec, train_chars):
         return None
     try:
         return load_tokenizer(folder)
     except (ValueError, OSError):
-        return None  # damaged: made again
+        return None  # damaged
 
 
 def tokenizer_changes(
     corpus: Corpus | None, spec: str, folder: Path, train_chars: int = TRAIN_CHARS
 ) -> list[str]:
-    """The options in which the tokenizer in `folder` differs from the one that is asked for.
+    """The options in which the tokenizer in `folder` differs from these.
 
-    Without a corpus only the spec is compared.
+    Without a corpus, only the spec is compared.
     """
     there = read_json(folder / "made_from.json")
     if there is None:
@@ -72,7 +72,7 @@ def _made_from(corpus: Corpus | None, spec: str, train_chars: int) -> dict:
 
 
 def _trained_on(corpus: Corpus | None, spec: str) -> Corpus | None:
-    """The corpus, if the tokenizer is trained on one."""
+    """The corpus if the tokenizer is trained on one, else None."""
     if check_spec(spec) not in (*SIZED, "char"):
         return None
     assert corpus is not None, f"{spec} is trained on a corpus"
@@ -86,14 +86,14 @@ def make_tokenizer(
     train_chars: int = TRAIN_CHARS,
     replace: bool = False,
 ) -> Tokenizer:
-    """Train a tokenizer on the training split and write it, unless `folder` holds just that already.
+    """Train a tokenizer on the training split and save it, unless `folder` already holds it.
 
     `unigram`, `spbpe` and `bpe` are trained on a sample of `train_chars` characters, `char` on the whole
-    split; the others want no corpus. Another tokenizer is replaced only if `replace` is set.
+    split; the others need no corpus. Another tokenizer is replaced only if `replace` is set.
 
     Raises:
-        ValueError: an unknown spec, a size that the corpus cannot fill, a published tokenizer that cannot be
-            read, or another tokenizer in `folder`, which is unchanged.
+        ValueError: the spec is unknown, the corpus is too small for the vocabulary, a published tokenizer
+            cannot be read, or `folder` holds another tokenizer, which is unchanged.
     """
     family = check_spec(spec)
     if train_chars < 1:
@@ -136,7 +136,7 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    """Train the tokenizer and print what came out."""
+    """Train the tokenizer and print its vocabulary size and fingerprint."""
     corpus = Corpus(arguments.corpus)
     tokenizer = make_tokenizer(
         corpus, arguments.spec, arguments.out, arguments.train_chars, arguments.replace

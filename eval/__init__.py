@@ -1,1 +1,1 @@
-"""Bits per character of finished runs, statistics, figures and the report."""
+"""Bits per character of finished runs, their statistics, and the report."""

@@ -1,9 +1,8 @@
-"""How much probability a model gives to a text's other segmentations: `python -m eval.ambiguity --help`.
+"""The probability that a model gives to other segmentations of a text: `python -m eval.ambiguity --help`.
 
-Bits per character count the one segmentation that the tokenizer makes. The text's own probability is the sum
-over all token sequences that spell it (Cao & Rimell 2021, arXiv 2109.02550), so the tokenizer's ambiguity
-makes the count too high, by what is estimated here. The estimate is kept as the run's `ambiguity.json`, from
-where the report has it.
+Bits per character score only the segmentation that the tokenizer produces. The probability of the text is the
+sum over all token sequences that spell it (Cao & Rimell 2021, arXiv 2109.02550), so the score is too high.
+This module estimates by how much, and writes the estimate to the run's `ambiguity.json` for the report.
 """
 
 import itertools
@@ -24,17 +23,18 @@ from training.run import open_run
 from .sample import tokenizer_of
 
 FILE = "ambiguity.json"
-CANONICAL = 1.0  # nats by which the proposal prefers a token of the tokenizer's own segmentation
+CANONICAL = 1.0  # nats added to the proposal's weight of a token in the tokenizer's own segmentation
 
 
 class Lattice:
     """All ways to spell a text with the tokens of a vocabulary, and a proposal over them.
 
-    A path's weight is the product of its edges': the frequency of the token, times e^CANONICAL where the
-    tokenizer's own segmentation, `own`, has it there. On a small GPT with `bpe-512` draws by frequency found
-    most of what others give, at 128 draws 0.020 bits per character; a cost per token alone, 0.005 to 0.016.
+    The weight of a path is the product of its edge weights: the frequency of the token, times e^CANONICAL if
+    the tokenizer's own segmentation, `own`, has the token there. With a small GPT and `bpe-512`, this
+    proposal found the most: 0.020 bits per character with 128 draws. A constant cost per token found 0.005
+    to 0.016.
 
-    `table` has the bytes of each token, `known` the token of bytes and the logarithm of its frequency.
+    `table` holds the bytes of each token; `known` maps bytes to their token and the log of its frequency.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class Lattice:
         longest = max(map(len, known))
         begins = itertools.accumulate((len(table[token]) for token in own), initial=0)
         ours = set(zip(begins, own, strict=False))
-        self.edges: list[dict[int, tuple[int, float]]] = [{} for _ in text]  # by begin, token: end, weight
-        self.rest = np.full(len(text) + 1, -np.inf)  # log weight of all paths from here to the end
+        self.edges: list[dict[int, tuple[int, float]]] = [{} for _ in text]  # begin -> token -> (end, weight)
+        self.rest = np.full(len(text) + 1, -np.inf)  # log of the summed weights of all paths to the end
         self.rest[-1] = 0
         for begin in reversed(range(len(text))):
             for end in range(begin + 1, min(len(text), begin + longest) + 1):
@@ -52,11 +52,11 @@ class Lattice:
                     token, weight = known[content]
                     self.edges[begin][token] = end, weight + CANONICAL * ((begin, token) in ours)
             ahead = [weight + self.rest[end] for end, weight in self.edges[begin].values()]
-            self.rest[begin] = np.logaddexp.reduce(ahead)  # of none: -inf
+            self.rest[begin] = np.logaddexp.reduce(ahead)  # -inf if empty
         self.own = tuple(own)
 
     def draw(self, generator: np.random.Generator) -> tuple[tuple[int, ...], float]:
-        """A path, drawn from the proposal, and its log probability under it."""
+        """Draw a path from the proposal; returns the path and its log probability under the proposal."""
         at, path, log_q = 0, [], -self.rest[0]
         while at < len(self.edges):
             edges = self.edges[at]
@@ -77,13 +77,14 @@ def estimate_ambiguity(
     seed: int = 0,
     device: str = "cpu",
 ) -> dict[str, float | None]:
-    """By how many bits per character the tokenizer's own segmentation overstates the texts'.
+    """Estimate how many bits per character the tokenizer's own segmentation adds to the texts' true bits.
 
-    `counts` says how often the training text has each token, 1-d (V). Each text's own segmentation counts
-    exactly; the others are estimated by importance sampling from a `Lattice` without it, which is unbiased
-    for the probability. Returns `bits_per_char` (at least 0), its standard error over texts
-    `bits_per_char_se` (None: of one text there is none), `texts`, `chars`, and `other_share`, the mean share
-    of draws that were another segmentation. The logarithm of an estimate is low on average: so is the gain.
+    `counts`, (V), is the number of occurrences of each token in the training text. The tokenizer's own
+    segmentation is scored exactly; the others are estimated by importance sampling from a `Lattice`, which is
+    unbiased for the probability. The logarithm of an unbiased estimate is low on average, and so is the gain.
+
+    Returns `bits_per_char` (at least 0), its standard error over texts `bits_per_char_se` (None with one
+    text), `texts`, `chars`, and `other_share`, the mean share of draws that are another segmentation.
     """
     table = tokenizer.token_bytes()
     frequency = (counts + 0.5) / (counts + 0.5).sum()
@@ -101,7 +102,7 @@ def estimate_ambiguity(
         bits = document_bits(score(model, sequences, stride, device), sequences)[0]
         log_p = dict(zip(paths, -bits * math.log(2), strict=True))
         log_weights = [log_p[path] - log_q - log_p[lattice.own] for path, log_q in different]
-        other = math.exp(np.logaddexp.reduce(log_weights)) / samples  # of none: 0
+        other = math.exp(np.logaddexp.reduce(log_weights)) / samples  # 0 if empty
         gains.append(math.log2(1 + other))
         others.append(len(log_weights) / samples)
     chars = np.array([len(text) for text in texts])
@@ -120,10 +121,10 @@ def estimate_ambiguity(
 
 
 def read_ambiguity(runs: list[tuple[Path, dict]]) -> dict:
-    """Of the first of a row's runs, folder and checkpoint's files, that was estimated as it is now.
+    """The estimate of the first run that has a current one; `runs` are a row's (folder, checkpoint files).
 
-    Returns `ambiguity_bits_per_char`, its standard error `ambiguity_bits_per_char_se`, and how it was
-    estimated, `ambiguity_of`; all None where no run was.
+    Returns `ambiguity_bits_per_char`, its standard error `ambiguity_bits_per_char_se`, and `ambiguity_of`,
+    how it was estimated; all None if no run has an estimate.
     """
     bits, error, of = None, None, None
     for folder, checkpoint in runs:
@@ -138,16 +139,16 @@ def read_ambiguity(runs: list[tuple[Path, dict]]) -> dict:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Estimate what other segmentations are worth."""
+    """Estimate the probability of other segmentations."""
 
     run: Path
     """folder of a finished run, such as out/shakespeare/runs/bpe-2048/gpt/seed0"""
     corpus: Path
     """folder of the corpus, such as out/shakespeare/corpus"""
     texts: int = 40
-    """test documents to score, from their start"""
+    """test documents to score, evenly spaced"""
     chars: int = 200
-    """characters of each document"""
+    """characters of each document, from its start"""
     samples: int = 32
     """segmentations to draw for each document"""
 
@@ -160,8 +161,8 @@ def estimate(arguments: Arguments) -> dict:
     """Estimate, write `ambiguity.json` into the run's folder, and return its content.
 
     Raises:
-        ValueError: the run has no checkpoint; or its arrays, its tokenizer or the corpus are not those it was
-            trained on.
+        ValueError: the run has no checkpoint, or it was trained on other arrays, with another tokenizer or on
+            another corpus.
     """
     run, corpus = open_run(arguments.run), Corpus(arguments.corpus)
     if corpus.fingerprint != run.state["identity"]["corpus_fingerprint"]:
@@ -185,9 +186,9 @@ def main(arguments: Arguments) -> None:
     error = gain["bits_per_char_se"]
     print(
         f"{gain['tokenizer']}: other segmentations are worth {gain['bits_per_char']:.5f} bits per character\n"
-        f"(standard error {'unknown, of one text' if error is None else format(error, '.5f')}), over "
+        f"(standard error {'unknown with one text' if error is None else format(error, '.5f')}), over "
         f"{gain['chars']:,} characters of {gain['texts']} texts; {gain['other_share']:.0%} of the draws were "
-        "another one"
+        "another segmentation"
     )
 
 

@@ -1,4 +1,4 @@
-"""Where the bits go: by context, by frequency of the word, by kind of character, by group of documents."""
+"""Bits per character by context, by word frequency, by kind of character and by group of documents."""
 
 import itertools
 import re
@@ -13,9 +13,9 @@ from data_prep.corpus import Corpus
 
 from .intrinsic import code_values
 
-CONTEXT = [0, 1, 4, 16, 64, 256, 1024, 4096]  # characters before a token that it sees: where bands begin
-FREQUENCY = [0, 1, 10, 100, 1000]  # of a word, per million words of training text: where bands begin
-COUNTED = 50_000_000  # characters of training text at most in which words are counted
+CONTEXT = [0, 1, 4, 16, 64, 256, 1024, 4096]  # lower bounds of bands, in characters visible before a token
+FREQUENCY = [0, 1, 10, 100, 1000]  # lower bounds of bands, per million words of training text
+COUNTED = 50_000_000  # words are counted in at most this many characters of training text
 KINDS = {"Ll": "lower case", "Lu": "upper case", "L": "other letters", "N": "digits", "P": "punctuation"}
 OTHER = "other"
 WORD = re.compile(r"\w+")
@@ -23,20 +23,20 @@ WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class TestText:
-    """What every run's bits are laid on: of each character of the test split, in order, a byte or two."""
+    """The test documents, and a few bytes of information about each of their characters."""
 
     texts: list[str]
-    """its documents"""
+    """the documents"""
     sizes: np.ndarray
-    """of each character its bytes of UTF-8, uint8"""
+    """UTF-8 bytes of each character, uint8"""
     bands: dict[str, tuple[list[str], np.ndarray]]
-    """of each question its answers, and of each character the number of its own, uint8; 255: none"""
+    """question -> (its answers, index of each character's answer as uint8; 255: no answer)"""
 
 
 def read_test_text(corpus: Corpus, chosen: np.ndarray) -> TestText:
-    """Test documents of a corpus, their characters told apart in every way but by context.
+    """The test documents of a corpus, their characters classified in every way except by context.
 
-    `chosen` has the numbers of the documents that were scored, 1-d.
+    `chosen`, 1-d, holds the indices of the scored documents.
     """
     everything = list(corpus.texts("test"))
     texts = [everything[i] for i in chosen]
@@ -62,7 +62,7 @@ def _kind(character: str) -> str:
 
 
 def _word_bands(corpus: Corpus, texts: list[str]) -> tuple[list[str], np.ndarray]:
-    """Bands of words by how often training text has them; characters of no word are a band of their own."""
+    """Bands of word frequency in the training text; characters outside words form a band of their own."""
     counts: Counter[str] = Counter()
     chars = 0
     for text in corpus.texts("train"):
@@ -86,11 +86,12 @@ def _word_bands(corpus: Corpus, texts: list[str]) -> tuple[list[str], np.ndarray
 def character_bits(
     text: TestText, split: Split, table: list[bytes], prefix: bytes, token_bits: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bits of each character, 1-d float64, and the number of the token that its first byte is of, 1-d int64.
+    """Bits of each character (1-d float64) and index of the token with its first byte (1-d int64).
 
-    A token's bits are spread evenly over its bytes. `token_bits` are those of every token and `eot`, as
-    `token_bits.npy` has them; tokens are numbered without `eot`. `table` has the bytes of each id; `prefix`
-    is what the tokens of a document have before its text, and is counted with its first character.
+    The bits of a token are spread evenly over its bytes. `token_bits` has the content of `token_bits.npy`,
+    every token and `eot`; the returned indices do not count `eot`. `table` holds the bytes of each id.
+    `prefix` is what a document's tokens have before its text; its bits are added to those of the first
+    character.
     """
     sequences = split.sequences()
     tokens = np.concatenate([sequence[1:-1] for sequence in sequences])
@@ -107,16 +108,16 @@ def character_bits(
 
 
 def context_seen(split: Split, token_chars: np.ndarray, block_size: int, stride: int) -> np.ndarray:
-    """Characters before each token that its window holds, 1-d int64.
+    """Characters before each token that are in its window, 1-d int64.
 
-    `token_chars` are the characters that begin in each token, 1-d; tokens are counted without `eot`. The
+    `token_chars`, 1-d, is the number of characters that begin in each token; `eot` is not counted. The
     windows are those of `model.scoring.windows`.
     """
     found, done = [], 0
     for sequence in split.sequences():
         length = len(sequence) - 2
         before = np.concatenate([[0], np.cumsum(token_chars[done : done + length])])
-        position = np.arange(length)  # of a target; its own input is the token before it
+        position = np.arange(length)  # of a target; its input is the token before it
         further = np.maximum(0, -(-(position - block_size + 1) // stride))  # windows after the first
         end = np.minimum(block_size + further * stride, length + 1)
         start = np.where(further > 0, np.maximum(end - block_size, 1), 1)
@@ -128,10 +129,10 @@ def context_seen(split: Split, token_chars: np.ndarray, block_size: int, stride:
 def break_down_bits(
     text: TestText, split: Split, bits: np.ndarray, token: np.ndarray, block_size: int, stride: int
 ) -> dict[str, dict[str, dict]]:
-    """For every question and answer its `chars`, `bits` and `bpc`.
+    """The `chars`, `bits` and `bpc` of every answer to every question.
 
-    Those of a question add up to the whole, but for documents without an answer, such as a language.
-    `bits` and `token` are what `character_bits` found.
+    The answers to a question add up to the whole text, except for documents without an answer, such as those
+    without a language. `bits` and `token` are the return values of `character_bits`.
     """
     token_chars = np.bincount(token, minlength=split.tokens)
     seen = context_seen(split, token_chars, block_size, stride)[token]

@@ -1,8 +1,8 @@
-"""Exact bits per character of a finished run on the whole test split: `python -m eval.evaluate --help`.
+"""Exact bits per character of a finished run on the test split: `python -m eval.evaluate --help`.
 
     torchrun --nproc-per-node 2 -m -- eval.evaluate --run out/shakespeare/runs/bpe-2048/gpt/seed0
 
-does the same on two processes, to the last bit. (Without the `--` torchrun takes `--run` for its own.)
+gives exactly the same result with two processes. (Without `--`, torchrun reads `--run` as its own option.)
 """
 
 import io
@@ -37,7 +37,7 @@ class Protocol:
     """How a run is scored."""
 
     stride: int | None = None
-    """tokens from one window to the next; the rest of a window serves only as context (default: half of
+    """tokens by which windows advance; the rest of a window serves only as context (default: half of
     block_size)"""
     context_chars: int | None = None
     """score a second time, in windows of about this many characters (default: only in windows of
@@ -55,7 +55,7 @@ class Protocol:
 
 
 def protocol_of(comparison: Comparison, run: RunSpec, matched: int | None) -> Protocol:
-    """The protocol by which a comparison scores a run; `matched` is what `matched_context` returns."""
+    """The protocol of a comparison for a run; `matched` is the return value of `matched_context`."""
     return Protocol(
         stride=run_stride(comparison, run),
         context_chars=matched,
@@ -65,7 +65,7 @@ def protocol_of(comparison: Comparison, run: RunSpec, matched: int | None) -> Pr
 
 
 def protocol_options(comparison: Comparison, run: RunSpec, matched: int | None) -> list[str]:
-    """The protocol of a run as options of the command line; `matched` as for `protocol_of`."""
+    """The protocol of a run as command-line options; `matched` as for `protocol_of`."""
     protocol = asdict(protocol_of(comparison, run, matched))
     return [f"--{name}={value}" for name, value in protocol.items() if value is not None]
 
@@ -77,7 +77,7 @@ def evaluate_options(comparison: Comparison, run: RunSpec, matched: int | None) 
 
 
 def finished_result(run: Path, protocol: Protocol) -> dict | None:
-    """The content of `result.json` if it was made from the newest checkpoint by this protocol."""
+    """The content of `result.json` if it is of the newest checkpoint and this protocol, else None."""
     found, result = newest_checkpoint(run / "checkpoints"), read_json(run / "result.json")
     if found and result and result["made_from"] == _made_from(found[1], protocol):
         return result
@@ -85,7 +85,7 @@ def finished_result(run: Path, protocol: Protocol) -> dict | None:
 
 
 def evaluated(comparison: Comparison, run: RunSpec, matched: int | None) -> bool:
-    """Whether the run is trained and evaluated as the comparison asks; `matched` as for `protocol_of`."""
+    """True if the run is trained and evaluated as the comparison asks; `matched` as for `protocol_of`."""
     return bool(finished_result(run.folder, protocol_of(comparison, run, matched))) and trained(run)
 
 
@@ -95,11 +95,11 @@ def _made_from(state: dict, protocol: Protocol) -> dict:
 
 
 def evaluate_run(folder: Path, protocol: Protocol | None = None, ranks: Ranks | None = None) -> dict:
-    """Score the test split with the final checkpoint of a run, unless `result.json` holds just that.
+    """Score the test split with the final checkpoint of a run, unless `result.json` is up to date.
 
-    Writes `token_bits.npy` (1-d float16: of every scored document the bits of its tokens and of the `eot`
-    behind it), `documents.parquet` (a row per scored document: chars, bytes, tokens, bits, eot_bits) and
-    `result.json`, which is returned. `ranks` are the processes that share the work (default: this one, or
+    Writes `token_bits.npy` (1-d float16: the bits of each token and of the `eot` after each document),
+    `documents.parquet` (a row per scored document: chars, bytes, tokens, bits, eot_bits) and `result.json`,
+    whose content is returned. `ranks` are the processes that share the work (default: this one, or
     torchrun's).
 
     Raises:
@@ -138,7 +138,7 @@ def evaluate_run(folder: Path, protocol: Protocol | None = None, ranks: Ranks | 
 
     flops = plan["flops_per_token"]
     train_tokens = state["step"] * plan["sequences_per_step"] * plan["block_size"]
-    per_char = 1 / plan["chars_per_token"]  # of the stream it was trained on
+    per_char = 1 / plan["chars_per_token"]  # of the training stream
     generation = measure_inference_cost(model, ranks.device)
     train_chars = state["step"] * plan["chars_per_step"]
     result = {
@@ -182,7 +182,7 @@ def evaluate_run(folder: Path, protocol: Protocol | None = None, ranks: Ranks | 
         table = {
             "chars": chars,
             "bytes": sizes,
-            "tokens": [len(sequence) - 2 for sequence in sequences],  # without the two eot
+            "tokens": [len(sequence) - 2 for sequence in sequences],  # without the eot at either end
             "bits": bits,
             "eot_bits": eot_bits,
         }

@@ -1,4 +1,4 @@
-"""What generating text costs: how fast it is, and what the keys and values that are kept take."""
+"""The cost of generating text: speed, and memory of the cached keys and values."""
 
 import statistics
 import time
@@ -14,9 +14,10 @@ TOKENS = 256  # at most
 
 
 def measure_inference_cost(model: LanguageModel, device: str) -> dict[str, float]:
-    """`tokens_per_second` of one text at a time, and `cache_bytes_per_token` of what is kept for each.
+    """`tokens_per_second` at batch size 1, and `cache_bytes_per_token` of cached keys and values.
 
-    The median of three texts of one block at most, each from one token on, after one that does not count.
+    The speed is the median of three generations of at most one block, each from a single token, after a
+    warm-up.
     """
     tokens = min(TOKENS, model.block_size)
     idx = torch.zeros(1, 1, dtype=torch.int64, device=device)

@@ -1,6 +1,6 @@
-"""What can be said of a tokenizer without training a model: `python -m eval.intrinsic --help`.
+"""Metrics of a tokenizer that need no trained model: `python -m eval.intrinsic --help`.
 
-Each number is defined in docs/metric.md. They are kept in `intrinsic/<tokenizer>.json` of a comparison.
+docs/metric.md defines each metric. A comparison stores them in `intrinsic/<tokenizer>.json`.
 """
 
 import unicodedata
@@ -22,19 +22,19 @@ from tokenizers import Tokenizer, load_tokenizer
 
 FORMAT = 1
 RENYI_ORDER = 2.5
-MANY_GROUPS = 100  # a column with more different values than this is no grouping
-BATCH_CHARS = 1_000_000  # of text that is looked at at a time; a longer document is one batch
+MANY_GROUPS = 100  # a column with more distinct values than this does not define groups
+BATCH_CHARS = 1_000_000  # characters of text in memory at a time; a longer document is one batch
 
-Intrinsic = dict[str, dict[str, dict]]  # label to split to metrics
-Group = tuple[str, str] | None  # a column and a value of it; None is the whole split
-Columns = dict[str, tuple[list[str], np.ndarray]]  # column to its values, and of each document which, or -1
+Intrinsic = dict[str, dict[str, dict]]  # label -> split -> metrics
+Group = tuple[str, str] | None  # a column and one of its values; None is the whole split
+Columns = dict[str, tuple[list[str], np.ndarray]]  # column -> (values, index of each document's value or -1)
 
 
 def measure_tokenizers(comparison: Comparison) -> Intrinsic:
-    """The metrics of every tokenizer by label and split; measured only where something changed.
+    """The metrics of every tokenizer by label and split; measured only if something changed.
 
     Raises:
-        ValueError: no corpus, arrays or tokenizer in its folder, or arrays that are not of these two.
+        ValueError: the corpus, arrays or a tokenizer are missing, or the arrays were not made from them.
     """
     return {label: _measure_tokenizer(comparison, label) for label in comparison.specs}
 
@@ -44,7 +44,7 @@ def _measure_tokenizer(comparison: Comparison, label: str) -> dict[str, dict]:
     corpus = Corpus(folder / "corpus")
     arrays = TokenArrays(data)
     if arrays.fingerprints["corpus_fingerprint"] != corpus.fingerprint:
-        raise ValueError(f"{data} is not of the text in {corpus.folder}: run compare.py again")
+        raise ValueError(f"{data} was not made from the text in {corpus.folder}: run compare.py again")
     made_from = {"format": FORMAT, **arrays.fingerprints}
     file = folder / "intrinsic" / f"{label}.json"
     known = read_json(file)
@@ -62,18 +62,18 @@ def _measure_tokenizer(comparison: Comparison, label: str) -> dict[str, dict]:
 def measure_split(
     corpus: Corpus, arrays: TokenArrays, tokenizer: Tokenizer, name: str, label: str | None = None
 ) -> dict:
-    """The metrics of one split: numbers, or None where there is none.
+    """The metrics of one split: numbers, or None where a metric is undefined.
 
-    Where the corpus has groups, also `groups` (column to value to metrics), `parity` (column to ratio) and
-    `groups_left_out` (column to number of values). A batch of the text is in memory at a time. `label` is
-    what the progress bar calls the tokenizer (default: its spec).
+    If the corpus has groups, also `groups` (column -> value -> metrics), `parity` (column -> ratio) and
+    `groups_left_out` (column -> number of values). One batch of the text is in memory at a time. `label` is
+    the tokenizer's name in the progress bar (default: its spec).
     """
     split = arrays.split(name)
     sequences = split.sequences()
     columns, left_out = _group_columns(corpus, name)
     sizes = np.array([len(content) for content in tokenizer.table])
-    sizes[tokenizer.eot] = 1  # it stands for the line end that `count_words` puts before a document
-    # Part of a character: its bytes alone are not UTF-8
+    sizes[tokenizer.eot] = 1  # stands for the line end that `count_words` puts before each document
+    # A token is part of a character if its bytes alone are not UTF-8
     partial = np.array([content.decode(errors="ignore").encode() != content for content in tokenizer.table])
     words = None if split.lossy_documents else np.zeros((2, split.documents), dtype=np.int64)
     counts: dict[Group, np.ndarray] = {}
@@ -117,7 +117,7 @@ def measure_split(
 
 
 def _groups(columns: Columns, begin: int, end: int) -> Iterator[tuple[Group, np.ndarray]]:
-    """The whole split and every value of every column; and which of the documents each has, 1-d bool."""
+    """The whole split and every value of every column, each with a mask of its documents, 1-d bool."""
     yield None, np.ones(end - begin, dtype=bool)
     for column, (values, numbers) in columns.items():
         for number, value in enumerate(values):
@@ -125,7 +125,7 @@ def _groups(columns: Columns, begin: int, end: int) -> Iterator[tuple[Group, np.
 
 
 def _group_columns(corpus: Corpus, name: str) -> tuple[Columns, dict[str, int]]:
-    """The columns that tell a split's documents apart; and those of too many values, with their number."""
+    """The columns that group a split's documents, and the number of values of those that have too many."""
     groups = {split: corpus.categories(split) for split in SPLITS}
     columns, left_out = {}, {}
     for column, found in groups[name].items():
@@ -138,7 +138,7 @@ def _group_columns(corpus: Corpus, name: str) -> tuple[Columns, dict[str, int]]:
 
 
 def code_values(found: list[str | None]) -> tuple[list[str], np.ndarray]:
-    """The different values in order, and the number of each one that was found, 1-d int64; -1: None."""
+    """The distinct values, sorted, and the index of each item's value, 1-d int64; -1 for None."""
     values = sorted({value for value in found if value is not None})
     number: dict[str | None, int] = {value: i for i, value in enumerate(values)} | {None: -1}
     return values, np.array([number[value] for value in found])
@@ -159,7 +159,7 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 @cache
 def _word_characters() -> np.ndarray:
-    """Which code points a word is made of, 1-d bool: letters, digits, `_` and combining marks."""
+    """Mask of the code points that form words, 1-d bool: letters, digits, `_` and combining marks."""
     characters = map(chr, range(0x110000))
     return np.array([c.isalnum() or c == "_" or unicodedata.category(c)[0] == "M" for c in characters])
 
@@ -167,18 +167,18 @@ def _word_characters() -> np.ndarray:
 def count_words(
     texts: list[str], sequences: list[np.ndarray], sizes: np.ndarray, prefix: bytes = b""
 ) -> np.ndarray:
-    """The words of each document, and those of them inside which no token ends: (2, documents) int64.
+    """Count the words of each document, and those inside which no token ends: (2, documents) int64.
 
-    `sequences` are the tokens of each with an `eot` before and behind, `sizes` the bytes of each token by
-    id, 1 for `eot`; the tokens of a document are `prefix` and its text.
+    `sequences` holds the tokens of each document with an `eot` at either end, `sizes` the bytes of each id (1
+    for `eot`). The tokens of a document spell `prefix` and its text.
     """
-    # One text of all documents, in which the line end before each of them is its eot.
+    # All documents as one text; the line end before each of them stands for its eot.
     before = "\n" + prefix.decode()
     joined = "".join(before + text for text in texts) + "\n"
     points = np.frombuffer(joined.encode("utf-32-le"), dtype=np.uint32)
     turns = np.diff(_word_characters()[points].view(np.int8))
     starts, ends = np.flatnonzero(turns == 1) + 1, np.flatnonzero(turns == -1) + 1
-    # Behind each character, in bytes of UTF-8
+    # The end of each character, in bytes of UTF-8
     offsets = np.cumsum(1 + (points >= 0x80) + (points >= 0x800) + (points >= 0x10000))
     first, behind = offsets[starts - 1], offsets[ends - 1]
     boundary = np.zeros(int(offsets[-1]) + 1, dtype=bool)
@@ -191,7 +191,7 @@ def count_words(
 
 
 def length_metrics(lengths: np.ndarray, chars: np.ndarray, bytes_: np.ndarray) -> dict:
-    """What follows from the tokens, characters and bytes of each document, 1-d."""
+    """Metrics that follow from the tokens, characters and bytes of each document, all 1-d."""
     tokens = int(lengths.sum())
     return {
         "documents": len(lengths),
@@ -206,11 +206,11 @@ def length_metrics(lengths: np.ndarray, chars: np.ndarray, bytes_: np.ndarray) -
 
 
 def count_metrics(counts: np.ndarray, chars: int, partial: np.ndarray) -> dict:
-    """What follows from how often each id occurs in text of `chars` characters.
+    """Metrics that follow from the number of occurrences of each id in text of `chars` characters.
 
-    `counts` is (V) int64, that of `eot` being 0; `partial` (V) bool says which tokens are part of a
-    character. Rényi efficiency: Zouhar et al. 2023, "Tokenization and the Noiseless Channel"; types seen 100
-    times: Gowda & May 2020, "Finding the Optimal Vocabulary Size for Neural Machine Translation".
+    `counts` is (V) int64, with 0 for `eot`; `partial`, (V) bool, marks tokens that are part of a character.
+    Rényi efficiency: Zouhar et al. 2023, "Tokenization and the Noiseless Channel"; types seen 100 times:
+    Gowda & May 2020, "Finding the Optimal Vocabulary Size for Neural Machine Translation".
     """
     types, tokens = len(counts) - 1, int(counts.sum())
     falling = np.sort(counts[counts > 0])[::-1]
@@ -236,7 +236,7 @@ def _word_metrics(words: np.ndarray | None) -> dict:
 
 
 def _parity(groups: dict[str, dict]) -> float | None:
-    """The lowest characters per token of any group by the highest."""
+    """The lowest characters per token of any group, divided by the highest."""
     values = [found["chars_per_token"] for found in groups.values() if found["chars_per_token"]]
     return min(values) / max(values) if values else None
 
@@ -246,12 +246,12 @@ def _ratio(part: float, whole: float) -> float | None:
 
 
 def shown(value: float | None, form: str) -> str:
-    """A number in this format, and a dash where there is none."""
+    """The formatted number, or a dash for None."""
     return "–" if value is None else format(value, form)
 
 
 def terminal_table(intrinsic: Intrinsic, split: str) -> str:
-    """A tokenizer a row, in at most 80 columns."""
+    """A table with a row for each tokenizer, in at most 80 columns."""
     columns = {  # two lines of heading, width, and format
         "chars_per_token": (" chars/", "token", 8, ".3f"),
         "vocab_used": ("types", "used", 7, ".1%"),
@@ -272,15 +272,15 @@ def terminal_table(intrinsic: Intrinsic, split: str) -> str:
 
 
 def shorten(name: str, width: int) -> str:
-    """The end of a long name, which tells more than its beginning."""
+    """The name, cut at its beginning if it is too long: the end is more informative."""
     return name if len(name) <= width else "…" + name[1 - width :]
 
 
 def groups_left_out(intrinsic: Intrinsic, split: str) -> list[str]:
-    """A sentence for each column that has too many values for groups."""
+    """A sentence for each column with too many values to group by."""
     found = next(iter(intrinsic.values()))[split].get("groups_left_out", {})
     return [
-        f"The corpus has {number:,} different values of {column}, too many for groups."
+        f"The corpus has {number:,} distinct values of {column}, too many for groups."
         for column, number in found.items()
     ]
 
@@ -292,7 +292,7 @@ class Arguments:
     folder: Path
     """folder of the comparison, such as out/shakespeare"""
     split: Literal["train", "val", "test"] = "test"
-    """split to print; all splits are measured and kept in intrinsic/"""
+    """split to print; all splits are measured and stored in intrinsic/"""
 
 
 def main(arguments: Arguments) -> None:

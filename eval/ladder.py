@@ -1,11 +1,12 @@
-"""The best size on a ladder of vocabularies: smooth curves through bits per character over log V.
+"""The best vocabulary size of a family: smooth curves through bits per character over log V.
 
-A curve is taken for a random one: a straight line plus a Gaussian process with the covariance |h| ** 3.6 of
-its values h octaves apart (Matheron 1973's generalised covariance, which has no length scale; |h| ** 3 is the
-cubic smoothing spline of Wahba 1990). How much curves bend is averaged over by its marginal likelihood
-(Rasmussen & Williams 2006, chapter 5). For every draw of the errors, a curve is drawn that fits the bits with
-these errors (conditioning by kriging, Journel 1974), and its minimum within the ladder is a draw of the best
-size. How often the interval of these draws holds is in docs/metric.md.
+The sizes that were measured, the rungs, form a ladder. The curve is modelled as a straight line plus a
+Gaussian process, with covariance |h| ** 3.6 between values h octaves apart (a generalised covariance,
+Matheron 1973, which has no length scale; |h| ** 3 gives the cubic smoothing spline of Wahba 1990). The
+amount of bending is averaged out, weighted by its marginal likelihood (Rasmussen & Williams 2006, chapter
+5). For each draw of the errors, a curve is drawn that passes through the bits with these errors
+(conditioning by kriging, Journel 1974); its minimum within the ladder is a draw of the best size.
+docs/metric.md reports the coverage of the interval.
 """
 
 from dataclasses import dataclass
@@ -19,37 +20,37 @@ from comparison.labels import family as family
 from .statistics import LEVEL, Errors, interval, simultaneous
 
 SMOOTHNESS = 3.6  # exponent of the covariance
-BENDS = np.geomspace(0.004, 0.1, 6)  # bits / octave ** 1.8, all as likely before anything is measured
-STEPS = 16  # places between two rungs at which a curve is looked at
-AROUND = 2  # rungs on each side of those that may be the lowest; farther ones bend the curve otherwise
-FAR = 3.0  # standard errors above the lowest rung beyond which a rung is not the lowest
+BENDS = np.geomspace(0.004, 0.1, 6)  # bits / octave ** 1.8, equally likely a priori
+STEPS = 16  # grid points per interval between two rungs
+AROUND = 2  # rungs fitted on each side of those that may be the lowest; farther off it bends differently
+FAR = 3.0  # standard errors above the lowest rung beyond which another cannot be the lowest
 
 Where = Literal["inside", "below", "above", "flat"]
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """Where a ladder has its minimum."""
+    """The minimum of a ladder."""
 
     rungs: list[int]
-    """the measured sizes that may be the best of those measured"""
+    """the measured sizes that may be the best of all measured ones"""
     size: float
     """vocabulary size at the minimum of the curve, within the ladder"""
     size_low: float
-    """lower end of its 95 % interval; the smallest rung if it lies below"""
+    """lower end of its 95 % interval, at least the smallest rung"""
     size_high: float
-    """upper end of its 95 % interval; the largest rung if it lies above"""
+    """upper end of its 95 % interval, at most the largest rung"""
     open_low: bool
-    """whether that is the smallest rung, so that the best size may be smaller yet"""
+    """true if that is the smallest rung, so the best size may be smaller still"""
     open_high: bool
-    """whether that is the largest rung, so that the best size may be larger yet"""
+    """true if that is the largest rung, so the best size may be larger still"""
     where: Where
-    """whether most curves have their minimum inside the ladder, or at an end; flat: no rung is known to be
-    better than another"""
+    """position of the minimum in most curves: inside the ladder or at an end of it; flat: no rung is known
+    to be better than another"""
 
 
 def find_minimum(sizes: np.ndarray, bpc: np.ndarray, errors: Errors) -> Minimum:
-    """The minimum of a ladder; arguments and errors as for `minima`, sizes in rising order."""
+    """The minimum of a ladder; arguments and errors as for `minima`, sizes in ascending order."""
     x = np.log2(sizes)
     drawn = minima(sizes, bpc, errors)
     low, high = interval(drawn)
@@ -71,16 +72,16 @@ def find_minimum(sizes: np.ndarray, bpc: np.ndarray, errors: Errors) -> Minimum:
 
 
 def minima(sizes: np.ndarray, bpc: np.ndarray, errors: Errors) -> np.ndarray:
-    """Draws of log2 of the best size, one for each draw of the errors of `bpc` (n), n at least 3: (draws).
+    """Draws of log2 of the best size, (draws), one for each draw of the errors of `bpc`, (n).
 
     Raises:
-        ValueError: less than three sizes.
+        ValueError: fewer than three sizes.
     """
     if len(sizes) < 3:
         raise ValueError(f"a ladder needs at least three sizes, not {len(sizes)}: add some")
     fitted = _window(bpc, errors.covariance)
     x, samples = np.log2(sizes)[fitted], (bpc + errors.draws)[:, fitted]
-    covariance = errors.covariance[fitted, fitted] + 1e-12 * np.eye(len(x))  # which may be no error at all
+    covariance = errors.covariance[fitted, fitted] + 1e-12 * np.eye(len(x))  # errors may be 0
 
     places = np.arange((len(x) - 1) * STEPS + 1)
     rungs = places[::STEPS]
@@ -93,7 +94,7 @@ def minima(sizes: np.ndarray, bpc: np.ndarray, errors: Errors) -> np.ndarray:
     fits = [_krige(bpc[fitted], covariance, bend**2 * process, line, rungs) for bend in BENDS]
     likelihoods = np.array([likelihood for likelihood, _ in fits])
     weights = np.exp(likelihoods - likelihoods.max())
-    # Curves of two ladders must not be drawn alike, or the ratio of their best sizes seems too certain
+    # Two ladders need different random numbers, or the ratio of their best sizes would seem too certain
     generator = np.random.default_rng(np.ascontiguousarray(bpc, dtype=np.float64).view(np.uint32))
     bends = generator.choice(len(BENDS), size=len(samples), p=weights / weights.sum())
     best = np.empty(len(samples))
@@ -106,30 +107,30 @@ def minima(sizes: np.ndarray, bpc: np.ndarray, errors: Errors) -> np.ndarray:
 
 
 def at_ends(x: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which draws of the minimum lie at the smallest rung, and which at the largest: they may lie beyond it.
+    """Masks of the draws at the smallest and at the largest rung, whose minimum may be outside the ladder.
 
-    `x` is log2 of the sizes, `drawn` what `minima` returns.
+    `x` is log2 of the sizes, `drawn` the return value of `minima`.
     """
     return drawn <= x[0], drawn >= x[-1]
 
 
 def open_end(outside: np.ndarray) -> bool:
-    """Whether more draws lie outside an end of the ladder than a 95 % interval leaves out on one side."""
+    """True if more draws are outside an end of the ladder than a 95 % interval excludes on one side."""
     return bool(outside.mean() > (1 - LEVEL) / 2)
 
 
 def _flat(bpc: np.ndarray, covariance: np.ndarray) -> bool:
-    """Whether the rungs may all be equal, by a chi-square test at 5 %."""
+    """True if a chi-square test at 5 % cannot reject that all rungs are equal."""
     if np.ptp(bpc) == 0:
         return True
-    steps = np.diff(np.eye(len(bpc)), axis=0)  # differences of neighbours are all 0 where all are equal
+    steps = np.diff(np.eye(len(bpc)), axis=0)  # differences between neighbours, all 0 if all are equal
     among = steps @ covariance @ steps.T + 1e-15 * np.eye(len(steps))
     distance = (steps @ bpc) @ np.linalg.solve(among, steps @ bpc)
     return bool(stats.chi2.sf(distance, len(steps)) > 1 - LEVEL)
 
 
 def _window(bpc: np.ndarray, covariance: np.ndarray) -> slice:
-    """The rungs that may be the lowest, and some on each side; at least five where there are as many."""
+    """The rungs that may be the lowest, and AROUND on each side; at least five if there are as many."""
     lowest = int(np.argmin(bpc))
     variance = np.diag(covariance)
     apart = np.sqrt(np.maximum(variance + variance[lowest] - 2 * covariance[lowest], 0))
@@ -141,7 +142,7 @@ def _window(bpc: np.ndarray, covariance: np.ndarray) -> slice:
 
 
 def _process(grid: np.ndarray) -> np.ndarray:
-    """Covariance of a curve of unit bend that is 0 at both ends of the grid; plus a line it is any curve."""
+    """Covariance of a curve of unit bend that is 0 at both ends of the grid; a line is added to it."""
 
     def covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.abs(a[:, None] - b) ** SMOOTHNESS
@@ -156,7 +157,7 @@ def _process(grid: np.ndarray) -> np.ndarray:
 def _krige(
     bpc: np.ndarray, covariance: np.ndarray, process: np.ndarray, line: np.ndarray, rungs: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """The log likelihood of `bpc`, and the matrix by which a curve's mean on the grid follows from the rungs.
+    """The log likelihood of `bpc`, and the matrix that predicts the mean curve on the grid from the rungs.
 
     The line is integrated out (Rasmussen & Williams 2006, section 2.7).
     """

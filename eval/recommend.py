@@ -1,4 +1,4 @@
-"""The answer in a few sentences, also as JSON: `python -m eval.recommend --help`."""
+"""The recommendation in a few sentences or as JSON: `python -m eval.recommend --help`."""
 
 import itertools
 import json
@@ -15,19 +15,20 @@ from .ladder import at_ends, family, find_minimum, minima, open_end
 from .results import collect_results, grouped, partial_sentences
 from .statistics import Errors, interval
 
-FEW = 10  # test documents, or groups of them, below which intervals are wide, and depend on assumptions
-ENOUGH_SEEDS = 3  # two hold as well, but are so few that only large differences are found
+FEW = 10  # with fewer test documents, or groups of them, intervals are wide and depend on assumptions
+ENOUGH_SEEDS = 3  # with two, intervals are valid but only large differences are found
 
 
 def recommend(comparison: Comparison, results: dict, errors: dict[str, Errors]) -> dict:
-    """What is best by model, and how the best size moves with the budget.
+    """The best tokenizers of each model, and the growth of the best size with the budget.
 
-    `results` and `errors` are those of `collect_results`. Of each of `models`: the row with the fewest bits,
-    `may_be_best` (the tokenizers that are not shown to be worse, all of them with one seed) and `ladders`
-    (the minimum of each family of three sizes or more). With one seed, `to_test` says what it would take.
-    In a partial comparison all of this is of the rows that can be compared, and `not_compared` has the
-    other tokenizers.
-    `growth` has the factors by which a family's best size grows from one budget to a larger one, with
+    `results` and `errors` are those of `collect_results`. Each entry of `models` has the row with the fewest
+    bits, `may_be_best` (the tokenizers not shown to be worse; with one seed, all) and `ladders` (the minimum
+    of each family with at least three sizes). With one seed, `to_test` is the cost of more seeds. In a
+    partial comparison, entries cover the rows that can be compared; `not_compared` lists the other
+    tokenizers.
+
+    `growth` holds the factors by which the best size of a family grows from one budget to a larger one, with
     intervals.
     """
     rows = [row for row in results["rows"] if row["compared"]]
@@ -66,23 +67,23 @@ def recommend(comparison: Comparison, results: dict, errors: dict[str, Errors]) 
 
 
 def _more_seeds(comparison: Comparison, model: str) -> str:
-    """The option that gives a model enough seeds, those that it has among them."""
+    """The option that gives a model enough seeds, including those it has."""
     key = f"models.{model}.seeds" if comparison.models[model].seeds else "seeds"
     (seed,) = comparison.seeds_of(model)[:1]
     return f"{key}: {[seed + i for i in range(ENOUGH_SEEDS)]}"
 
 
-Ladder = tuple[np.ndarray, np.ndarray, Errors]  # sizes, bits per character, and by what these may be off
+Ladder = tuple[np.ndarray, np.ndarray, Errors]  # sizes, bits per character, and errors of these
 BEST = ("tokenizer", "spec", "vocab_size", "test_bpc", "test_bpc_low", "test_bpc_high")
 
 
 def _ladders(
     comparison: Comparison, rows: list[dict], errors: dict[str, Errors], model: str
 ) -> dict[str, Ladder]:
-    """The ladders of a model by family, sizes in rising order; of families of three sizes or more.
+    """The ladders of a model by family, sizes in ascending order; only families with at least three sizes.
 
-    None with one seed. A size that a family has under several labels counts once, by the first of them in
-    the comparison file.
+    Empty with one seed. If several labels of a family have the same size, the first in the comparison file
+    is used.
     """
     labels = list(comparison.specs)
     rows = [row for row in rows if row["model"] == model]
@@ -101,7 +102,7 @@ def _ladders(
 
 
 def _growth(comparison: Comparison, rows: list[dict], errors: dict[str, Errors]) -> list[dict]:
-    """For models that differ in the amount of their budget alone, how much larger the best size is."""
+    """The growth of the best size between models that differ only in the amount of their budget."""
     found, models = [], comparison.resolved().models
     for small, large in itertools.permutations(models, 2):
         ours, theirs = (replace(models[model], budget=None, seeds=None) for model in (small, large))
@@ -120,9 +121,9 @@ def _growth(comparison: Comparison, rows: list[dict], errors: dict[str, Errors])
 
 
 def _size_factor(here: Ladder, there: Ladder, models: tuple[str, str]) -> dict:
-    """By which factor the best size of the second ladder is larger, where both have one.
+    """The factor by which the best size of the second ladder is larger; None if a ladder does not show one.
 
-    A minimum at an end of its ladder may lie beyond it, and the factor beyond the one that is computed.
+    A minimum at an end of a ladder may be outside it; the factor is then a bound, and its end is open.
     """
     named = zip(models, (here, there), strict=True)
     outside = [model for model, ladder in named if find_minimum(*ladder).where != "inside"]
@@ -144,19 +145,19 @@ def _size_factor(here: Ladder, there: Ladder, models: tuple[str, str]) -> dict:
 
 
 def sentences(entry: dict) -> list[str]:
-    """A few sentences on one model: which tokenizers may be the best, the best size, how certain it is."""
+    """A few sentences about one model: the tokenizers that may be the best, the best size, the certainty."""
     return [sentence for part in parts_of_answer(entry) for sentence in part]
 
 
 def parts_of_answer(entry: dict) -> tuple[list[str], list[str], list[str]]:
-    """The sentences in three parts: which tokenizers may be the best, the best sizes, how certain it is."""
+    """The sentences in three parts: the tokenizers that may be the best, the best sizes, the certainty."""
     sizes = [f"The best size of {name} is {_size(ladder)}." for name, ladder in entry["ladders"].items()]
     waiting = [f"Not compared yet: {', '.join(entry['not_compared'])}."] if entry["not_compared"] else []
     return _which(entry), [*sizes, *waiting], _certainty(entry)
 
 
 def _which(entry: dict) -> list[str]:
-    """Which tokenizers may be the best."""
+    """The tokenizers that may be the best."""
     best, may, count = entry["best"], entry["may_be_best"], entry["tokenizers"]
     name = f"{best['tokenizer']} (vocabulary {best['vocab_size']:,})"
     bits = (
@@ -165,17 +166,17 @@ def _which(entry: dict) -> list[str]:
     )
     so_far = " compared so far" if entry["not_compared"] else ""
     if count == 1:
-        return [f"{name} needs {bits}; nothing was compared."]
+        return [f"{name} needs {bits}; it is the only tokenizer."]
     if entry["seeds"] == 1:
         more = entry["to_test"]
         remedy = (
-            f"To test it, set {more['option']}, which takes {more['runs']} more runs, about "
+            f"To test it, set {more['option']}: {more['runs']} more runs, about "
             f"{duration(more['train_seconds'])} of training."
         )
         if entry["seeds_missing"]:
             remedy = "The runs with other seeds are not evaluated yet."
         return [
-            "Not tested: each tokenizer has one run, and runs that differ in their seed alone may differ as "
+            "Not tested: each tokenizer has one run, and runs that differ only in their seed may differ as "
             f"much as these tokenizers do. {remedy}",
             f"Measured lowest: {name}, {bits}.",
         ]
@@ -189,36 +190,34 @@ def _which(entry: dict) -> list[str]:
 
 
 def _certainty(entry: dict) -> list[str]:
-    """What intervals and comparisons take into account, and what to be careful about."""
+    """The sources of error that intervals and comparisons cover, and warnings."""
     groups, seeds, documents = entry["groups"], entry["seeds"], entry["documents"]
     if documents == 1:
-        return ["The test text is one document, of which nothing follows for other text: give more."]
+        return ["The test text is one document, so nothing is known about other text: give more documents."]
     text = f"{documents:,} test documents" + (f" in {groups:,} groups" if groups and groups > 1 else "")
     drawn = (
-        f"the choice of text ({text}) and {seeds} seeds"
-        if seeds > 1
-        else f"the choice of text alone ({text})"
+        f"the choice of text ({text}) and {seeds} seeds" if seeds > 1 else f"only the choice of text ({text})"
     )
     found = [f"Intervals cover {drawn}."]
     if seeds > 1 and entry["tokenizers"] > 2:
-        found.append("What is said of the best holds for all tokenizers at once, in 95 of 100 comparisons.")
+        found.append("Statements about the best hold for all tokenizers at once, in 95 of 100 comparisons.")
     if groups == 1:
         found.append(
-            "All documents are of one group and taken as independent, so intervals may be too narrow."
+            "All documents are in one group and treated as independent, so intervals may be too narrow."
         )
     elif (groups or documents) < FEW:
-        found.append(f"So few {'groups' if groups else 'documents'} make them wide and uncertain.")
+        found.append(f"With so few {'groups' if groups else 'documents'} they are wide and uncertain.")
     if names := entry["seeds_outlying"]:
-        found.append(f"Seeds of {', '.join(names)} vary more than those of the others.")
+        found.append(f"Seeds of {', '.join(names)} vary more than those of the other tokenizers.")
     return found
 
 
 def _size(ladder: dict) -> str:
-    """Which measured sizes may be the best, and where between them the best size lies."""
+    """The measured sizes that may be the best, and the best size between them."""
     rungs = [f"{size:,}" for size in ladder["rungs"]]
     tried = rungs[0] if len(rungs) == 1 else f"{', '.join(rungs[:-1])} or {rungs[-1]}"
     if ladder["where"] == "flat":
-        return "any of those tried, which are not shown to differ"
+        return "any of those tried: they are not shown to differ"
     at = {
         "inside": f"a curve through them has its minimum at {ladder['size']:,.0f}",
         "below": "the best size may lie below the smallest",
@@ -228,7 +227,7 @@ def _size(ladder: dict) -> str:
 
 
 def _span(found: dict, key: str, form: str) -> str:
-    """An interval; where an end of it is the end of a ladder, it may lie farther out."""
+    """An interval; an end that is the end of a ladder is marked "or less" or "or more"."""
     low, high = format(found[f"{key}_low"], form), format(found[f"{key}_high"], form)
     ends = [f"{low}{' or less' * found['open_low']}", f"{high}{' or more' * found['open_high']}"]
     return " to ".join(ends[1:] if ends[0] == high else ends[:1] if ends[1] == low else ends)
@@ -240,7 +239,7 @@ def growth_sentences(answer: dict) -> list[str]:
     for entry in answer["growth"]:
         line = f"From {entry['from']} to {entry['to']}, {entry['budget_factor']:.3g} times the budget, "
         if entry["outside"]:
-            line += f"the growth of {entry['family']} is not known: its ladder does not show the best size "
+            line += f"the growth of {entry['family']} is unknown: its sizes do not include the best one "
             found.append(line + f"under {' and '.join(entry['outside'])}.")
         else:
             line += f"the best size of {entry['family']} becomes {entry['size_factor']:.2f} times as large "
@@ -250,7 +249,7 @@ def growth_sentences(answer: dict) -> list[str]:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Say which tokenizer is best."""
+    """Recommend a tokenizer."""
 
     folder: Path
     """folder of a comparison, such as out/shakespeare"""

@@ -1,4 +1,4 @@
-"""The rows of a comparison: what every tokenizer and model scored on the same text, with intervals."""
+"""The rows of a comparison: the score of every tokenizer and model on the same text, with intervals."""
 
 import itertools
 import math
@@ -22,14 +22,14 @@ from training.tracking import read_metrics
 from .ambiguity import read_ambiguity
 from .statistics import Errors, estimate_errors, interval, simultaneous
 
-OF_RUN = ("seed", "lr", "steps", "train_seconds", "test_bpc", "test_bpb")  # kept of every run's result
+OF_RUN = ("seed", "lr", "steps", "train_seconds", "test_bpc", "test_bpb")  # listed for every run
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
-    """The items by what `key` says of them; groups and their items in the order in which they come."""
+    """Group items by their `key`; groups and items keep their order."""
     groups: dict[Key, list[Item]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)
@@ -38,32 +38,32 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """A run of a comparison with what it scored."""
+    """A run of a comparison and its scores."""
 
     asked: RunSpec
-    """the run as the comparison asks for it"""
+    """the run that the comparison asks for"""
     result: dict
     """its result.json"""
     bits: np.ndarray
-    """of every test document, float64"""
+    """bits of every test document, float64"""
     chars: np.ndarray
-    """of every test document"""
+    """characters of every test document"""
     skipped_steps: int
-    """steps that passed over their batch, because loss or gradients were not finite"""
+    """steps that skipped their batch because the loss or a gradient was not finite"""
 
 
 def read_run(comparison: Comparison, run: RunSpec, context_chars: int | None = None) -> EvaluatedRun:
-    """An evaluated run that is what the comparison asks for; `context_chars` as `matched_context` has it.
+    """Read an evaluated run and check its options; `context_chars` is the return value of `matched_context`.
 
     Raises:
-        ValueError: it is not evaluated, or of other options than the comparison's.
+        ValueError: it is not evaluated, or its options are not those of the comparison.
     """
     folder, result = run.folder, read_json(run.folder / "result.json")
     if result is None:
         raise ValueError(f"{folder} is not evaluated: run compare.py, or python -m eval.evaluate")
     made_from = result["made_from"]
     if differs := changes(run, made_from):
-        raise ValueError(f"{folder} was trained with another {', '.join(differs)} than the comparison says")
+        raise ValueError(f"{folder} was trained with a different {', '.join(differs)} from the comparison's")
     asked = {
         "stride": window_stride(result["block_size"], comparison.overlap),
         "context_chars": context_chars,
@@ -73,23 +73,22 @@ def read_run(comparison: Comparison, run: RunSpec, context_chars: int | None = N
     for key, value in asked.items():
         if (found := made_from.get(key)) != value:
             raise ValueError(
-                f"{folder} was evaluated with {key} {found}, not {value} as the comparison says: "
-                "run compare.py"
+                f"{folder} was evaluated with {key} {found}, but the comparison has {value}: run compare.py"
             )
     table = pyarrow.parquet.read_table(folder / "documents.parquet")
     bits, chars = table.column("bits").to_numpy(), table.column("chars").to_numpy()
     if not math.isclose(bits.sum() / chars.sum(), result["test_bpc"]):
-        raise ValueError(f"{folder / 'documents.parquet'} is not of {folder / 'result.json'}: remove both")
+        raise ValueError(f"{folder}: documents.parquet does not match result.json: delete both files")
     metrics = read_metrics(folder / "metrics.jsonl")
     skipped = metrics[-1]["skipped_steps"] if metrics else 0
     return EvaluatedRun(run, result, bits, chars, skipped)
 
 
 def evaluated_runs(comparison: Comparison) -> tuple[list[EvaluatedRun], dict | None]:
-    """The runs that are evaluated, and how far the comparison is: None where all of them are.
+    """The evaluated runs, and the progress of the comparison: None if all runs are evaluated.
 
-    Else `evaluated` and `wanted` are numbers of runs, and `left_out` says of each run that was evaluated, but
-    not as the comparison asks, why it does not count.
+    The progress holds `evaluated` and `wanted`, numbers of runs, and `left_out`, a reason for each run that
+    was evaluated, but not as the comparison asks.
 
     Raises:
         ValueError: no run is evaluated.
@@ -113,7 +112,7 @@ def evaluated_runs(comparison: Comparison) -> tuple[list[EvaluatedRun], dict | N
 
 
 def partial_sentences(partial: dict | None) -> list[str]:
-    """How far a comparison is, where something is missing; and why runs do not count that are evaluated."""
+    """The progress of a partial comparison in sentences, and why evaluated runs were left out."""
     if not partial:
         return []
     counts = f"{partial['evaluated']:,} of {partial['wanted']:,} runs are evaluated"
@@ -121,7 +120,7 @@ def partial_sentences(partial: dict | None) -> list[str]:
 
 
 def _encoded(comparison: Comparison) -> Comparison:
-    """The comparison of the tokenizers whose arrays are there."""
+    """The comparison, limited to tokenizers whose arrays exist."""
     specs = {
         label: spec
         for label, spec in comparison.specs.items()
@@ -131,10 +130,10 @@ def _encoded(comparison: Comparison) -> Comparison:
 
 
 def evaluated_part(comparison: Comparison, results: dict) -> Comparison:
-    """The comparison of the tokenizers, models and seeds that the rows of its results are of.
+    """The comparison, limited to the tokenizers, models and seeds in its results.
 
-    A model has the seeds with which its rows are compared. What is said of the protocol holds for this
-    part; whole results are of the whole comparison.
+    A model has the seeds under which its rows are compared. Descriptions of the protocol are about this part.
+    If the results are complete, it is the whole comparison.
     """
     if not results["partial"]:
         return comparison
@@ -153,28 +152,28 @@ def evaluated_part(comparison: Comparison, results: dict) -> Comparison:
 
 
 def check_same_text(runs: list[EvaluatedRun]) -> None:
-    """Check that all runs scored the same text, in the same precision.
+    """Check that all runs scored the same text in the same precision.
 
     Raises:
-        ValueError: one scored another, or in another precision.
+        ValueError: the text or the precision differs.
     """
     for run in runs:
         precision, other = run.result["scoring"], runs[0].result["scoring"]
         if precision != other:
             raise ValueError(
-                f"{run.asked.folder} was scored in {precision} and {runs[0].asked.folder} in {other}: "
-                "a report never mixes them; evaluate both on one kind of device, or set scoring: fp32"
+                f"{run.asked.folder} was scored in {precision} and {runs[0].asked.folder} in {other}, which "
+                "cannot be compared: evaluate both on the same kind of device, or set scoring: fp32"
             )
         for key in ("test_sha256", "test_chars", "test_documents"):
             if run.result[key] != runs[0].result[key]:
                 raise ValueError(
-                    f"{run.asked.folder} scored another test text than {runs[0].asked.folder} "
-                    f"({key} differs): a report never mixes them; evaluate both on one corpus"
+                    f"{run.asked.folder} and {runs[0].asked.folder} scored different test texts "
+                    f"({key} differs), which cannot be compared: evaluate both on the same corpus"
                 )
 
 
 def first_runs(comparison: Comparison, rows: list[dict]) -> dict[tuple[str, str], RunSpec]:
-    """The run with the first seed of every row, by tokenizer and model."""
+    """The run with the first seed of each row, by tokenizer and model."""
     found = {}
     for row in rows:
         tokenizer, model = row["tokenizer"], row["model"]
@@ -189,14 +188,14 @@ def validations(run: RunSpec) -> list[dict]:
 
 
 def _named(run: EvaluatedRun) -> dict[str, Any]:
-    """The label and the spec of a run's tokenizer, and its model."""
+    """The label and spec of a run's tokenizer, and its model."""
     return {"tokenizer": run.asked.tokenizer, "spec": run.asked.spec, "model": run.asked.model}
 
 
 def make_row(runs: list[EvaluatedRun], wanted: list[int]) -> dict:
-    """The row of a tokenizer and a model: the mean of every number over its seeds; and its ambiguity.
+    """The row of a tokenizer and a model: the mean of each number over its seeds, and its ambiguity.
 
-    `seeds_missing` are the `wanted` seeds that it does not have.
+    `seeds_missing` are the `wanted` seeds without a run.
     """
     results = [run.result for run in runs]
     row: dict[str, Any] = _named(runs[0])
@@ -217,16 +216,16 @@ Group = list[EvaluatedRun]  # the runs of a row
 
 
 def _bpc_and_name(group: Group) -> tuple[float, str]:
-    """By what rows are ordered; equal ones, such as `byte` and `char` on plain ASCII, by name."""
+    """Sort key of rows; ties, such as `byte` and `char` on plain ASCII, are sorted by name."""
     return float(np.mean([run.result["test_bpc"] for run in group])), group[0].asked.tokenizer
 
 
 def comparable_seeds(rows: list[set[int]]) -> set[int]:
-    """The seeds under which rows are compared, which have these seeds each; rows without all of them are not.
+    """The seeds under which rows are compared; `rows` holds the seeds of each row.
 
-    A seed does something to all rows alike, so that those which are compared must have the same seeds. Of the
-    sets that two rows have in common, the one which leaves the comparison the most degrees of freedom,
-    (rows - 1) * (seeds - 1); of equal ones that of the most rows, then of the most seeds.
+    Rows that lack one of these seeds are not compared. A seed affects all rows alike, so rows must have the
+    same seeds to be compared. Among the sets that two rows have in common, this is the one with the most
+    degrees of freedom, (rows - 1) * (seeds - 1); ties are broken by more rows, then by more seeds.
     """
     sets = [one & other for one, other in itertools.product(rows, repeat=2)]
 
@@ -238,7 +237,7 @@ def comparable_seeds(rows: list[set[int]]) -> set[int]:
 
 
 def _split_by_seeds(groups: list[Group]) -> tuple[list[Group], list[Group]]:
-    """The rows of one model that are compared, with the seeds that all of them have, and the others."""
+    """The rows of one model that are compared, with the seeds they all have, and the other rows."""
     seeds = comparable_seeds([{run.asked.seed for run in group} for group in groups])
     compared, others = [], []
     for group in sorted(groups, key=_bpc_and_name):
@@ -251,20 +250,19 @@ def _split_by_seeds(groups: list[Group]) -> tuple[list[Group], list[Group]]:
 
 
 def collect_results(comparison: Comparison) -> tuple[dict, dict[str, Errors]]:
-    """The content of results.json, rows by model and bits per character; and by what these may be off.
+    """The content of results.json, rows by model and bits per character, and the errors of each model's rows.
 
-    The rows of a model stand together, the model with the best one first; the errors, over test documents and
-    seeds, are by model, in the order of its rows. Every row says how far it is behind the best of its model,
-    with intervals that hold for all rows of the model at once. With one seed there are none, and no row is
-    `distinguishable`. Rows of tokenizers that lose text stand apart, in `lossy_rows`, and are not ranked.
+    Rows are grouped by model, the model with the best row first. Errors, over test documents and seeds, are
+    in the order of the model's rows. Each row has its distance to the best row of the model, with intervals
+    that hold for all rows of the model at once. With one seed there are no intervals, and no row is
+    `distinguishable`. Rows of lossy tokenizers are separate, in `lossy_rows`, and not ranked.
 
-    `partial` is what `evaluated_runs` says. In a partial comparison, rows of a model are compared under the
-    seeds that they have in common (`comparable_seeds`). Rows that lack one of these are not `compared`: they
-    come last, with the seeds that they have, and the errors do not include them.
+    `partial` is the progress from `evaluated_runs`. In a partial comparison, the rows of a model are
+    compared under common seeds (`comparable_seeds`). Rows that lack one of these are not `compared`: they
+    come last, with the seeds they have, and are not part of the errors.
 
     Raises:
-        ValueError: no run is evaluated; one scored other text than the rest; or there is no tokenizer that
-            keeps the text.
+        ValueError: no run is evaluated, runs scored different texts, or every tokenizer is lossy.
     """
     runs, partial = evaluated_runs(comparison)
     check_same_text(runs)
@@ -274,12 +272,11 @@ def collect_results(comparison: Comparison) -> tuple[dict, dict[str, Errors]]:
     kept = grouped(lossless, lambda group: group[0].asked.model)
     if not kept:
         raise ValueError(
-            f"{comparison.folder}: every tokenizer loses text, so there is nothing to rank: "
-            "add one that does not"
+            f"{comparison.folder}: every tokenizer is lossy, so there is nothing to rank: add a lossless one"
         )
     clusters, chars = test_clusters(comparison), runs[0].chars
     groups_of_text = None if clusters is None else int(clusters.max()) + 1
-    if groups_of_text == 1:  # of which no spread can be estimated
+    if groups_of_text == 1:  # no spread can be estimated
         clusters = None
     errors, rows_of = {}, {}
     for number, model in enumerate(comparison.models):
@@ -323,7 +320,7 @@ NOT_COMPARED = {
 
 
 def test_clusters(comparison: Comparison) -> np.ndarray | None:
-    """The number of each scored document's group; None where every document is a group of its own."""
+    """The index of each scored document's group; None if every document is its own group."""
     clusters = Corpus(comparison.folder / "corpus").clusters("test")
     if clusters is None:
         return None
@@ -333,15 +330,15 @@ def test_clusters(comparison: Comparison) -> np.ndarray | None:
 
 
 def _interval(row: dict, errors: Errors, number: int) -> dict[str, float]:
-    """The interval of a row's bits per character; it is the one of this number among the errors."""
+    """The interval of a row's bits per character; `number` is its index in the errors."""
     low, high = interval(errors.draws[:, number])
     return {"test_bpc_low": float(row["test_bpc"] + low), "test_bpc_high": float(row["test_bpc"] + high)}
 
 
 def _compare_with_best(rows: list[dict], errors: Errors, outlying: np.ndarray) -> None:
-    """Add intervals, and the distance to the first row, to the rows of one model, best first."""
+    """Add intervals and the distance to the best row to the rows of one model, sorted best first."""
     half = simultaneous(errors, best=0)
-    # With one seed a difference may be that of two seeds, with one document that of two documents
+    # With one seed, a difference may be due to the seed; with one document, to the document
     tested = len(rows[0]["seeds"]) > 1 and rows[0]["test_documents"] > 1
     for i, row in enumerate(rows):
         row |= _interval(row, errors, i)

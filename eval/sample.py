@@ -1,6 +1,6 @@
-"""Text from a trained model: `python -m eval.sample --help`.
+"""Generate text from a trained model: `python -m eval.sample --help`.
 
-A model of bytes, or one that falls back to them, may write what is no UTF-8: such bytes appear as `\\xE2`.
+A model of bytes, or with a byte fallback, may write invalid UTF-8; such bytes appear as `\\xE2`.
 """
 
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ class Arguments:
     run: Path
     """folder of a run, such as out/shakespeare/runs/bpe-2048/gpt/seed0"""
     prompt: str = ""
-    """text to continue; a single character is enough (default: the start of a document)"""
+    """text to continue (default: the start of a document)"""
     tokens: int = 200
-    """tokens to draw at most; the text may end earlier"""
+    """most tokens to generate; the text may end earlier"""
     temperature: float = 0.8
-    """below 1, likely tokens become more likely"""
+    """sampling temperature; values below 1 make likely tokens more likely"""
     top_k: int | None = None
-    """draw from this many of the most likely tokens (default: all)"""
+    """sample from this many most likely tokens (default: all)"""
     seed: int = 0
-    """random seed of the draws"""
+    """random seed"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda if there is a GPU, else cpu"""
 
@@ -47,17 +47,17 @@ def tokenizer_of(run: TrainedRun) -> Tokenizer:
     """The tokenizer of a run.
 
     Raises:
-        ValueError: the one that lies with its arrays is not the one it was trained with.
+        ValueError: the tokenizer beside its arrays is not the one it was trained with.
     """
     folder = run.config.data / "tokenizer"
     tokenizer = load_tokenizer(folder)
     if run.state["identity"]["tokenizer_fingerprint"] != tokenizer.fingerprint:
-        raise ValueError(f"{folder} is not the one {run.folder} was trained with")
+        raise ValueError(f"{folder} is not the tokenizer that {run.folder} was trained with")
     return tokenizer
 
 
 def main(arguments: Arguments) -> None:
-    """Print the prompt and what the run's newest checkpoint makes of it."""
+    """Print the prompt and its continuation by the run's newest checkpoint."""
     run, device = open_run(arguments.run), pick_device(arguments.device)
     tokenizer = tokenizer_of(run)
     ids = tokenizer.encode(arguments.prompt).tolist() or [tokenizer.eot]

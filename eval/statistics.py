@@ -1,8 +1,8 @@
-"""How far off bits per character may be by chance: over test documents, over seeds, over many rows at once.
+"""Random errors of bits per character: over test documents, over seeds, and for many rows at once.
 
-Errors of either kind are drawn from a normal distribution whose variance is estimated, with the tails of
-Student's t that its degrees of freedom give it, and added (Behrens-Fisher). They are draws and not formulas,
-because what follows from them is not always a difference: the best size of a ladder depends on all rows.
+Errors of both kinds are drawn from Student's t with the estimated variance and its degrees of freedom, and
+added (Behrens-Fisher). They are draws rather than formulas because not every quantity derived from them is a
+difference: the best size of a ladder depends on all rows.
 """
 
 from dataclasses import dataclass
@@ -12,35 +12,36 @@ from scipy import stats
 
 DRAWS = 10_000
 LEVEL = 0.95
-OUTLYING = 0.05  # significance at which a row's seeds are said to vary more than those of other rows
+OUTLYING = 0.05  # significance level of the test that a row's seeds vary more than those of other rows
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Errors of the estimates of some rows."""
+    """Errors of the estimates of several rows."""
 
     draws: np.ndarray
-    """(draws, rows) float64, to be added to the estimates"""
+    """(draws, rows) float64, to add to the estimates"""
     covariance: np.ndarray
-    """(rows, rows), the one that was estimated"""
+    """(rows, rows), estimated"""
 
     def plus(self, other: "Errors") -> "Errors":
-        """With errors that are independent of these."""
+        """The sum of these and other, independent errors."""
         return Errors(self.draws + other.draws, self.covariance + other.covariance)
 
     def of(self, rows: list[int]) -> "Errors":
-        """Those of some of the rows."""
+        """The errors of some of the rows."""
         return Errors(self.draws[:, rows], self.covariance[np.ix_(rows, rows)])
 
 
 def estimate_errors(
     bits: np.ndarray, chars: np.ndarray, clusters: np.ndarray | None = None, seed: int = 0
 ) -> tuple[Errors, np.ndarray]:
-    """Errors of bits per character, means over seeds, as estimates for all text and all seeds.
+    """Errors of bits per character, averaged over seeds, as estimates for all text and all seeds.
 
-    `bits` is (rows, seeds, documents), of one model, `chars` (documents), `clusters` (documents) the number
-    of each document's group. Returns also which rows' seeds vary more than those of the others (1-d bool).
-    Each model needs another `seed`, or errors are drawn alike. With one seed they are those over documents.
+    `bits` is (rows, seeds, documents), for one model; `chars` is (documents); `clusters`, (documents), is the
+    index of each document's group. Also returns a mask of the rows whose seeds vary more than those of the
+    others (1-d bool). Each model needs its own random `seed`, or their errors would be correlated. With one
+    training seed, errors are over documents only.
     """
     errors = document_errors(bits, chars, clusters, seed)
     of_seeds, outlying = seed_errors(bits.sum(axis=2) / chars.sum(), seed + 1_000_000)
@@ -52,12 +53,12 @@ def document_errors(
 ) -> Errors:
     """Errors over test documents; arguments as for `estimate_errors`.
 
-    Documents of a group are not independent, so groups take the place of documents. Bits per character are
-    a ratio of sums; the variance is linearised, with residuals enlarged by their leverage, and t has the
-    degrees of freedom that are left where documents or groups are few or of unequal length ("CR2", Bell &
-    McCaffrey 2002). All rows scored the same documents: what makes a document hard for all of them cancels in
-    their differences. What differs between documents from seed to seed is left to the errors over seeds,
-    which include it (Cameron, Gelbach & Miller 2011, on two-way clusters).
+    Documents of a group are not independent, so groups replace documents. Bits per character are a ratio of
+    sums: the variance is linearised, residuals are corrected for leverage, and the degrees of freedom for
+    few documents or groups and for unequal lengths ("CR2", Bell & McCaffrey 2002). All rows scored the same
+    documents, so what makes a document hard for all of them cancels in differences. Variation between
+    documents from seed to seed is subtracted here, as the errors over seeds include it (Cameron, Gelbach &
+    Miller 2011, on two-way clusters).
     """
     chars = chars.astype(np.float64)
     shares = chars / chars.sum()
@@ -68,7 +69,7 @@ def document_errors(
         shares = np.add.reduceat(shares[order], begins)
         residuals = np.add.reduceat(residuals[..., order], begins, axis=-1)
     rows, seeds, count = residuals.shape
-    if count == 1:  # nothing is known; who reports says so
+    if count == 1:  # the error is unknown; the report says so
         return Errors(np.zeros((DRAWS, rows)), np.zeros((rows, rows)))
     residuals = residuals / np.sqrt(1 - shares)
     mean = residuals.mean(axis=1)  # (rows, documents or groups)
@@ -84,11 +85,11 @@ def document_errors(
 
 
 def _freedom(shares: np.ndarray) -> float:
-    """Degrees of freedom of a variance over documents or groups that have these shares of the text.
+    """Degrees of freedom of a variance over documents or groups with these shares of the text.
 
-    One less than there are where all are equal, about 1 where two of them hold nearly all of the text. The
-    variance is a quadratic form whose matrix, with the shares s and a = s / sqrt(1 - s), is
-    M = diag(a) (I - s 1' - 1 s' + 1 s's 1') diag(a): they are the trace of M, squared, over that of M M.
+    One less than their number if all are equal; about 1 if two of them hold nearly all of the text. With the
+    shares s and a = s / sqrt(1 - s), the variance is a quadratic form with the matrix M = diag(a) (I - s 1'
+    - 1 s' + 1 s's 1') diag(a), and the degrees of freedom are trace(M) ** 2 / trace(M M).
     """
     squares = shares**2 / (1 - shares)  # of a
     together = (shares**2).sum()
@@ -105,12 +106,12 @@ def _freedom(shares: np.ndarray) -> float:
 
 
 def seed_errors(bpc: np.ndarray, seed: int = 1) -> tuple[Errors, np.ndarray]:
-    """Errors over seeds of their means `bpc` (rows, seeds); and the outlying rows, as `estimate_errors`.
+    """Errors over seeds of the means of `bpc` (rows, seeds), and the mask of rows as in `estimate_errors`.
 
-    A seed draws the same text for every row, so the table is that of a two-way analysis of variance: what a
-    seed does to all rows alike cancels in their differences. What is left is pooled over the rows, which have
-    few seeds each; rows that vary more than chance allows (Cochran's C test, ISO 5725-2, repeated) keep a
-    variance of their own. With one seed nothing is known, and all errors are 0.
+    A seed draws the same text for every row, so this is a two-way analysis of variance: the effect of a seed
+    on all rows cancels in their differences. As each row has few seeds, the residual variance is pooled over
+    rows; rows that vary more than chance allows (Cochran's C test, ISO 5725-2, repeated) keep their own.
+    With one seed the errors are unknown and set to 0.
     """
     rows, seeds = bpc.shape
     draws, covariance = np.zeros((DRAWS, rows)), np.zeros((rows, rows))
@@ -121,7 +122,7 @@ def seed_errors(bpc: np.ndarray, seed: int = 1) -> tuple[Errors, np.ndarray]:
     alike = bpc[~outlying]
     count, mean = len(alike), alike.mean(axis=0)
 
-    common = mean.var(ddof=1) / seeds  # the variance of the mean of all rows that are alike
+    common = mean.var(ddof=1) / seeds  # variance of the mean of all rows that are not outlying
     draws += np.sqrt(common) * generator.standard_t(freedom, size=(DRAWS, 1))
     covariance += common
     if count > 1:
@@ -138,13 +139,13 @@ def seed_errors(bpc: np.ndarray, seed: int = 1) -> tuple[Errors, np.ndarray]:
 
 
 def _squares(bpc: np.ndarray) -> np.ndarray:
-    """The sum of squares of each row that neither the rows' nor the seeds' means explain."""
+    """The residual sum of squares of each row after removing the means of rows and of seeds."""
     residuals = bpc - bpc.mean(axis=1, keepdims=True) - bpc.mean(axis=0) + bpc.mean()
     return (residuals**2).sum(axis=1)
 
 
 def _outlying(bpc: np.ndarray) -> np.ndarray:
-    """The rows that vary more than chance allows: found by Cochran's C test, one after the other."""
+    """Mask of the rows that vary more than chance allows, found one at a time by Cochran's C test."""
     outlying = np.zeros(len(bpc), dtype=bool)
     while (count := int((~outlying).sum())) > 2:
         squares = _squares(bpc[~outlying])
@@ -160,7 +161,7 @@ def _outlying(bpc: np.ndarray) -> np.ndarray:
 
 
 def _t_scale(generator: np.random.Generator, freedom: float) -> np.ndarray:
-    """Factors by which normal draws become those of Student's t, the same for all rows: (draws, 1)."""
+    """Factors that turn normal draws into draws of Student's t, the same for all rows: (draws, 1)."""
     return np.sqrt(freedom / generator.chisquare(freedom, size=(DRAWS, 1)))
 
 
@@ -173,15 +174,15 @@ def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def simultaneous(errors: Errors, best: int) -> np.ndarray:
     """Half the width of the interval of each row's distance to row `best`: (rows) float64.
 
-    The intervals hold for all rows at once, whichever is the best by chance: they are as many standard errors
-    wide as the largest difference between any two rows is in 95 % of the draws (max-t, Westfall & Young
-    1993; where rows err independently and equally, Tukey's honestly significant difference).
+    The intervals hold for all rows at once, whichever row happens to be the best. Their width in standard
+    errors is the 95 % quantile of the largest difference between any two rows (max-t, Westfall & Young 1993;
+    with independent and equal errors, Tukey's honestly significant difference).
     """
     variances = np.diag(errors.covariance)
     standard = np.sqrt(np.maximum(variances + variances[:, None] - 2 * errors.covariance, 0))
     largest = np.zeros(len(errors.draws))
     for row, draws in enumerate(errors.draws.T):
-        known = standard[row] > 1e-6  # of equal rows, such as `byte` and `char` on plain ASCII, it is 0
+        known = standard[row] > 1e-6  # 0 between equal rows, such as `byte` and `char` on plain ASCII
         if known.any():
             distances = np.abs(errors.draws[:, known] - draws[:, None]) / standard[row, known]
             largest = np.maximum(largest, distances.max(axis=1))

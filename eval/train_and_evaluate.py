@@ -3,7 +3,7 @@
 The same as train_ddp.py followed by eval.evaluate, without starting Python and importing torch twice.
 """
 
-import train_ddp  # isort: skip  # first: it listens to signals before torch is imported
+import train_ddp  # isort: skip  # first: it handles signals before torch is imported
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ class Arguments(Protocol):
     """Train and evaluate a run."""
 
     run: Path
-    """folder of the run, which holds its config.yaml"""
+    """folder of the run, with its config.yaml"""
 
 
 def main(arguments: Arguments) -> int:
-    """Train or resume the run and, once it is finished, evaluate it; returns the trainer's exit code."""
+    """Train or resume the run and evaluate it when it is finished; returns the trainer's exit code."""
     keep_freed_memory()
     config = read_config(arguments.run)
     ranks = join(config.execution.device, config.execution.timeout)

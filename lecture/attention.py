@@ -1,4 +1,4 @@
-"""What the first layer of a GPT looks at: `python -m lecture.attention --run FOLDER --text TEXT`."""
+"""Attention of the first layer of a GPT: `python -m lecture.attention --run FOLDER --text TEXT`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ class Arguments(Walk):
 
 
 def first_attention(model: GPT, idx: Tensor) -> Tensor:
-    """Weights (H, T, T) of the first layer for token ids (1, T): row t says where position t looks."""
+    """Weights (H, T, T) of the first layer for token ids (1, T); row t shows where position t looks."""
     inputs: list[tuple[Tensor, Tensor | None]] = []
     attention = model.get_submodule("blocks.0.attention")
     assert isinstance(attention, CausalSelfAttention)
@@ -42,7 +42,7 @@ def first_attention(model: GPT, idx: Tensor) -> Tensor:
 
 
 def spread(weights: Tensor) -> Tensor:
-    """Entropy of each head's weights (H, T, T), as a share of what equal weights have: (H,)."""
+    """Entropy of each head's weights (H, T, T), as a share of that of equal weights: (H,)."""
     entropy = -torch.special.xlogy(weights, weights).sum(dim=-1)[:, 1:]  # the first position has no choice
     equal = torch.arange(2, weights.shape[-1] + 1).log()
     return (entropy / equal).mean(dim=-1)

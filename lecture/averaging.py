@@ -29,19 +29,19 @@ def with_matmul(x: Tensor) -> tuple[Tensor, Tensor]:
 def with_softmax(x: Tensor) -> tuple[Tensor, Tensor]:
     """The same, with the weights as the softmax of a masked matrix of affinities."""
     tril = torch.tril(torch.ones(T, T))
-    affinity = torch.zeros(T, T)  # no position interests another one more than the rest
-    affinity = affinity.masked_fill(tril == 0, float("-inf"))  # the future cannot be seen
+    affinity = torch.zeros(T, T)  # all positions are of equal interest
+    affinity = affinity.masked_fill(tril == 0, float("-inf"))  # hide the future
     weights = affinity.softmax(dim=-1)
     return weights @ x, weights
 
 
 def main(walk: Walk) -> None:
-    """Print the weights, and whether all three ways agree."""
+    """Print the weights and check that all three ways agree."""
     torch.manual_seed(1337)
     torch.set_printoptions(precision=2, sci_mode=False, linewidth=100)
     x = torch.randn(B, T, C)
     one, (two, weights), (three, _) = with_loops(x), with_matmul(x), with_softmax(x)
-    print("weights: row t says how much position t takes of each position")
+    print("weights: row t shows how much position t takes from each position")
     print(weights)
     print("\nfirst sequence, x and its average of the past:")
     print(torch.cat([x[0], one[0]], dim=1))

@@ -13,7 +13,7 @@ from model.generate import generate
 from .text import Characters, Walk, draw_batch
 
 BLOCK_SIZE, SEQUENCES, STEPS = 8, 128, 1000
-VAL_CHARS = 200_000  # of held-out text, on which the loss is measured
+VAL_CHARS = 200_000  # characters of held-out text to measure the loss on
 SHOWN = "\n abcdefghijklmnopqrstuvwxyz"  # characters in the figure
 
 
@@ -36,7 +36,7 @@ def main(walk: Walk) -> None:
         sample = vocabulary.decode(generate(model, start, 160)[0].tolist())
         print("\n".join(f"| {line}" for line in sample.strip().splitlines()), end="\n\n")
 
-    print(f"one of {V} characters, each as likely: ln {V} = {math.log(V):.3f} nats")
+    print(f"one of {V} equally likely characters: ln {V} = {math.log(V):.3f} nats")
     show("before")
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0)
     for _ in range(STEPS):
@@ -53,7 +53,7 @@ def main(walk: Walk) -> None:
 
 
 def counted_loss(data: Tensor, val_data: Tensor, V: int) -> float:
-    """Mean -log p in nats of the table of how often each character follows each, plus one."""
+    """Mean -log p, in nats, with p from counts of character pairs plus one."""
     counts = torch.bincount(data[:-1] * V + data[1:], minlength=V * V).view(V, V) + 1
     p = counts / counts.sum(dim=1, keepdim=True)
     return -p[val_data[:-1], val_data[1:]].log().mean().item()

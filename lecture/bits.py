@@ -19,7 +19,7 @@ def measure(folder: Path) -> dict:
     every = max(1, val.chars // run.config.tracking.val_chars)
     documents, chars = val.sequences()[::every], val.document_chars()[::every].sum()
     bits = document_bits(score(model, documents, max(1, model.block_size // 2)), documents)[0].sum()
-    tokens = sum(len(ids) - 2 for ids in documents)  # without the eot before and after a document
+    tokens = sum(len(ids) - 2 for ids in documents)  # without the eot at either end
     return {
         "run": folder.name,
         "chars_per_token": chars / tokens,

@@ -9,7 +9,7 @@ def main(walk: Walk) -> None:
     """Print the characters of the corpus, and a sentence as numbers and back."""
     text = walk.read()
     vocabulary = Characters(text)
-    print(f"{len(text):,} characters, of which {len(vocabulary)} are different:")
+    print(f"{len(text):,} characters, {len(vocabulary)} distinct ones:")
     print("".join(vocabulary.characters).replace("\n", "⏎"))
 
     sentence = "To be, or not to be"

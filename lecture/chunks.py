@@ -1,4 +1,4 @@
-"""What a model learns from: every context in a chunk, in a batch of chunks. `python -m lecture.chunks`."""
+"""Training examples: every context in a chunk, and a batch of chunks. `python -m lecture.chunks`."""
 
 import torch
 

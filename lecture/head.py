@@ -15,7 +15,7 @@ B, T, C, HEAD_SIZE = 4, 8, 32, 16
 
 
 def attention_weights(query: Tensor, key: Tensor) -> Tensor:
-    """How much each position takes of each, (..., T, T), for queries and keys (..., T, head size)."""
+    """Attention weights (..., T, T) for queries and keys (..., T, head size)."""
     T, head_size = query.shape[-2:]
     affinity = query @ key.transpose(-2, -1) / math.sqrt(head_size)  # (..., T, T)
     tril = torch.tril(torch.ones(T, T))
@@ -24,7 +24,7 @@ def attention_weights(query: Tensor, key: Tensor) -> Tensor:
 
 
 class Head(nn.Module):
-    """One head: what a position looks for, what it has to offer, and what it says if it is looked at."""
+    """One head of self-attention: query (what a position looks for), key (what it offers) and value."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Head(nn.Module):
 
 
 def difference_from_gpt(x: Tensor) -> float:
-    """Largest difference between two of these heads and the attention of model/gpt.py with their weights."""
+    """Largest difference between two of these heads and the attention of model/gpt.py with equal weights."""
     heads = [Head(), Head()]
     config = ModelConfig(n_head=2, n_embd=C, bias=False, attention="tril").resolved()
     attention = CausalSelfAttention(config, T)
@@ -48,7 +48,7 @@ def difference_from_gpt(x: Tensor) -> float:
         stacked = [getattr(head, kind).weight for kind in kinds for head in heads]
         attention.query_key_value.weight.copy_(torch.cat(stacked))
         attention.projection.weight.copy_(torch.eye(C))  # leaves the heads' outputs as they are
-        ours = torch.cat([head(x)[0] for head in heads], dim=-1)  # many heads: side by side
+        ours = torch.cat([head(x)[0] for head in heads], dim=-1)  # heads side by side
         return (ours - attention(x, None)).abs().max().item()
 
 

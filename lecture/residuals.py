@@ -18,11 +18,11 @@ VARIANTS = {"plain": (False, False), "residual": (True, False), "residual and no
 
 
 def run(model: GPT, idx: Tensor, residual: bool, norm: bool) -> tuple[Tensor, list[Tensor]]:
-    """Logits (B, T, V) of a GPT, with or without residual connections and norms; and each block's output."""
+    """Logits (B, T, V) of a GPT with or without residual connections and norms, and each block's output."""
     x = model.token_embedding(idx) + model.position_embedding.weight[: idx.shape[1]]  # (B, T, C)
     outputs = [x]
     for block in model.blocks:
-        assert isinstance(block, Block) and block.mlp  # which a type checker cannot know
+        assert isinstance(block, Block) and block.mlp  # for the type checker
         y = block.attention(block.norm_attention(x) if norm else x, None)
         x = x + y if residual else y
         y = block.mlp(block.norm_mlp(x) if norm else x)
@@ -33,7 +33,7 @@ def run(model: GPT, idx: Tensor, residual: bool, norm: bool) -> tuple[Tensor, li
 
 
 def make_model(vocab_size: int, residual: bool) -> GPT:
-    """A new GPT. Without residual connections its weights are larger, or nothing would come through."""
+    """A new GPT. Without residual connections it needs larger weights, or the signal would vanish."""
     torch.manual_seed(1337)
     model = GPT(ModelConfig(n_layer=LAYERS, n_head=4, n_embd=64), vocab_size, BLOCK_SIZE)
     for layer in model.blocks.modules():
@@ -43,14 +43,14 @@ def make_model(vocab_size: int, residual: bool) -> GPT:
 
 
 def main(walk: Walk) -> None:
-    """Print how much gradient arrives at each block, and the loss that a few steps of training reach."""
+    """Print the gradient at each block, and the loss before and after a few steps of training."""
     text = walk.read()
     vocabulary = Characters(text)
     data = torch.tensor(vocabulary.encode(text))
     torch.manual_seed(1)
     test_x, test_y = draw_batch(data, 128, BLOCK_SIZE)  # the same for all
     gpt = make_model(len(vocabulary), residual=True)
-    assert torch.allclose(run(gpt, test_x, True, True)[0], gpt(test_x), atol=1e-4)  # with both, it is the GPT
+    assert torch.allclose(run(gpt, test_x, True, True)[0], gpt(test_x), atol=1e-4)  # with both, the GPT
 
     row = torch.tensor([1.0, 2.0, 3.0, 10.0])
     print(f"layer norm: {row.tolist()} -> {[round(v, 2) for v in F.layer_norm(row, (4,)).tolist()]}\n")

@@ -14,7 +14,7 @@ T, QUERIES, V = 32, 4096, 82
 
 
 def main(walk: Walk) -> None:
-    """Print what softmax makes of larger and larger inputs, with and without the scaling of attention."""
+    """Print the softmax of larger and larger inputs, with and without the scaling of attention."""
     torch.manual_seed(1337)
     torch.set_printoptions(precision=2, sci_mode=False)
     numbers = torch.tensor([0.1, -0.2, 0.3, -0.2, 0.5])
@@ -36,7 +36,7 @@ def main(walk: Walk) -> None:
                 weights = x[0].softmax(dim=0).tolist()
                 rows += [{"position": i, "weight": w, "input": name} for i, w in enumerate(weights)]
 
-    print(f"\nthe softmax of the output: the loss before training, where ln {V} = {math.log(V):.2f}")
+    print(f"\nsoftmax of the output: the loss before training; ln {V} = {math.log(V):.2f}")
     for std in (0.0, 1.0, 3.0, 10.0):
         logits, targets = std * torch.randn(QUERIES, V), torch.randint(V, (QUERIES,))
         print(f"logits of standard deviation {std:4.1f}: {F.cross_entropy(logits, targets):6.2f} nats")
@@ -49,7 +49,7 @@ def largest(x: torch.Tensor) -> float:
 
 
 def gradient(x: torch.Tensor) -> float:
-    """Mean over the rows of the sum of p (1 - p): how much each weight changes with its input."""
+    """Mean over the rows of the sum of p (1 - p), the derivative of each weight by its input."""
     p = x.softmax(dim=-1)
     return (p * (1 - p)).sum(dim=-1).mean().item()
 
@@ -66,4 +66,4 @@ def draw(walk: Walk, rows: list[dict]) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Walk, "Print what softmax makes of larger and larger inputs.")
+    run_command(main, Walk, "Print the softmax of larger and larger inputs.")

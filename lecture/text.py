@@ -16,7 +16,7 @@ class Walk:
     """Where the walk reads and writes."""
 
     corpus: Path = Path("out/lecture/corpus")
-    """folder of a corpus, as data_prep.corpus makes it"""
+    """folder of a corpus made by data_prep.corpus"""
     out: Path = Path("out/lecture")
     """folder for figures"""
 
@@ -25,14 +25,14 @@ class Walk:
         return "".join(Corpus(self.corpus).texts(split))
 
     def save(self, chart: alt.TopLevelMixin, name: str) -> None:
-        """Save a chart as a PNG file in `out`, and say where."""
+        """Save a chart as a PNG file in `out` and print its path."""
         self.out.mkdir(parents=True, exist_ok=True)
         chart.save(self.out / f"{name}.png", scale_factor=2)
         print(f"\nfigure: {self.out / name}.png")
 
 
 class Characters:
-    """A vocabulary of characters: the number of a character is its place in the sorted list."""
+    """A vocabulary of characters; a character's number is its position in the sorted list."""
 
     def __init__(self, text: str) -> None:
         self.characters = sorted(set(text))
@@ -46,12 +46,12 @@ class Characters:
         return [self.number[character] for character in text]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text that these numbers stand for."""
+        """The text of these numbers."""
         return "".join(self.characters[i] for i in ids)
 
 
 def draw_batch(data: Tensor, sequences: int, block_size: int) -> tuple[Tensor, Tensor]:
-    """Random chunks x of `data`, and y, the same chunks one place later; both (sequences, block_size)."""
+    """Random chunks x of `data` and the chunks y one position later; both (sequences, block_size)."""
     starts = torch.randint(len(data) - block_size, (sequences,)).tolist()
     x = torch.stack([data[i : i + block_size] for i in starts])
     y = torch.stack([data[i + 1 : i + block_size + 1] for i in starts])

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # A fenced block, or after a blank line an indented one
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$|(?<=\n\n)((?: {4}[^\n]*\n)+)", re.M | re.S)
-COMMAND = re.compile(r"\.venv/bin/|make |cp |for |sbatch |slurm/|watch |git |[A-Z_]+=\S+ ")
+COMMAND = re.compile(r"\.venv/bin/|make |cp |for \w+ in [^:]*;|sbatch |slurm/|watch |git |[A-Z_]+=\S+ ")
 # Commands that only mean something where there is a Slurm cluster; tests/slurm/test_guide.py gives them
 ON_A_CLUSTER = re.compile(
     r"\.venv/bin/python (compare\.py (submit|status|cancel)|-m slurm)|sbatch|slurm/sync|sinfo|sacctmgr"

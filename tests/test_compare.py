@@ -1,4 +1,4 @@
-"""The front door as its users open it: one comparison file in, one report out."""
+"""compare.py as a command: one comparison file in, one report out."""
 
 import csv
 import json
@@ -58,7 +58,7 @@ def compare(path: Path, *options: str, command: str = "run") -> subprocess.Compl
 
 
 def prepare(path: Path, *options: str) -> subprocess.CompletedProcess:
-    """What a job on a cluster does before runs are trained there."""
+    """The first job on a cluster, before runs are trained there."""
     words = [sys.executable, "-m", "slurm.prepare", str(path), *options]
     return subprocess.run(words, capture_output=True, text=True, timeout=900)
 
@@ -70,7 +70,7 @@ def write(path: Path, comparison: dict) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(tiny_source, tmp_path_factory) -> tuple[Path, str]:
-    """The folder of a finished comparison, and what it printed."""
+    """The folder of a finished comparison, and its output."""
     folder = tmp_path_factory.mktemp("compare")
     result = compare(write(folder / "tiny.yaml", comparison_of(tiny_source, folder)))
     assert result.returncode == 0, result.stderr
@@ -78,7 +78,7 @@ def finished(tiny_source, tmp_path_factory) -> tuple[Path, str]:
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """Content of every file below a folder but the report's and wandb's, by name."""
+    """Content of every file below a folder, except those of the report and wandb, by name."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {
         str(path.relative_to(folder)): sha256_file(path)
@@ -115,7 +115,7 @@ def test_results_json_has_a_row_for_every_run_best_first(finished):
     assert all(row["test_bpc_low"] < row["test_bpc"] < row["test_bpc_high"] for row in rows)
 
 
-def test_the_tokenizers_are_measured_by_themselves_too(finished):
+def test_the_tokenizers_are_also_measured_without_a_model(finished):
     folder, _ = finished
     results = json.loads((folder / "report" / "results.json").read_text())
     assert list(results["intrinsic"]) == ["char", "bpe-300"]
@@ -152,7 +152,7 @@ def test_budgets_are_matched_in_characters(finished):
         assert row["batch_chars"] == pytest.approx(700, rel=0.05)
 
 
-def test_results_csv_says_the_same_as_results_json(finished):
+def test_results_csv_matches_results_json(finished):
     report = finished[0] / "report"
     rows = json.loads((report / "results.json").read_text())["rows"]
     with open(report / "results.csv", newline="") as file:
@@ -172,7 +172,7 @@ def test_results_csv_says_the_same_as_results_json(finished):
 
 
 @pytest.mark.extended
-def test_runs_of_two_processes_are_evaluated_by_two_as_well(tiny_source, tmp_path):
+def test_runs_of_two_processes_are_evaluated_by_two(tiny_source, tmp_path):
     content = comparison_of(tiny_source, tmp_path) | SILENT | {"processes": 2, "tokenizers": ["char"]}
     result = compare(write(tmp_path / "tiny.yaml", content))
     assert result.returncode == 0, result.stderr
@@ -186,7 +186,7 @@ def test_runs_of_two_processes_are_evaluated_by_two_as_well(tiny_source, tmp_pat
     assert json.loads((run / "result.json").read_text())["test_bpc"] == evaluated
 
 
-def test_report_html_is_one_file_that_needs_no_other(finished):
+def test_report_html_is_self_contained(finished):
     page = (finished[0] / "report" / "report.html").read_text()
     text = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert not re.findall(r'(?:src|href)="(?!data:|#)', text)
@@ -213,7 +213,7 @@ def test_the_terminal_and_the_report_warn_of_one_seed_and_little_text(finished):
         assert f"Warning: {line}" in " ".join(output.split()) and line.split(":")[0] in page
 
 
-def test_the_report_shows_what_each_model_writes(finished):
+def test_the_report_shows_a_sample_of_each_model(finished):
     folder, _ = finished
     for tokenizer in ("char", "bpe-300"):
         content = json.loads((folder / "runs" / tokenizer / "gpt" / "seed0" / "samples.json").read_text())
@@ -223,8 +223,8 @@ def test_the_report_shows_what_each_model_writes(finished):
     assert "## Samples" in (folder / "report" / "report.md").read_text()
 
 
-def test_a_report_of_the_runs_that_are_there_is_written_at_any_time(finished, tiny_source, tmp_path):
-    """With the comparison file, before the folder has one of its own, and without a tokenizer's arrays."""
+def test_a_report_of_the_finished_runs_can_be_written_at_any_time(finished, tiny_source, tmp_path):
+    """With the comparison file, before the folder has its own, and without the arrays of a tokenizer."""
     shutil.copytree(finished[0], tmp_path / "tiny")
     (tmp_path / "tiny" / "comparison.yaml").unlink()
     shutil.rmtree(tmp_path / "tiny" / "report")
@@ -288,7 +288,7 @@ def test_a_model_of_the_comparison_writes_text_from_one_character(finished):
     assert len(result.stdout) > 5
 
 
-def test_a_second_call_finds_everything_done(finished, tiny_source):
+def test_a_second_call_skips_everything(finished, tiny_source):
     folder, _ = finished
     before = snapshot(folder)
     result = compare(folder.parent / "tiny.yaml")
@@ -306,13 +306,13 @@ def change(finished, tmp_path, tiny_source) -> Callable[..., tuple[subprocess.Co
     ) -> tuple[subprocess.CompletedProcess, Path]:
         subprocess.run(["cp", "-a", str(finished[0]), str(tmp_path / "tiny")], check=True)
         comparison = {**comparison_of(tiny_source, tmp_path), **SILENT, **settings}
-        # The copies of the runs still name the arrays they were trained on, which are the same.
+        # The copied runs still name the original arrays, which are the same.
         return by(write(tmp_path / "tiny.yaml", comparison), *options), tmp_path / "tiny"
 
     return run
 
 
-def test_another_tokenizer_adds_its_runs_and_keeps_the_others(change):
+def test_an_additional_tokenizer_adds_its_runs_and_keeps_the_others(change):
     result, folder = change(tokenizers=["char", "bpe-300", "spbpe-420"], models=BIGRAM)
     assert result.returncode == 0, result.stderr
     assert "2 of 3 runs are done\n" in result.stdout
@@ -321,11 +321,11 @@ def test_another_tokenizer_adds_its_runs_and_keeps_the_others(change):
 
 
 @pytest.mark.extended
-def test_one_tokenizer_under_two_labels_is_two_in_every_file(change):
+def test_one_tokenizer_under_two_labels_counts_as_two(change):
     labelled = [{"a": "bpe-300:gpt2"}, {"b": "bpe-300:gpt2"}]
     result, folder = change(tokenizers=["bpe-300", *labelled], models=BIGRAM, seeds=[0])
     assert result.returncode == 0, result.stderr
-    assert "1 of 3 runs are done\n" in result.stdout  # what has no label is where it was
+    assert "1 of 3 runs are done\n" in result.stdout  # without a label, the folder is unchanged
     results, labels = json.loads((folder / "report" / "results.json").read_text()), ["bpe-300", "a", "b"]
     specs = {"bpe-300": "bpe-300", "a": "bpe-300:gpt2", "b": "bpe-300:gpt2"}
     for part in ("rows", "runs"):
@@ -379,7 +379,7 @@ def test_a_changed_corpus_is_never_silently_reused(change, tiny_source, tmp_path
     assert results["corpus"]["test_sha256"] == manifest["splits"]["test"]["sha256"]
 
 
-def test_a_source_whose_text_changed_is_refused_and_one_that_was_only_touched_is_not(change, tmp_path):
+def test_a_source_with_changed_text_is_refused_and_one_with_a_new_time_is_not(change, tmp_path):
     source = tmp_path / "source.jsonl"
     corpus = {"source": f"jsonl:{source}", "val_fraction": 0.08, "test_fraction": 0.08}
     text = [json.dumps({"text": f"Number {i} of the lines. " * 9}) + "\n" for i in range(200)]
@@ -397,11 +397,11 @@ def test_a_source_whose_text_changed_is_refused_and_one_that_was_only_touched_is
 
 
 def inventory(folder: Path) -> bytes:
-    """Names, times and inodes of all that a folder holds."""
+    """Names, times and inodes of everything in a folder."""
     return subprocess.check_output(["find", str(folder), "-printf", "%P %T@ %i\n"])
 
 
-def test_plan_says_what_a_run_takes_and_changes_nothing(change, tmp_path):
+def test_plan_prints_the_cost_of_a_run_and_changes_nothing(change, tmp_path):
     def plan(path: Path) -> subprocess.CompletedProcess:
         before = inventory(path.with_suffix(""))
         result = compare(path, command="plan")
@@ -433,7 +433,7 @@ def test_a_limited_test_is_the_same_documents_for_every_tokenizer(change):
     assert one["bits"] != other["bits"]
 
 
-def test_a_ctrl_c_loses_nothing_and_the_same_command_goes_on(tiny_source, tmp_path):
+def test_ctrl_c_loses_nothing_and_the_same_command_resumes(tiny_source, tmp_path):
     """The terminal sends SIGINT to the whole process group, as here."""
     comparison = comparison_of(tiny_source, tmp_path)
     comparison |= {"tokenizers": ["char"], "budget": {"steps": 400}} | SILENT
@@ -472,11 +472,11 @@ REFUSED = [
     ({"budget": {}}, "budget: give exactly one of chars, tokens, flops, steps, seconds"),
     ({"tokenizers": []}, "tokenizers is empty"),
     ({"tokenizers": ["char", "char"]}, "called 'char': give one a label of its own, {label: char}"),
-    ({"tokenizers": ["char", {"char": "bpe-300"}]}, "both 'char' and 'bpe-300' are called 'char'"),
+    ({"tokenizers": ["char", {"char": "bpe-300"}]}, "'char' and 'bpe-300' have the same label 'char'"),
     ({"tokenizers": [{"a/b": "char"}]}, "the label 'a/b' names a folder"),
-    ({"tokenizers": [{"a" * 65: "char"}]}, "has 65 characters: 64 at most"),
+    ({"tokenizers": [{"a" * 65: "char"}]}, "has 65 characters: use at most 64"),
     ({"tokenizers": [{"a": "char", "b": "byte"}]}, "neither a spec nor one label with its spec"),
-    ({"seeds": [1, 1]}, "seeds [1, 1]: give at least one, from 0 on, each once"),
+    ({"seeds": [1, 1]}, "seeds [1, 1]: give at least one, none below 0, each once"),
     ({"budget": {"flops": 1e9}}, "a bigram model computes no FLOPs: set budget.chars"),
     ({"processes": 50}, "too small for 50 processes"),
     ({"processes": 0}, "must be at least 1"),
@@ -489,7 +489,7 @@ REFUSED = [
         {"params": "same_total", "tokenizers": ["bpe-900"], "models": NARROW},
         "set a larger model or params: same_body",
     ),
-    (None, "line 3"),  # no YAML
+    (None, "line 3"),  # not YAML
 ]
 ONE_PROCESS = """
 import contextlib, io, json, runpy, sys
@@ -506,7 +506,7 @@ for path in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def refused(finished, tiny_source, tmp_path_factory) -> list[tuple[int, str, Path]]:
-    """Exit code, stderr and folder of each of REFUSED, one after the other in one process: they are many."""
+    """Exit code, stderr and folder for each of REFUSED, all in one process for speed."""
     files = []
     for settings, _ in REFUSED:
         folder = tmp_path_factory.mktemp("refused")
@@ -532,8 +532,8 @@ def test_bad_input_is_one_line_and_leaves_earlier_results_untouched(refused, fin
     assert (folder / "report" / "results.json").exists()
 
 
-def test_a_run_trained_elsewhere_is_evaluated_as_it_is(tiny_source, tmp_path):
-    """As on a cluster: prepared here, trained there in another precision, reported here."""
+def test_a_run_trained_elsewhere_is_evaluated_unchanged(tiny_source, tmp_path):
+    """As on a cluster: prepared here, trained elsewhere in another precision, reported here."""
     models = {"gpt": {"model": {"n_layer": 1, "n_embd": 16}}}
     comparison = comparison_of(tiny_source, tmp_path) | {"tokenizers": ["char"], "models": models}
     path = write(tmp_path / "tiny.yaml", comparison | {"execution": {"precision": "auto"}} | SILENT)
@@ -558,7 +558,7 @@ def test_prepare_discards_changed_runs_only_when_told_to(change):
     assert [path.name for path in (folder / "runs/char/bigram/seed0").iterdir()] == ["config.yaml"]
 
 
-def test_a_report_never_puts_new_options_over_old_rows(finished, tmp_path):
+def test_a_report_refuses_rows_of_other_options(finished, tmp_path):
     folder = tmp_path / "tiny"
     subprocess.run(["cp", "-a", str(finished[0]), str(folder)], check=True)
     frozen = yaml.safe_load((folder / "comparison.yaml").read_text())
@@ -568,10 +568,10 @@ def test_a_report_never_puts_new_options_over_old_rows(finished, tmp_path):
     command = [sys.executable, "-m", "eval.report", "--folder", str(folder)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
-    assert "trained with another budget.chars, budget.steps than" in result.stderr
+    assert "trained with a different budget.chars, budget.steps from" in result.stderr
 
 
-def test_text_is_not_generated_with_a_tokenizer_that_is_not_the_runs_own(finished, tmp_path):
+def test_text_is_generated_only_with_the_tokenizer_of_the_run(finished, tmp_path):
     run = tmp_path / "run"
     subprocess.run(["cp", "-a", str(finished[0] / "runs/char/gpt/seed0"), str(run)], check=True)
     config = (run / "config.yaml").read_text()
@@ -582,7 +582,7 @@ def test_text_is_not_generated_with_a_tokenizer_that_is_not_the_runs_own(finishe
     assert "has changed since" in result.stderr
 
 
-def test_rows_that_scored_other_text_are_never_mixed(finished, tmp_path):
+def test_rows_that_scored_different_texts_are_refused(finished, tmp_path):
     folder = tmp_path / "tiny"
     subprocess.run(["cp", "-a", str(finished[0]), str(folder)], check=True)
     file = folder / "runs/char/gpt/seed0/result.json"
@@ -591,13 +591,13 @@ def test_rows_that_scored_other_text_are_never_mixed(finished, tmp_path):
     command = [sys.executable, "-m", "eval.report", "--folder", str(folder)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
-    assert "another test text" in result.stderr
+    assert "scored different test texts" in result.stderr
     assert (folder / "report" / "report.md").read_text() == before
 
 
 @pytest.mark.extended
-def test_published_tokenizers_stand_beside_trained_ones_and_lossy_ones_apart(tiny_source, tmp_path):
-    """A model as SentencePiece makes it unless told otherwise loses double spaces and line ends."""
+def test_published_tokenizers_are_ranked_with_trained_ones_and_lossy_ones_are_separate(tiny_source, tmp_path):
+    """A SentencePiece model with default options loses double spaces and line ends."""
     lines = [json.loads(line)["text"] for line in tiny_source.read_text().splitlines()]
     prefix = str(tmp_path / "nfkc")
     sentencepiece.SentencePieceTrainer.train(
@@ -656,7 +656,7 @@ WIDER = {
 
 @pytest.fixture(scope="module")
 def wider(tiny_source, tmp_path_factory) -> tuple[Path, str]:
-    """A finished comparison of other kinds, and what it printed."""
+    """A finished comparison with sweeps and seeds, and its output."""
     folder = tmp_path_factory.mktemp("wider")
     result = compare(write(folder / "tiny.yaml", comparison_of(tiny_source, folder) | WIDER))
     assert result.returncode == 0, result.stderr
@@ -674,7 +674,7 @@ def test_the_learning_rate_is_chosen_on_validation_text_for_every_tokenizer(wide
         assert f"{tokenizer} swept: learning rate 0.003, the best on validation text, the last of" in output
     assert {row["lr"] for row in results_of(folder)["rows"] if row["model"] == "swept"} == {0.003}
     left = folder / "runs" / "char" / "swept" / "lr1e-06" / "seed0"
-    assert not (left / "result.json").exists()  # the test text is never asked
+    assert not (left / "result.json").exists()  # the test text is never used
 
 
 @pytest.mark.extended
@@ -718,7 +718,7 @@ def test_every_recipe_keeps_its_own_budget(wider):
 
 
 @pytest.mark.extended
-def test_models_of_equal_size_pay_for_a_vocabulary_with_their_width(wider):
+def test_models_of_equal_size_are_narrower_with_a_larger_vocabulary(wider):
     rows = {row["tokenizer"]: row for row in results_of(wider[0])["rows"] if row["model"] == "timed"}
     assert rows["bpe-900"]["n_embd"] < rows["char"]["n_embd"] == 64
     assert rows["bpe-900"]["params_total"] == pytest.approx(rows["char"]["params_total"], rel=0.1)
@@ -726,7 +726,7 @@ def test_models_of_equal_size_pay_for_a_vocabulary_with_their_width(wider):
 
 
 @pytest.mark.extended
-def test_contexts_that_are_equal_in_tokens_are_scored_at_equal_characters_too(wider):
+def test_contexts_equal_in_tokens_are_also_scored_at_equal_characters(wider):
     rows = results_of(wider[0])["rows"]
     for row in rows:
         assert row["block_size"] == 32
@@ -736,7 +736,7 @@ def test_contexts_that_are_equal_in_tokens_are_scored_at_equal_characters_too(wi
 
 
 @pytest.mark.extended
-def test_a_second_call_of_sweeps_and_seeds_finds_everything_done(wider):
+def test_a_second_call_with_sweeps_and_seeds_skips_everything(wider):
     folder, _ = wider
     before = snapshot(folder)
     assert compare(folder.parent / "tiny.yaml").stdout.count(": done") == 8

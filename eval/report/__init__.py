@@ -1,4 +1,4 @@
-"""What a person looks at: the report of a comparison, on disk and in wandb.
+"""The report of a comparison, on disk and in wandb.
 
 write.py               the report's files
 summary.py             the first screen: the answer, the curve, what it costs, how sure it is

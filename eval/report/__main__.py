@@ -24,4 +24,4 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "Write the report of a comparison, from the runs that are evaluated.")
+    run_command(main, Arguments, "Write the report of a comparison from the runs that are evaluated.")

@@ -1,4 +1,4 @@
-"""What was found, in sentences."""
+"""The results in sentences."""
 
 import math
 
@@ -6,7 +6,7 @@ from ..recommend import growth_sentences, sentences
 
 
 def answer(results: dict) -> list[str]:
-    """The answer: a line for every GPT, or for every model where there is none, and how sizes grow."""
+    """The answer: a line for every GPT (without a GPT, every model), and the growth of the best sizes."""
     entries = results["recommendation"]["models"]
     shown = [entry for entry in entries if entry["kind"] == "gpt"] or entries
     lines = [" ".join(sentences(entry)) for entry in shown]
@@ -16,9 +16,9 @@ def answer(results: dict) -> list[str]:
 
 
 def distances(rows: list[dict]) -> list[str]:
-    """A sentence for each row that is distinguishable from the best of its model, where both were estimated.
+    """A sentence about ambiguity for each row that is worse than the best, if both have an estimate.
 
-    The standard errors of the two are taken for independent. `rows` have the best of a model first.
+    The two standard errors are treated as independent. `rows` has the best row of each model first.
     """
     best: dict[str, dict] = {}
     found = []
@@ -37,6 +37,6 @@ def distances(rows: list[dict]) -> list[str]:
             line += f"{ours - theirs:.3f} of them, {share:.0%} (standard error {known}), are ambiguity"
         else:
             known = "unknown" if error is None else f"{error:.3f}"
-            line += f"none are ambiguity, of which it has {theirs - ours:.3f} less (standard error {known})"
+            line += f"none are ambiguity: it has {theirs - ours:.3f} less of that (standard error {known})"
         found.append(f"{line}, estimated on {row['ambiguity_of']}.")
     return found

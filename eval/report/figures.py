@@ -1,4 +1,4 @@
-"""The figures of a report, each as JSON, SVG and PNG, and for the page."""
+"""The figures of a report, as JSON, SVG and PNG files and for the page."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,46 +15,47 @@ CURVE = "bpc_by_vocabulary"  # the first figure
 def make_figures(
     results: dict, curves: list[tuple[Row, list[dict]]]
 ) -> tuple[list[Figure], dict[str, Style]]:
-    """The figures of a report, the most important first, and the style of each family.
+    """The figures of a report, most important first, and the style of each family.
 
-    `results` are those of results.json; `curves` pair a row with its lines of metrics.jsonl that hold a
-    validation.
+    `results` is the content of results.json; `curves` pairs each row with its validations, lines of
+    metrics.jsonl.
     """
     rows, where = results["rows"], results["where"]
     styles, main = styles_of(rows), main_rows(rows)
     entries = {entry["model"]: entry for entry in results["recommendation"]["models"]}
     models = grouped(rows, lambda row: row["model"])
-    # The best of each family, so that a colour is one of them; the best first
+    # The best of each family, so that each has its own colour; the best first
     few = [members[0] for members in grouped(main, family_of).values()][:MANY]
     best = main[0]["model"]
     few_names = ", ".join(row["tokenizer"] for row in few)
     panel = _curve_panel(styles, entries)
     bars = (
-        "Bars are 95 % intervals of each point by itself; differences between tokenizers are more certain "
-        "than bars that overlap suggest, as all are scored on the same text."
+        "Bars are 95 % intervals of each point. Differences between tokenizers are more certain than "
+        "overlapping bars suggest, because all are scored on the same text."
     )
     figures = [
         Figure(
             CURVE,
             f"{best}: bits per character by vocabulary size",
             f"Bits per character on the test text; lower is better. {bars}{_marks(main, entries[best])} "
-            "Points of one size are drawn side by side.",
+            "Points of equal size are drawn side by side.",
             [panel(main, "", 600, 340)],
         ),
         Figure(
             "costs",
             f"{best}: costs by vocabulary size",
             "A larger vocabulary makes sequences shorter, and the embedding and the output layer larger. "
-            "Memory and speed were measured beside whatever else the machine did; generation is one text at "
-            "a time with keys and values kept.",
+            "Speed was measured on a machine that may have had other work; generation is one text at a time "
+            "with cached keys and values.",
             costs.by_vocabulary(main, styles, 260, 170),
             columns=2,
         ),
         Figure(
             "pareto",
             "Bits per character by cost",
-            "Numbers are vocabulary sizes. Lower and further left is better; the step line joins those that "
-            "no other beats at both. Generation was timed beside whatever else the machine did."
+            "Numbers are vocabulary sizes. Lower and further left is better; the step line joins the "
+            "tokenizers that no other beats at both. Generation was timed on a machine that may have had "
+            "other work."
             f"{_filled(rows)}",
             [
                 panel
@@ -74,9 +75,9 @@ def make_figures(
         Figure(
             "learning_curves",
             f"{best}: learning curves",
-            "Bits per character on the same part of the validation text while training with the first seed, "
+            "Bits per character on the same part of the validation text during training with the first seed, "
             f"for the best tokenizer of each family: {few_names}. At equal characters they have seen the "
-            "same text, at equal FLOPs they have had the same compute.",
+            "same text, at equal FLOPs they have used the same compute.",
             learning.curves([(row, lines) for row, lines in curves if row in few], styles, 400, 280),
             columns=2,
             log=True,
@@ -86,8 +87,8 @@ def make_figures(
             f"{best}: where the bits go",
             "Bits per character with the first seed on parts of the test text, for the best tokenizer of "
             f"each family: {few_names}. A token's bits are spread evenly over its bytes. Context: characters "
-            "before a token that its window holds. Frequency: how often in a million words the training text "
-            "has the word."
+            "before the token in its window. Frequency: occurrences of the word per million words of "
+            "training text."
             f"{learning.few_in_words(where, few)}",
             learning.parts_of_text(where, few, styles, 250, 230),
             columns=3,
@@ -98,7 +99,7 @@ def make_figures(
         more = Figure(
             "bpc_by_model",
             "Bits per character by vocabulary size, for each model",
-            f"Each model has its own budget, and its own vertical scale; lower is better. {bars}",
+            f"Each model has its own budget and its own vertical scale; lower is better. {bars}",
             [panel(of_model, model, 900 // across - 60, 260) for model, of_model in models.items()],
             columns=across,
         )
@@ -123,7 +124,7 @@ def _curve_panel(
 
 
 def _marks(rows: list[Row], entry: Row) -> str:
-    """What else there is to see in the first figure."""
+    """Sentences about the other marks in the first figure."""
     said = _filled(rows)
     if any(ladder["where"] != "flat" for ladder in entry["ladders"].values()):
         said += (
@@ -134,18 +135,18 @@ def _marks(rows: list[Row], entry: Row) -> str:
 
 
 def _filled(rows: list[Row]) -> str:
-    """What filled points are, where there are hollow ones."""
+    """A sentence about hollow and filled points, if there are hollow ones."""
     if not any(row["distinguishable"] for row in rows):
         return ""
     return " Hollow points are shown to be worse than the lowest; filled ones may be the best."
 
 
 def _ranked(rows: list[Row]) -> list[Row]:
-    """The rows whose costs are compared: of the GPTs, or all where there is none."""
+    """The rows whose costs are compared: those of GPTs, or all if there is no GPT."""
     return [row for row in rows if row["kind"] == "gpt"] or rows
 
 
 def main_rows(rows: list[Row]) -> list[Row]:
-    """The rows of one model: of the best GPT, or of the best where there is none."""
+    """The rows of one model: the best GPT, or the best model if there is no GPT."""
     best = next((row for row in rows if row["kind"] == "gpt"), rows[0])
     return [row for row in rows if row["model"] == best["model"]]

@@ -1,4 +1,4 @@
-"""The section of the report on tokenizers by themselves: their intrinsic metrics as tables."""
+"""The section of the report about tokenizers without models: intrinsic metrics as tables."""
 
 from ..intrinsic import Intrinsic, groups_left_out, shown
 from .markdown import code, table
@@ -22,9 +22,9 @@ USE = {
 
 
 def report_section(intrinsic: Intrinsic) -> str:
-    """The section of the report, in Markdown: the test split, whole and by language and domain."""
+    """The section in Markdown: the whole test split, and by language and domain."""
     test = {label: splits["test"] for label, splits in intrinsic.items()}
-    parts = ["## Tokenizers", "On the test split, without any model."]
+    parts = ["## Tokenizers", "Measured on the test split, without a model."]
     for columns in (LENGTH, USE):
         rows = [
             [code(label), *(shown(found[key], form) for key, form in columns.values())]
@@ -37,7 +37,7 @@ def report_section(intrinsic: Intrinsic) -> str:
 
 
 def _group_tables(test: dict[str, dict], column: str) -> list[str]:
-    """Characters per token and words of one token: a row for each value of the column, longest text first."""
+    """Characters per token and words of one token, a row for each value of the column, most text first."""
     by_label = {label: found["groups"][column] for label, found in test.items()}
     groups = sorted((first := next(iter(by_label.values()))), key=lambda value: -first[value]["chars"])
     if not groups:
@@ -54,8 +54,8 @@ def _group_tables(test: dict[str, dict], column: str) -> list[str]:
     parity = ["lowest / highest", "", *(shown(found["parity"][column], ".3f") for found in test.values())]
     return [
         f"### By {column}",
-        "Characters per token. The groups are not translations of each other: part of what sets them apart "
-        "is what they are about.",
+        "Characters per token. The groups are not translations of each other, so part of their difference "
+        "is due to their subjects.",
         table(heading, [*rows("chars_per_token", ".3f"), parity]),
         "Words of one token.",
         table(heading, rows("words_one_token", ".1%")),

@@ -1,4 +1,4 @@
-"""table.tex: the report's table in LaTeX, for the packages booktabs and, where it is long, longtable."""
+"""table.tex: the report's table in LaTeX, with the packages booktabs and, if it is long, longtable."""
 
 import re
 import unicodedata
@@ -6,8 +6,8 @@ import unicodedata
 from ..results import grouped
 from .tables import BOLD, Row, main_columns
 
-LINES = 40  # of a table that fits a page; a longer one is broken over pages
-LABEL = 13  # characters of a label that fit its column; a longer one is broken over lines
+LINES = 40  # of a table that fits on a page; longer tables are split over pages
+LABEL = 13  # characters of a label that fit its column; longer labels are split over lines
 SPECIAL = {character: "\\" + character for character in "%_&#${}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -22,9 +22,9 @@ HEADS = {"chars/token": r"\shortstack[r]{chars/\\token}"}
 
 
 def escape(text: str) -> str:
-    """Text as LaTeX shows it: no character of it is a command.
+    """Escape text for LaTeX.
 
-    pdfLaTeX knows few characters beyond ASCII: of others it shows the code point.
+    pdfLaTeX supports few characters beyond ASCII; for others it prints the code point.
     """
     return "".join(map(_escape_character, text))
 
@@ -39,7 +39,7 @@ def _escape_character(character: str) -> str:
 
 
 def _label(text: str) -> str:
-    """A label that may be broken behind signs, and inside what is long."""
+    """A label with possible line breaks after punctuation and within long words."""
     return r"\allowbreak{}".join(escape(part) for part in re.findall(r"[A-Za-z0-9]{1,10}[ -~]?|.", text))
 
 
@@ -50,9 +50,9 @@ def _cell(text: str) -> str:
 
 
 def as_latex(rows: list[Row], title: str, about: str) -> str:
-    """The rows, model by model: a table with a caption, or a longtable where they fill more than a page.
+    """The rows by model: a table with a caption, or a longtable if it does not fit on a page.
 
-    `title` names the comparison; `about` are the sentences on the protocol.
+    `title` is the name of the comparison; `about` describes the protocol.
     """
     columns = main_columns(rows)
     heads = " & ".join(["tokenizer", *(HEADS.get(name, escape(name)) for name in columns)]) + r" \\"
@@ -107,7 +107,7 @@ def _caption(rows: list[Row], title: str, about: str) -> str:
         "Intervals are 95 %.",
     ]
     if any(row["behind_best_low"] is not None for row in rows):
-        said.append("Those of distances to the lowest hold for all tokenizers of a model at once.")
+        said.append("Intervals of distances to the lowest hold for all tokenizers of a model at once.")
     if any(row["may_be_best"] for row in rows):
         said.append("Bold: may be the best of its model.")
     return escape(" ".join(said))

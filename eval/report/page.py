@@ -1,4 +1,4 @@
-"""report.html: the report as one file, with figures to touch, tables to sort, passages to compare."""
+"""report.html: the report as one file, with interactive figures, sortable tables, and passages."""
 
 import html
 import re
@@ -13,10 +13,10 @@ from .charts.style import Style
 from .summary import Summary
 
 HINT = """<h2>Figures</h2>
-<p class="hint">Hover over a point, or press the arrow keys in a chart, for its values. Drag to move; pinch,
-or Ctrl and the wheel, or + and − to zoom; a double click or 0 shows the whole again. A family's button
-switches it on and off in all figures, and a click on a point shows its family alone. A click on a heading
-sorts a table.</p>"""
+<p class="hint">Hover over a point, or press the arrow keys in a chart, to see its values. Drag to move. To
+zoom, pinch, use Ctrl and the wheel, or press + and −; double-click or press 0 to reset. A family's button
+shows or hides it in all figures; a click on a point shows only its family. Click on a heading to sort a
+table.</p>"""
 FOLDER = Path(__file__).parent  # of the templates
 
 
@@ -25,8 +25,8 @@ def make_page(
 ) -> str:
     """report.html.
 
-    `page` is what follows the summary, in Markdown; `passages` is what `choose_passages` returns, `about` the
-    sentences that say of which tokenizers they are.
+    `page` is the report after the summary, in Markdown; `passages` is the return value of `choose_passages`,
+    and `about` a sentence about their tokenizers.
     """
     drawn = {figure.name: in_html(figure, styles) for figure in figures}
 
@@ -54,7 +54,7 @@ def make_page(
 
 
 def in_html(figure: Figure, styles: dict[str, Style]) -> str:
-    """A figure as HTML: still panels, which page.js replaces by charts, with legend and caption."""
+    """A figure as HTML: static panels, which page.js replaces by charts, with legend and caption."""
     panels = "".join(
         f'<div class="chart" data-number="{number}">{themed(svg[svg.index("<svg") :])}</div>'
         for number, svg in enumerate(figure.still())

@@ -1,4 +1,4 @@
-"""Passages on which tokenizers differ most, with the bits of every character under each of them."""
+"""Passages on which tokenizers differ most, with the bits of each character under each tokenizer."""
 
 import base64
 import itertools
@@ -6,15 +6,15 @@ import re
 
 import numpy as np
 
-LENGTH = 240  # characters of a passage, about: it ends with a word
-EACH = 3  # passages for each pair, of those where the second needs fewer bits, and of those where more
-STEP = 16  # a bit is kept in so many parts, in a byte
+LENGTH = 240  # approximate characters of a passage, which ends with a word
+EACH = 3  # passages per pair where the second needs fewer bits, and as many where it needs more
+STEP = 16  # bits are stored in sixteenths, in a byte
 
 
 def cut(texts: list[str], length: int = LENGTH) -> np.ndarray:
-    """Where passages begin, counted in characters over all texts, and the end of the last: 1-d int64.
+    """Starts of the passages, in characters over all texts, and the end of the last one, 1-d int64.
 
-    Passages have about `length` characters and end behind a space or line end, if one comes soon.
+    Passages have about `length` characters and end after a space or line end if there is one nearby.
     """
     begins, done = [], 0
     for text in texts:
@@ -28,11 +28,11 @@ def cut(texts: list[str], length: int = LENGTH) -> np.ndarray:
 
 
 def choose_passages(texts: list[str], bits: dict[str, np.ndarray]) -> dict:
-    """Of each pair of tokenizers the passages on which they differ most, as data for the page.
+    """The passages on which each pair of tokenizers differs most, as data for the page.
 
-    `bits` has a tokenizer's bits of each character of all texts, 1-d. Returns `names`, and `passages`, each
-    of them with `text`, `totals` (bits of the whole passage by tokenizer) and `bits` (by tokenizer, base64 of
-    a byte for each character, in sixteenths of a bit, at most 15.9).
+    `bits` maps each tokenizer to the bits of each character of all texts, 1-d. Returns `names` and
+    `passages`, each with `text`, `totals` (bits of the whole passage by tokenizer) and `bits` (by tokenizer,
+    base64 of a byte per character, in sixteenths of a bit, at most 15.9).
     """
     begins = cut(texts)
     joined = "".join(texts)

@@ -1,7 +1,7 @@
-"""The section of the report with samples, and with sentences in tokens: each token a coloured piece.
+"""The section of the report with samples and tokenized sentences, each token a coloured piece.
 
-In the page pieces differ by colour and by a border. In Markdown, where there is less room, `│` stands between
-those of one sentence, and samples are of one prompt.
+On the page, pieces differ in colour and have a border. In Markdown, they are separated by `│`, and there is
+only one prompt and one sentence.
 """
 
 import html
@@ -23,17 +23,17 @@ Pieces = list[bytes]  # tokens
 
 @dataclass(frozen=True)
 class Written:
-    """What is shown of one tokenizer, by excerpt."""
+    """The sentences and samples of one tokenizer, by excerpt."""
 
     sentences: list[Pieces]
-    """the sentence in tokens"""
+    """the tokens of each sentence"""
     samples: list[Pieces] | None
-    """how the model continues the prompt; None where its checkpoint is not there any more"""
+    """the model's continuation of each prompt; None if its checkpoint has been deleted"""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What is shown of all tokenizers, under one model."""
+    """The sentences and samples of all tokenizers, under one model."""
 
     model: str
     excerpts: list[Excerpt]
@@ -44,7 +44,7 @@ class Samples:
 def collect_samples(
     comparison: Comparison, rows: list[dict], first: dict[tuple[str, str], RunSpec]
 ) -> Samples:
-    """The samples of the first runs of these rows, which are of one model."""
+    """Collect the samples of the first runs of these rows, which have the same model."""
     excerpts = choose_excerpts(Corpus(comparison.folder / "corpus"))
     written = {}
     for row in rows:
@@ -53,26 +53,26 @@ def collect_samples(
         encoded = [tokenizer.encode(excerpt.sentence).tolist() for excerpt in excerpts]
         sentences = [[tokenizer.table[i] for i in ids] for ids in encoded]
         samples = None
-        with suppress(ValueError):  # there is no checkpoint any more
+        with suppress(ValueError):  # the checkpoint has been deleted
             drawn = read_samples(run, tokenizer, [excerpt.prompt for excerpt in excerpts])
             samples = [[tokenizer.table[i] for i in ids] for ids in drawn]
         written[row["tokenizer"]] = Written(sentences, samples)
     return Samples(rows[0]["model"], excerpts, written)
 
 
-NO_SAMPLE = "No sample: the checkpoint of this run is not there any more."
+NO_SAMPLE = "No sample: the checkpoint of this run has been deleted."
 SENTENCES = "Tokens of the same sentence"
 ABOUT_SENTENCES = (
-    f"Of the validation text. `{SPACE}` is a space, `⏎` a line end, `→` a tab; bytes that are no whole "
+    f"From the validation text. `{SPACE}` is a space, `⏎` a line end, `→` a tab; bytes that are not a whole "
     "character are in hex, such as `⟨E2 80⟩`."
 )
 
 
 def _about_samples(samples: Samples) -> str:
     return (
-        f"{samples.model} with its first seed continues sentences of the validation text, at temperature "
-        f"{TEMPERATURE}. A sample shows how a model writes, not how good it is: that is what bits per "
-        "character are for."
+        f"{samples.model} with its first seed continues sentences of the validation text at temperature "
+        f"{TEMPERATURE}. A sample shows how a model writes, not how good it is: compare models by bits per "
+        "character."
     )
 
 
@@ -108,12 +108,12 @@ def _in_a_line(text: str) -> str:
 
 
 def visible(token: bytes) -> str:
-    """A token as text in which every character can be seen."""
+    """A token as text in which every character is visible."""
     return "".join(part.replace(" ", SPACE) for part, _ in visible_parts(token))
 
 
 def samples_in_html(samples: Samples) -> str:
-    """The section in HTML: no blank line is in it, so that it may stand in Markdown."""
+    """The section in HTML, without blank lines, so that it can be embedded in Markdown."""
     if not samples.excerpts:
         return ""
     parts = ['<section class="samples">', "<h2>Samples</h2>", _paragraph(_about_samples(samples))]
@@ -137,13 +137,13 @@ def samples_in_html(samples: Samples) -> str:
 
 
 def _paragraph(text: str) -> str:
-    """A paragraph in which every second part between backticks is code."""
+    """A paragraph in which parts between backticks are code."""
     parts = html.escape(text).split("`")
     return f"<p>{''.join(f'<code>{p}</code>' if i % 2 else p for i, p in enumerate(parts))}</p>"
 
 
 def _foldable(title: str, body: str, number: int) -> str:
-    """A part of which only the first is open at the beginning."""
+    """A foldable part; only the first is initially open."""
     return f"<details{' open' * (number == 0)}><summary>{title}</summary>{body}</details>"
 
 
@@ -164,7 +164,7 @@ def _pieces(tokens: Pieces) -> str:
 
 
 def _piece(token: bytes) -> str:
-    """A token as an element; signs that stand for something else are marked."""
+    """A token as an HTML element; substitute characters are marked."""
     parts = []
     for part, kind in visible_parts(token):
         text = html.escape(part)

@@ -1,7 +1,7 @@
-"""What the models write: the same prompts of the validation text, continued under every tokenizer.
+"""Samples: the same prompts from the validation text, continued with every tokenizer.
 
-Samples are kept beside their run, in samples.json, and drawn again only where the checkpoint or the prompts
-changed. The draws follow from a seed.
+Samples are stored in their run's samples.json, and generated again only if the checkpoint or the prompts have
+changed. They are determined by a seed.
 """
 
 import math
@@ -24,9 +24,9 @@ from training.run import open_run
 FILE = "samples.json"
 FORMAT = 1
 EXCERPTS = 3
-PROMPT = 40  # characters of a prompt, about: it ends with a word
-CONTINUED = 160  # characters that are drawn, about
-LOOKED_AT = 20_000_000  # characters of validation text at most
+PROMPT = 40  # approximate characters of a prompt, which ends with a word
+CONTINUED = 160  # approximate characters to generate
+LOOKED_AT = 20_000_000  # most characters of validation text to search
 TEMPERATURE = 0.8
 SEED = 0
 
@@ -38,18 +38,18 @@ _SENTENCES = [  # of 40 to 140 characters; better one without a line end
 
 @dataclass(frozen=True)
 class Excerpt:
-    """What is shown of a document of the validation text."""
+    """A part of a document of the validation text."""
 
     sentence: str
-    """a sentence of it"""
+    """a sentence of the document"""
     prompt: str
-    """the beginning of that, which models continue"""
+    """the beginning of the sentence, which models continue"""
     rest: str
-    """how the document itself continues"""
+    """the continuation in the document"""
 
 
 def choose_excerpts(corpus: Corpus) -> list[Excerpt]:
-    """Excerpts of documents from all over the validation text; of different languages, where it has them."""
+    """Excerpts of documents from all over the validation text; in different languages, if it has several."""
     texts: list[str] = []
     chars = 0
     for text in corpus.texts("val"):
@@ -70,7 +70,7 @@ def choose_excerpts(corpus: Corpus) -> list[Excerpt]:
 
 
 def _excerpt(text: str) -> Excerpt:
-    """A sentence from the middle of a text; where there is none, words of about that length."""
+    """A sentence from the middle of a text; without sentences, words of about that length."""
     middle = len(text) // 2
     for pattern in _SENTENCES:
         if match := pattern.search(text, middle) or pattern.search(text):
@@ -86,16 +86,16 @@ def _excerpt(text: str) -> Excerpt:
 
 
 def _cut(text: str, length: int) -> str:
-    """The beginning of a text, up to the end of a word if one comes soon."""
+    """The beginning of a text, up to the end of a word if there is one nearby."""
     space = re.compile(r"\s").search(text, length, 2 * length)
     return text[: space.start() if space else length]
 
 
 def read_samples(run: RunSpec, tokenizer: Tokenizer, prompts: list[str]) -> list[list[int]]:
-    """The ids with which an evaluated run continues each prompt; drawn where they are not known.
+    """The ids with which an evaluated run continues each prompt, generated if they are not stored.
 
     Raises:
-        ValueError: the run's checkpoint is not there any more.
+        ValueError: the checkpoint of the run has been deleted.
     """
     result = read_json(run.folder / "result.json") or {}
     made_from = {
@@ -116,7 +116,7 @@ def read_samples(run: RunSpec, tokenizer: Tokenizer, prompts: list[str]) -> list
 
 
 def _draw(run: RunSpec, tokenizer: Tokenizer, prompts: list[str]) -> list[list[int]]:
-    """About `CONTINUED` characters behind each prompt, which is all that the model sees of its document."""
+    """Generate about `CONTINUED` characters after each prompt; the model sees only the prompt."""
     opened, device = open_run(run.folder), pick_device("auto")
     model = opened.load_model(device)
     tokens = min(2 * CONTINUED, math.ceil(CONTINUED / opened.arrays.split("val").chars_per_token))
@@ -138,7 +138,7 @@ def _draw(run: RunSpec, tokenizer: Tokenizer, prompts: list[str]) -> list[list[i
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """A token at a time is too little work for more, which wait for each other where the machine is busy."""
+    """Use one thread: a single token is too little work for several, which would wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

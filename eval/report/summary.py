@@ -1,4 +1,4 @@
-"""The first screen of a report: the answer, the curve, what it costs, how sure it is."""
+"""The first screen of a report: answer, curve, costs and certainty."""
 
 from dataclasses import dataclass
 
@@ -24,13 +24,13 @@ class Summary:
 
     title: str
     protocol: str
-    """the settings without which a number of bits per character says nothing"""
+    """the settings needed to interpret bits per character"""
     notes: list[str]
     """how far the report can be trusted, where that is in doubt: each begins with a word and a colon"""
     answer: str
-    """which tokenizers may be the best, and the best size"""
+    """the tokenizers that may be the best, and the best size"""
     curve: str
-    """the first figure, as `in_markdown` has it"""
+    """the first figure, from `in_markdown`"""
     costs: str
     """a table"""
     sure: str
@@ -38,7 +38,7 @@ class Summary:
     """the answers for other models"""
 
     def markdown(self) -> str:
-        """The parts one below the other."""
+        """The parts as one text."""
         parts = [
             f"# {self.title}",
             self.protocol,
@@ -74,7 +74,7 @@ def summarize(results: dict, comparison: Comparison, curve: Figure) -> Summary:
 
 
 def _notes(results: dict) -> list[str]:
-    """Whether runs are missing, and what the comparison was warned of."""
+    """Sentences about missing runs, and warnings."""
     warnings = [f"Warning: {warning}" for warning in results["warnings"]]
     return partial_sentences(results["partial"]) + warnings
 
@@ -85,7 +85,7 @@ def in_markdown(figure: Figure) -> str:
 
 
 def _costs(rows: list[dict]) -> str:
-    """The tokenizer with the fewest bits, between those with the smallest and the largest vocabulary."""
+    """A table of the best tokenizer and those with the smallest and the largest vocabulary."""
     by_size = sorted(rows, key=lambda row: row["vocab_size"])
     shown = sorted((by_size[0], rows[0], by_size[-1]), key=lambda row: row["vocab_size"])
     columns = list({row["tokenizer"]: row for row in shown}.values())

@@ -1,6 +1,6 @@
 """The rows of a report as tables: for a terminal, Markdown, CSV and LaTeX.
 
-The tables of the terminal and in LaTeX have the same columns, rows and marks: `main_columns`.
+The tables for the terminal and LaTeX have the same columns, rows and marks (`main_columns`).
 """
 
 import csv
@@ -17,8 +17,8 @@ Row = dict
 Columns = dict[str, Callable[[Row], str]]
 
 WIDTH = 80  # of a terminal
-MARK = "*"  # on a terminal: may be the best
-BOLD = "**"  # the same elsewhere
+MARK = "*"  # marks rows that may be the best, on a terminal
+BOLD = "**"  # elsewhere
 
 NAMES: Columns = {"tokenizer": lambda r: r["tokenizer"], "model": lambda r: r["model"]}
 MEASURED: Columns = {
@@ -38,7 +38,7 @@ MEASURED: Columns = {
 COSTS: Columns = {
     **NAMES,
     "MFLOPs per character": lambda r: f"{r['flops_per_char'] / 1e6:.2f}",
-    "of them output layer": lambda r: f"{r['flops_per_char_output'] / max(1, r['flops_per_char']):.0%}",
+    "of these, output layer": lambda r: f"{r['flops_per_char_output'] / max(1, r['flops_per_char']):.0%}",
     "training, TFLOPs": lambda r: f"{r['train_flops'] / 1e12:.3g}",
     "training, s": lambda r: f"{r['train_seconds']:.0f}",
     "training, characters/s": lambda r: f"{r['train_chars_per_second']:,.0f}",
@@ -54,7 +54,7 @@ LOSSY: Columns = {
 
 
 def _bits(row: Row) -> str:
-    """Bold where the row may be the best; with one seed, no row is shown to be, or not to be."""
+    """Bold if the row may be the best; never bold with one seed."""
     bold = BOLD * row["may_be_best"]
     return f"{bold}{row['test_bpc']:.4f}{bold}"
 
@@ -74,7 +74,7 @@ def _behind(row: Row) -> str:
 
 
 def _seeds(row: Row) -> str:
-    """How many of the seeds that are wanted the row has."""
+    """The row's number of seeds, out of those wanted."""
     found = len(row["seeds"])
     return f"{found}/{found + len(row['seeds_missing'])}"
 
@@ -84,7 +84,7 @@ def _seeds_column(rows: list[Row]) -> Columns:
 
 
 def main_columns(rows: list[Row]) -> Columns:
-    """The columns of the tables that have little room, without tokenizer and model."""
+    """The columns of narrow tables, without tokenizer and model."""
     return {
         "vocab": lambda r: f"{r['vocab_size']:,}",
         "chars/token": lambda r: f"{r['chars_per_token']:.3f}",
@@ -96,7 +96,7 @@ def main_columns(rows: list[Row]) -> Columns:
 
 
 def terminal(rows: list[Row]) -> str:
-    """The rows in at most 80 columns, model by model, best first; `*` marks those that may be the best."""
+    """The rows in at most 80 columns, by model, best first; `*` marks those that may be the best."""
     columns = main_columns(rows)
     heads = ["ch/tok" if name == "chars/token" else f"{name} " if name == "bpc" else name for name in columns]
     cells = [
@@ -126,7 +126,7 @@ def _marked(bits: str) -> str:
 
 
 def columns_of(rows: list[Row]) -> Columns:
-    """The columns that these rows have in the report's table."""
+    """The columns of these rows in the report's table."""
     columns = MEASURED | _seeds_column(rows)
     if any(len(row["seeds"]) > 1 for row in rows):
         columns["sd of seeds"] = lambda r: shown(r["test_bpc_seed_sd"], ".4f")
@@ -150,7 +150,7 @@ def as_markdown(rows: list[Row], columns: Columns) -> str:
 
 
 def as_csv(rows: list[Row]) -> str:
-    """Every figure of every row, not rounded, in the columns of `COLUMNS`; what a row has not is empty."""
+    """All numbers of all rows, not rounded, in the columns of `COLUMNS`; missing values are empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(COLUMNS), restval="", lineterminator="\n")
     writer.writeheader()
@@ -159,7 +159,7 @@ def as_csv(rows: list[Row]) -> str:
 
 
 def _field(value: object) -> object:
-    """A value as it stands in a CSV file; None is an empty field."""
+    """A value as a field of a CSV file; None is an empty field."""
     if isinstance(value, list):
         return " ".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else value

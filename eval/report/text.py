@@ -1,4 +1,4 @@
-"""The page of a report, in Markdown."""
+"""The report after its summary, in Markdown."""
 
 from comparison import Comparison, protocol
 
@@ -12,22 +12,23 @@ from .markdown import code, plain, table
 from .summary import in_markdown
 
 BOLD = (
-    'In bold: may be the best of its model. "Behind the lowest" is paired, '
-    "and holds for all tokenizers of a model at once."
+    'Bold: may be the best of its model. "Behind the lowest" is a paired comparison, and its intervals '
+    "hold for all tokenizers of a model at once."
 )
 
 
 def compared(rows: list[dict], names: list[str]) -> str:
-    """Of which tokenizers, model and seed the passages are that can be compared."""
+    """A sentence about the tokenizers, model and seed of the passages."""
     main = main_rows(rows)
     some = f"the best {len(names)} of {len(main)}" if len(names) < len(main) else f"{len(names)}"
     return f"To choose from are {some} tokenizers, under {main[0]['model']} with the first seed."
 
 
 def breakdown_tables(where: dict[str, dict], about: str) -> str:
-    """Where the bits go by group of documents, as Markdown tables; the other parts are a figure.
+    """Bits per character by group of documents, as Markdown tables; the other breakdowns are a figure.
 
-    `where` has what `break_down_bits` found by tokenizer; `about` ends "Bits per character by language, ".
+    `where` maps tokenizers to the return value of `break_down_bits`; `about` completes the sentence "Bits per
+    character by language, ".
     """
     found = []
     for question, parts in list(next(iter(where.values())).items())[3:]:
@@ -51,10 +52,10 @@ def breakdown_tables(where: dict[str, dict], about: str) -> str:
 
 
 def _lossy(rows: list[dict]) -> str:
-    """The rows that are not ranked, with the reason."""
+    """The table of rows that are not ranked, with the reason."""
     if not rows:
         return ""
-    why = "Not ranked, because these tokenizers lose text, and less text takes fewer bits:"
+    why = "Not ranked, because these tokenizers lose text, and less text needs fewer bits:"
     return f"\n{why}\n\n{tables.as_markdown(rows, tables.LOSSY)}\n"
 
 
@@ -81,8 +82,8 @@ def page_text(results: dict, comparison: Comparison, figures: list[Figure], samp
 
 ## What length costs
 
-Measured in training and, one text at a time with keys and values kept, in generation; beside whatever else
-the machine did. FLOPs and memory are those of training; the cache is what generation keeps.
+FLOPs and memory are those of training. Generation is one text at a time with cached keys and values. Speeds
+were measured on a machine that may have had other work.
 
 {tables.as_markdown(rows, tables.COSTS)}
 
@@ -94,43 +95,42 @@ the machine did. FLOPs and memory are those of training; the cache is what gener
 
 - **Text.** Source `{comparison.corpus.source}`. Every row scored the same {corpus["test_chars"]:,}
   characters of {corpus["test_documents"]} test documents (SHA-256 `{corpus["test_sha256"][:16]}…`).
-  Tokenizers and models saw the training split only; tokenizers that are trained, at most
-  {comparison.train_chars:,} characters of it, drawn by document.{labels_in_words(comparison)}
+  Tokenizers and models were trained on the training split only, tokenizers on at most
+  {comparison.train_chars:,} characters of it in documents drawn at random.{labels_in_words(comparison)}
 - **Bits per character**: the sum over documents of -log2 p(tokens), divided by the characters of the
-  source text. Every token is scored once; documents are scored alone; the end of a document is not
-  counted.
-- **Context**: windows of the block size move on by {1 - overlap:.0%} of it, so that all but the first tokens
-  of a document see at least {overlap:.0%} of a block before them. For
-  {code(best["tokenizer"])} that is a window of {best["block_size"]} tokens,
-  {best["context_chars"]:.0f} characters on average.
+  source text. Every token is scored once, each document is scored alone, and the end of a document is
+  not counted.
+- **Context**: windows of the block size advance by {1 - overlap:.0%} of it, so all except the first tokens
+of a document have at least {overlap:.0%} of a block as context. For {code(best["tokenizer"])}, a window
+is {best["block_size"]} tokens, {best["context_chars"]:.0f} characters on average.
 - **Matched**: context {protocol.amount(comparison.context)}, batch
-  {protocol.amount(comparison.batch)} a step, budget {protocol.budgets(comparison)}.
+  {protocol.amount(comparison.batch)} per step, budget {protocol.budgets(comparison)}.
   {PARAMS[comparison.params]} Precision of training {best["precision"]}, of scoring {best["scoring"]}.
 - **Learning rates**: {_rates(comparison, rows)}
 - **Documents in training**: {_documents(results, comparison)}
 - **Intervals**: 95 %. {_intervals(results, comparison)}
 - **The best size** of a family is the minimum of smooth curves through bits per character over log V;
-  its interval is that of the minima of many such curves. "or less" and "or more" say that it reaches the end
+  its interval covers the minima of many such curves. "or less" and "or more" mean that it reaches the end
   of the sizes tried.
-- **FLOPs** are those of training (forward and backward) per character, matrix multiplications only; a
-  query of causal attention counts the (T+1)/2 keys that it sees on average.
-- **Tokenizers**: the end of a document is neither token nor type. A part of a character is a token whose
-  bytes alone are no UTF-8. A word is a run of letters, digits, `_` and combining marks; it is of one token
-  if no token ends inside it, whatever else the token holds. In scripts that write no spaces a word is thus
-  a whole run of letters. Unigram bits are the entropy of the tokens, per character; Rényi efficiency is of
-  order 2.5, against an even use of the vocabulary (Zouhar et al. 2023).
+- **FLOPs** are those of training (forward and backward) per character, matrix multiplications only;
+causal attention counts the (T+1)/2 keys that a query sees on average.
+- **Tokenizers**: the end of a document counts neither as a token nor as a type. A part of a character is a
+token whose bytes alone are not valid UTF-8. A word is a run of letters, digits, `_` and combining marks
+(in scripts without spaces, often a whole clause); it is one token if no token ends inside it, whatever
+else the token holds. Unigram bits are the entropy of the tokens per character. Rényi efficiency has
+order 2.5, relative to uniform use of the vocabulary (Zouhar et al. 2023).
 """
 
 
 PARAMS = {
-    "same_body": "Models of one name have the same body; embeddings come on top.",
-    "same_total": "Models of one name have about as many parameters in all: a larger vocabulary has a "
-    "narrower body.",
+    "same_body": "Models with the same name have the same body; embeddings are extra.",
+    "same_total": "Models with the same name have about the same number of parameters in total: a larger "
+    "vocabulary has a narrower body.",
 }
 
 
 def skipped_runs(runs: list[dict]) -> str:
-    """The runs that passed over batches which the others saw."""
+    """A warning about runs that skipped batches."""
     named = [
         f"{code(run['tokenizer'])} {run['model']} seed {run['seed']} ({run['skipped_steps']:,})"
         for run in runs
@@ -139,8 +139,8 @@ def skipped_runs(runs: list[dict]) -> str:
     if not named:
         return ""
     return (
-        "\n**Not on the same text:** loss or gradients were not finite in steps of these runs, which passed "
-        f"over their batches (how many): {', '.join(named)}.\n"
+        "\n**Not on the same text:** these runs skipped batches (number) because the loss or a gradient was "
+        f"not finite: {', '.join(named)}.\n"
     )
 
 
@@ -155,22 +155,22 @@ def _rates(comparison: Comparison, rows: list[dict]) -> str:
     found = []
     for name, recipe in comparison.models.items():
         if not recipe.lr:
-            found.append(f"{name} {recipe.optimizer.lr:g} for all")
+            found.append(f"{name} {recipe.optimizer.lr:g} for all tokenizers")
             continue
         chosen = ", ".join(f"{row['tokenizer']} {row['lr']:g}" for row in rows if row["model"] == name)
         tried = ", ".join(f"{lr:g}" for lr in recipe.lr)
-        found.append(f"{name} the best on validation text of {tried}, with the first seed: {chosen}")
+        found.append(f"{name} the best of {tried} on validation text with the first seed: {chosen}")
     return plain("; ".join(found) + ".")
 
 
-FEW_CONTEXTS = 4  # a median document shorter than so many is trained much unlike it is evaluated, if packed
+FEW_CONTEXTS = 4  # with packing and a shorter median document, training and evaluation differ much
 
 
 def _documents(results: dict, comparison: Comparison) -> str:
-    """How training treats what precedes a document, and a warning where that matters."""
+    """The treatment of preceding documents in training, with a warning if it matters."""
     if comparison.documents == "alone":
-        return "attention ends where a document begins, as in the evaluation."
-    said = "packed, so that attention reaches into the document before; the evaluation scores each alone."
+        return "attention does not cross documents, as in the evaluation."
+    said = "packed, so attention reaches into the preceding document; the evaluation scores each alone."
     median, context = (
         results["corpus"]["test_document_chars_median"],
         max(row["context_chars"] for row in results["rows"]),
@@ -178,26 +178,26 @@ def _documents(results: dict, comparison: Comparison) -> str:
     if median < FEW_CONTEXTS * context:
         said += (
             f" **Half of the documents have fewer than {median:,.0f} characters** and a context has up to "
-            f"{context:,.0f}, so that models are trained on contexts that the evaluation never shows. "
+            f"{context:,.0f}, so models are trained on contexts that do not occur in the evaluation. "
             "Set `documents: alone`."
         )
     return said
 
 
 def _intervals(results: dict, comparison: Comparison) -> str:
-    """What the intervals take into account, and how."""
+    """The sources of error that the intervals cover, and the methods."""
     groups = results["corpus"]["test_groups"]
     said = "Over test documents: standard errors of a ratio of sums, " + (
-        f"over the {groups:,} groups that the documents are in, as documents of a group are not independent. "
+        f"over the {groups:,} groups of documents, as documents of a group are not independent. "
         if groups and groups > 1
-        else "each document taken as independent of the others. "
+        else "with documents treated as independent. "
     )
     counts = {len(row["seeds"]) for row in results["rows"]}
     if counts == {1}:
-        return said + "Seeds are not covered, as there is one; so tokenizers are not compared."
+        return said + "Seeds are not covered because there is only one, so tokenizers are not compared."
     said += (
         "Over seeds: a two-way analysis of variance, because a seed draws the same text for every tokenizer. "
-        'Widths are those of Student\'s t. "Behind the lowest" holds for all rows of a model at once (max-t).'
+        'Widths follow Student\'s t. "Behind the lowest" holds for all rows of a model at once (max-t).'
     )
     alone = sorted({row["model"] for row in results["rows"] if len(row["seeds"]) == 1})
     return said + (f" Rows of {', '.join(alone)} have one seed and are not compared." if alone else "")

@@ -3,11 +3,11 @@
     job type   uses                       makes
     prep       corpus                     corpus, tokenizers, arrays
     train      arrays                     checkpoint                    one of each training run
-    eval       checkpoints                the table of what every run scored
+    eval       checkpoints                the table of all runs' scores
     report     checkpoints, tokenizers    results, and the report
 
-Artifacts of data are manifests, and those of checkpoints say which weights they are, by their SHA-256. Who
-uses what can only be declared to a server; offline, without it, the eval run makes the checkpoints.
+Artifacts of data are manifests; those of checkpoints identify the weights by SHA-256. Use of artifacts can
+only be declared to a server; offline, the eval run makes the checkpoints.
 """
 
 import json
@@ -34,7 +34,7 @@ LONGEST = 128  # characters of an artifact's name
 
 
 def bounded_wandb() -> None:
-    """Let no request of this process to a wandb server take more than some ten seconds, all tries counted."""
+    """Limit each request of this process to a wandb server to about ten seconds, including retries."""
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # goes to the same server
     import wandb
 
@@ -67,10 +67,10 @@ def ending(run: "Run") -> Iterator["Run"]:
 
 
 class WandbLog:
-    """The wandb runs of a comparison; what was logged of them stands in `wandb/logged.json` of its folder.
+    """The wandb runs of a comparison; `wandb/logged.json` in its folder records what was logged.
 
-    `mode` is online or offline. An online one becomes offline where no server answers at first; one that
-    fails later raises what wandb raises.
+    `mode` is online or offline. Online becomes offline if no server answers at first; later failures raise
+    the exceptions of wandb.
     """
 
     def __init__(self, comparison: Comparison, mode: str) -> None:
@@ -81,7 +81,7 @@ class WandbLog:
         self.logged: dict[str, list[str]] = read_json(self.record) or {}
 
     def once(self, name: str, content: object, log: Callable[[], None]) -> None:
-        """Call `log`, unless it has been done with the same content, in this mode or online."""
+        """Call `log`, unless the same content has been logged in this mode or online."""
         made_of = fingerprint(content)
         if self.logged.get(name) in ([self.mode, made_of], ["online", made_of]):
             return
@@ -91,7 +91,7 @@ class WandbLog:
 
     @contextmanager
     def start(self, job: str, folder: Path) -> Iterator["Run"]:
-        """The run of a job, which is logged whole: what was recorded offline and never sent is replaced."""
+        """The run of a job, which is logged as a whole; an unsent offline record of it is replaced."""
         remove_unsent(folder)
         name = self.comparison.name
         started, _ = start_wandb(self.mode, folder, job_type=job, group=name, name=f"{name} {job}")
@@ -100,7 +100,7 @@ class WandbLog:
             yield run
 
     def make(self, run: "Run", kind: str, of: str, *paths: Path, **metadata: object) -> None:
-        """Log an artifact of files and folders; the same content again makes no new version."""
+        """Log an artifact of files and folders; equal content makes no new version."""
         import wandb
 
         artifact = wandb.Artifact(self.name(kind, of), kind, metadata=metadata)
@@ -108,7 +108,7 @@ class WandbLog:
             artifact.add_dir(str(path)) if path.is_dir() else artifact.add_file(str(path))
         run.log_artifact(artifact)
         if not run.offline:
-            artifact.wait(PATIENCE)  # it raises what would else be lost in wandb's own log
+            artifact.wait(PATIENCE)  # raises errors that would otherwise only be in wandb's log
 
     def use(self, run: "Run", kind: str, *of: str) -> None:
         """Declare that a run uses artifacts."""
@@ -117,12 +117,12 @@ class WandbLog:
                 run.use_artifact(f"{self.name(kind, one)}:latest")
 
     def name(self, kind: str, of: str) -> str:
-        """The name of an artifact; those of all comparisons are in one project."""
+        """The name of an artifact, unique among the comparisons of the project."""
         parts = [self.comparison.name, kind, of]
         return re.sub(r"[^\w.-]+", "-", "-".join(filter(None, parts)))[-LONGEST:]
 
     def run_name(self, run: RunSpec) -> str:
-        """The name of a training run in those of its artifacts."""
+        """The name of a training run within names of artifacts."""
         return run.title.replace("/", "-")
 
     def data(self) -> None:
@@ -141,13 +141,13 @@ class WandbLog:
         self.once("prep", [read_json(manifest) for manifest in (corpus, *data.values())], log)
 
     def checkpoints(self) -> None:
-        """Log the checkpoint, and what it scored on the test split, with every training run."""
+        """Log the checkpoint and the test score with every training run."""
         for run in self.runs:
             result = _result(run)
             self.once(self.run_name(run), result, partial(self._complete, run, result))
 
     def _complete(self, trained: RunSpec, result: dict) -> None:
-        """Send wandb what is missing there of a training run, and then what came of it."""
+        """Send the missing metrics of a training run to wandb, and then its checkpoint and score."""
         import wandb
 
         def record() -> Iterator[dict]:
@@ -156,7 +156,7 @@ class WandbLog:
             with ending(wandb.run) as run:
                 if run.offline:
                     raise ConnectionError("the server answers no more")
-                # A run by itself knows the spec alone
+                # A run by itself knows only the spec
                 run.name = f"{trained.tokenizer} {trained.model} seed {trained.seed}"
                 named = {"tokenizer": trained.tokenizer, "spec": trained.spec}
                 run.config.update(named, allow_val_change=True)
@@ -176,7 +176,7 @@ class WandbLog:
         self.make(run, "checkpoint", self.run_name(trained), *paths, weights_sha256=weights)
 
     def results(self, results: dict) -> None:
-        """Log what every run scored, as a table."""
+        """Log the scores of all runs as a table."""
         rows = results["runs"]
 
         def log() -> None:
@@ -193,5 +193,5 @@ class WandbLog:
 
 
 def _result(run: RunSpec) -> dict:
-    """What a run scored, which is there: the report is made of it."""
+    """The result of a run, which exists because the report is made from it."""
     return json.loads((run.folder / "result.json").read_text())

@@ -1,4 +1,4 @@
-"""What the document in wandb says of a comparison."""
+"""The document about a comparison in wandb."""
 
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ TITLE = 128  # characters that the title of a document may have
 
 
 def make_document(comparison: Comparison, results: dict, entity: str) -> "Report":
-    """The document of a comparison. `entity` owns the project; with "" no server is asked for anything."""
+    """The document of a comparison. `entity` owns the project; with "", no server is contacted."""
     import wandb_workspaces.reports.v2 as wr
 
     rows = results["rows"]
@@ -38,7 +38,7 @@ def make_document(comparison: Comparison, results: dict, entity: str) -> "Report
 
 
 def _panels(model: str, runs: list[RunSpec], entity: str) -> "PanelGrid":
-    """Charts of the runs of one model, grouped by tokenizer: runs of other budgets would blur the means."""
+    """Charts of the runs of one model, grouped by tokenizer; runs with other budgets would blur the means."""
     import wandb_workspaces.reports.v2 as wr
 
     chosen = wr.Runset(
@@ -72,10 +72,10 @@ def _how_to_read(comparison: Comparison, corpus: dict) -> str:
     )
     return f"""- **Bits per character** (bpc): the bits that a model needs for the test text, divided by the
   characters of its source. Fewer are better. All tokenizers are scored on the same {corpus["test_chars"]:,}
-  characters of {corpus["test_documents"]:,} documents, so that their numbers can be compared, as losses per
-  token cannot.
+  characters of {corpus["test_documents"]:,} documents, so their numbers can be compared, unlike losses per
+  token.
 - **Protocol.** {protocol.in_words(comparison)}
 - **Intervals** are 95 %, and cover the choice of {of}.
-  "Behind the lowest" is paired, and holds for all tokenizers at once.
-- **Charts.** A line is the mean of a tokenizer's runs. At equal characters tokenizers have seen the same
-  text, at equal FLOPs they have had the same compute. A point is what they scored on the test text."""
+  "Behind the lowest" is a paired comparison, and holds for all tokenizers at once.
+- **Charts.** A line is the mean of a tokenizer's runs. At equal characters, tokenizers have seen the same
+text; at equal FLOPs, they have used the same compute. A point is its score on the test text."""

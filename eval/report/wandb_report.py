@@ -1,8 +1,7 @@
-"""The report in wandb: as a run, and as a document: `python -m eval.report.wandb_report --help`.
+"""The report in wandb, as a run and as a document: `python -m eval.report.wandb_report --help`.
 
-The run of job type `report` has the trade-off as a table, the figures as charts to touch and as
-images, and the page. The document has the answer, the table and charts of the training runs, which stay
-interactive.
+The run of job type `report` has the trade-off as a table, the figures as interactive charts and as images,
+and the page. The document has the answer, the table, and interactive charts of the training runs.
 """
 
 import json
@@ -23,9 +22,9 @@ from .wandb_document import PROJECT, make_document
 
 
 def log_report(comparison: Comparison, results: dict, mode: str) -> None:
-    """Log a comparison and its report to wandb, but for what has been logged already.
+    """Log a comparison and its report to wandb, except what has already been logged.
 
-    Nothing is raised: a line on stderr says what wandb failed with.
+    Raises nothing: errors of wandb are reported in a line on stderr.
     """
     mode = wandb_mode(mode)
     if mode == "disabled":
@@ -38,7 +37,7 @@ def log_report(comparison: Comparison, results: dict, mode: str) -> None:
             log.checkpoints()
         log.results(results)
         log.once("report", results, lambda: _log_run(log, results))
-    except Exception as error:  # whatever it is, it is no reason to lose a report
+    except Exception as error:  # no error of wandb may lose a report
         print(f"codebook: {_failure(error, comparison.folder)}", file=sys.stderr)
 
 
@@ -66,7 +65,7 @@ def _log_run(log: WandbLog, results: dict) -> None:
 
 
 def _charts(figures: Path) -> dict:
-    """Every figure as a chart to touch, which needs no network, and as an image, of one specification."""
+    """Every figure as an interactive chart, which needs no network, and as an image."""
     import wandb
 
     found: dict[str, wandb.Html | wandb.Image] = {}
@@ -89,7 +88,7 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    """Save the document, or write it to a file, and say where it is."""
+    """Save the document in wandb or write it to a file, and print where it is."""
     comparison = load_comparison(arguments.folder)
     folder = comparison.folder
     results = read_json(folder / "report" / "results.json")
@@ -103,11 +102,11 @@ def main(arguments: Arguments) -> None:
     model = make_document(comparison, results, "")._to_model()  # the only way to it without a server
     content = model.model_dump(mode="json", by_alias=True, exclude_none=True)
     write_json(folder / "report" / "wandb-report.json", content)
-    print(f"{folder / 'report' / 'wandb-report.json'}: not in wandb, for want of a login")
+    print(f"{folder / 'report' / 'wandb-report.json'}: not in wandb, because there is no login")
 
 
 def save_document(comparison: Comparison, results: dict) -> str:
-    """Save the document in the project, or update the one that was saved, and return its URL.
+    """Save the document in the project, or update the saved one, and return its URL.
 
     Raises:
         Failed: wandb fails.
@@ -122,7 +121,7 @@ def save_document(comparison: Comparison, results: dict) -> str:
         if not (entity := api.default_entity):
             raise ValueError("the login has no default entity")
         if PROJECT not in [project.name for project in api.projects(entity)]:
-            api.create_project(PROJECT, entity)  # its sets of runs want one
+            api.create_project(PROJECT, entity)  # its sets of runs need one
         document = make_document(comparison, results, entity)
         document.id = known.read_text() if known.exists() else ""
         document.save()

@@ -2,9 +2,9 @@
 
     report/results.json  results.csv  table.tex  report.md  report.html  figures/*.json *.svg *.png
 
-report.html is report.md rendered, with the figures to touch, more samples, and a section that compares two
-tokenizers: one file, readable without a network. A figure's JSON is its Vega-Lite specification. While runs
-are missing, the report is of those that are there.
+report.html is report.md with interactive figures, more samples, and a section that compares two tokenizers.
+It is one file and needs no network. The JSON of a figure is its Vega-Lite specification. While runs are
+missing, the report covers those that are finished.
 """
 
 import json
@@ -34,15 +34,14 @@ from .summary import summarize
 from .text import compared, page_text
 from .wandb_report import log_report
 
-COMPARED = 8  # tokenizers, the best ones, whose passages can be compared: each pair has its own
+COMPARED = 8  # passages of this many best tokenizers can be compared; each pair has its own
 
 
 def make_report(comparison: Comparison) -> dict:
     """Write the comparison's `report` from the runs evaluated so far; return the content of results.json.
 
     Raises:
-        ValueError: what `collect_results` and `measure_tokenizers` raise. An earlier report is then as it
-            was.
+        ValueError: as `collect_results` and `measure_tokenizers`. An earlier report is unchanged.
     """
     results, errors = collect_results(comparison)
     rows, part = results["rows"], evaluated_part(comparison, results)
@@ -70,14 +69,14 @@ def make_report(comparison: Comparison) -> dict:
 
 
 def _about(part: Comparison, results: dict) -> str:
-    """The protocol, and how far the comparison is, for a caption."""
+    """The protocol and the progress of the comparison, for a caption."""
     return " ".join([protocol.in_words(part), *partial_sentences(results["partial"])[:1]])
 
 
 def _look_closer(
     comparison: Comparison, rows: list[dict], first: dict[tuple[str, str], RunSpec]
 ) -> tuple[dict[str, dict], dict]:
-    """Where the bits of each tokenizer go under one model, and the passages on which they differ most."""
+    """The breakdown of each tokenizer's bits under one model, and the passages on which they differ most."""
     splits = {
         row["tokenizer"]: TokenArrays(first[row["tokenizer"], row["model"]].config.data).split(
             "test", comparison.test_chars
@@ -100,7 +99,7 @@ def _look_closer(
 
 
 def publish_report(comparison: Comparison) -> list[str]:
-    """Write the report, log it where the comparison says, and return what a terminal shows of it.
+    """Write the report, log it to wandb, and return the lines to print.
 
     A partial report is not logged.
     """
@@ -108,11 +107,11 @@ def publish_report(comparison: Comparison) -> list[str]:
     if not results["partial"]:
         log_report(comparison, results, comparison.tracking.wandb)
     lossy = [
-        f"{row['tokenizer']} {row['model']}: loses text of {row['lossy_documents']:,} documents: not ranked"
+        f"{row['tokenizer']} {row['model']}: loses text of {row['lossy_documents']:,} documents, not ranked"
         for row in results["lossy_rows"]
     ]
     skipped = [
-        f"{run['tokenizer']} {run['model']} seed {run['seed']}: passed over {run['skipped_steps']:,} batches "
+        f"{run['tokenizer']} {run['model']} seed {run['seed']}: skipped {run['skipped_steps']:,} batches "
         "that other runs saw"
         for run in results["runs"]
         if run["skipped_steps"]

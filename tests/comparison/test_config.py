@@ -1,4 +1,4 @@
-"""A comparison file as one typed object: what it asks for, and that it survives being written."""
+"""A comparison file as a typed object: its content, and reading and writing it."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -76,7 +76,7 @@ comparisons = st.builds(
 
 @settings(max_examples=40)
 @given(made=comparisons)
-def test_what_is_frozen_is_a_comparison_file_of_the_same_comparison(made, tmp_path_factory):
+def test_the_frozen_comparison_is_a_file_of_the_same_comparison(made, tmp_path_factory):
     made = replace(made, out=tmp_path_factory.mktemp("out"))
     made.folder.mkdir()
     made.freeze("0")
@@ -89,7 +89,7 @@ def test_what_is_frozen_is_a_comparison_file_of_the_same_comparison(made, tmp_pa
         assert (theirs.folder, theirs.title) == (ours.folder, ours.title)
 
 
-def test_a_tokenizer_is_called_by_its_label_and_known_by_its_spec():
+def test_a_tokenizer_has_a_label_and_a_spec():
     path = f"sentencepiece:{'long/' * 30}x.model"
     made = comparison(tokenizers=["bpe-300:gpt2", {"mine": "byte"}, {"again": "byte"}, path])
     cut = ("sentencepiece-" + "long-" * 30 + "x.model")[-LONGEST_LABEL:]
@@ -103,12 +103,12 @@ def test_a_tokenizer_is_called_by_its_label_and_known_by_its_spec():
     assert {key for key in one if one[key] != other[key]} <= {"init_seed"}
 
 
-def test_a_label_that_is_the_spec_says_nothing_new():
+def test_a_label_equal_to_the_spec_changes_nothing():
     assert comparison(tokenizers=[{"byte": "byte"}]).content() == comparison().content()
     assert comparison(tokenizers=[{"one": "byte"}]).content() != comparison().content()
 
 
-def test_labels_are_given_on_the_command_line_too(tmp_path):
+def test_labels_can_be_given_on_the_command_line(tmp_path):
     (tmp_path / "tiny.yaml").write_text(as_yaml(comparison()))
     words = [str(tmp_path / "tiny.yaml"), "--tokenizers", "[byte, {mine: bpe-300:gpt2}]"]
     assert parse(Comparison, words).specs == {"byte": "byte", "mine": "bpe-300:gpt2"}
@@ -117,31 +117,31 @@ def test_labels_are_given_on_the_command_line_too(tmp_path):
 @pytest.mark.parametrize(
     ("tokenizers", "says"),
     [
-        (["byte", "byte"], r"both 'byte' and 'byte' are called 'byte': give one a label .* \{label: byte\}"),
-        ([{"a": "byte"}, {"a": "char"}], "both 'byte' and 'char' are called 'a'"),
-        (["byte", {"byte": "char"}], "both 'byte' and 'char' are called 'byte'"),
-        (["tiktoken:x/y", "tiktoken:x:y"], "are called 'tiktoken-x-y'"),
-        ([f"tiktoken:{first}{'/' + 'x' * 70}" for first in "ab"], f"are called '{'x' * LONGEST_LABEL}'"),
+        (["byte", "byte"], r"'byte' and 'byte' have the same label 'byte': give one .* \{LABEL: byte\}"),
+        ([{"a": "byte"}, {"a": "char"}], "'byte' and 'char' have the same label 'a'"),
+        (["byte", {"byte": "char"}], "'byte' and 'char' have the same label 'byte'"),
+        (["tiktoken:x/y", "tiktoken:x:y"], "the same label 'tiktoken-x-y'"),
+        ([f"tiktoken:{first}{'/' + 'x' * 70}" for first in "ab"], f"same label '{'x' * LONGEST_LABEL}'"),
         ([{"a": "byte", "b": "char"}], "neither a spec nor one label"),
         ([{}], "neither a spec nor one label"),
         ([{"a": "bite"}], "did you mean 'byte'"),
-        ([{"x" * 65: "byte"}], "has 65 characters: 64 at most"),
+        ([{"x" * 65: "byte"}], "has 65 characters: use at most 64"),
         ([{True: "byte"}], "the label True is of type bool, not text: put it in quotes"),
         *(([{label: "byte"}], "names a folder") for label in ("", "a/b", "..", "-a", "a b", "a:b", "a\n")),
     ],
 )
-def test_what_cannot_be_told_apart_or_name_a_folder_is_refused(tokenizers, says):
+def test_duplicate_and_invalid_labels_are_refused(tokenizers, says):
     with pytest.raises(ValueError, match=says):
         comparison(tokenizers=tokenizers)
 
 
-def test_how_it_is_run_is_not_part_of_what_is_compared():
+def test_options_of_running_are_not_part_of_the_comparison():
     names = {field.name for field in fields(Comparison)}
     assert not names & {"jobs", "cluster", "dry_run", "launcher", "plan", "prepare", "status", "cancel"}
 
 
-def test_whatever_the_trainer_can_do_can_be_said_in_a_comparison_file(tmp_path):
-    """Every option of a training run comes from the file, but for those that tell its runs apart."""
+def test_a_comparison_file_has_every_option_of_the_trainer(tmp_path):
+    """Every option of a training run comes from the file, except those that distinguish its runs."""
     options = {field.name for field in fields(TrainConfig)}
     shared = {field.name for field in fields(TrainingOptions)}
     assert options - shared == {
@@ -157,7 +157,7 @@ def test_whatever_the_trainer_can_do_can_be_said_in_a_comparison_file(tmp_path):
     assert run.config.checkpoints == CheckpointConfig(3, 1, True)
 
 
-def test_a_switch_that_yaml_reads_as_a_truth_value_is_one(tmp_path):
+def test_yaml_switches_are_read_as_booleans(tmp_path):
     content = yaml.safe_load(as_yaml(comparison()))
     del content["execution"]["compile"]
     text = yaml.safe_dump(content).replace("execution:\n", "execution:\n  compile: off\n")
@@ -165,14 +165,14 @@ def test_a_switch_that_yaml_reads_as_a_truth_value_is_one(tmp_path):
     assert parse(Comparison, [str(tmp_path / "tiny.yaml")]).execution.compile is False
 
 
-def test_runs_of_one_seed_share_their_batches_and_not_their_initial_weights():
-    """Also under two labels of one tokenizer, which would be the same run otherwise."""
+def test_runs_with_the_same_seed_share_batches_but_not_initial_weights():
+    """Also with two labels of one tokenizer, whose runs would be identical otherwise."""
     runs = comparison(tokenizers=[{"a": "byte"}, {"b": "byte"}], seeds=[0, 1]).runs({})
     assert [run.config.seed for run in runs if run.model == runs[0].model] == [0, 1, 0, 1]
     assert len({run.config.init_seed for run in runs if run.model == runs[0].model}) == 4
 
 
-def test_the_identity_of_a_run_is_what_decides_its_result():
+def test_the_identity_of_a_run_holds_the_options_that_affect_its_result():
     (run,) = comparison().first_runs()
     identity = run.config.identity()
     assert list(sorted(identity)) == sorted(
@@ -201,13 +201,13 @@ def test_a_file_of_an_earlier_version_is_refused_in_one_line(tmp_path, content, 
     assert says in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_folder_without_one_is_named():
+def test_a_folder_without_a_comparison_is_refused():
     with pytest.raises(ValueError, match="nowhere holds no comparison"):
         load_comparison(Path("nowhere"))
 
 
 def test_every_option_of_training_reaches_the_runs():
-    """Those that a comparison and a run have in common, with other values than their defaults."""
+    """Options that a comparison and a run share, with values other than the defaults."""
     others = {
         "context": TextAmount(tokens=7),
         "batch": TextAmount(tokens=70),

@@ -1,4 +1,4 @@
-"""What a run would take is measured on the run that it would be."""
+"""The cost of a run is measured on the same kind of run."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from training.config import ExecutionConfig, TrainConfig
         ("cpu", Budget(steps=10), True, True),
     ],
 )
-def test_a_probe_is_compiled_where_the_whole_run_would_be(
+def test_a_rehearsal_is_compiled_if_the_whole_run_would_be(
     tiny_arrays, monkeypatch, device, budget, asked, found
 ):
     monkeypatch.setattr(estimate, "pick_device", lambda wanted: device)

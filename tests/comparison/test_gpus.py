@@ -1,4 +1,4 @@
-"""Which GPUs the runs take that train at a time, without a GPU: the names alone."""
+"""GPUs of simultaneous runs, by name only: no GPU is needed."""
 
 import pytest
 import torch
@@ -25,15 +25,15 @@ from training.budget import Budget, TextAmount
         ("0123", 2, 3, ["0,1", "2,3", "0,1"]),
     ],
 )
-def test_every_run_has_gpus_of_its_own_and_more_runs_share_them(gpus, processes, jobs, assigned):
+def test_every_run_has_its_own_gpus_and_additional_runs_share_them(gpus, processes, jobs, assigned):
     assert assign_gpus(gpus, processes, jobs) == assigned
 
 
 @given(st.integers(1, 16), st.integers(1, 16), st.none() | st.integers(1, 40))
-def test_no_gpu_has_two_processes_of_a_run_and_none_two_runs_more_than_another(count, processes, jobs):
+def test_processes_of_a_run_never_share_a_gpu_and_runs_share_gpus_evenly(count, processes, jobs):
     gpus = list(map(str, range(count)))
     if processes > count:
-        with pytest.raises(ValueError, match=f"processes is {processes}, and there are {count} GPUs here"):
+        with pytest.raises(ValueError, match=f"processes is {processes}, but this machine has {count} GPUs"):
             assign_gpus(gpus, processes, jobs)
         return
     assigned = [own.split(",") for own in assign_gpus(gpus, processes, jobs)]
@@ -51,7 +51,7 @@ def test_no_gpu_has_two_processes_of_a_run_and_none_two_runs_more_than_another(c
         (None, 3, ["0", "1", "2"]),
         ("2,5", 2, ["2", "5"]),
         ("GPU-8f1c, GPU-77aa", 2, ["GPU-8f1c", "GPU-77aa"]),
-        ("3,99,1", 1, ["3"]),  # CUDA sees nothing behind a GPU that is not there
+        ("3,99,1", 1, ["3"]),  # CUDA sees nothing after a missing GPU
         ("", 0, []),
     ],
 )
@@ -76,7 +76,7 @@ def comparison(processes: int = 1) -> Comparison:
     )
 
 
-def test_the_environment_of_a_run_says_which_gpus_are_its_own(monkeypatch):
+def test_the_environment_of_a_run_names_its_gpus(monkeypatch):
     monkeypatch.setattr(local, "pick_device", lambda device: "cuda")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(local.os, "cpu_count", lambda: 16)
@@ -87,10 +87,10 @@ def test_the_environment_of_a_run_says_which_gpus_are_its_own(monkeypatch):
     assert {env["OMP_NUM_THREADS"] for env in found} == {"4"}
     assert {env["RUNS_PER_GPU"] for env in found} == {"1"}
     shared = environments(comparison(processes=2), 3)
-    assert [env["RUNS_PER_GPU"] for env in shared] == ["2", "1", "2"]  # of whose memory each takes its part
+    assert [env["RUNS_PER_GPU"] for env in shared] == ["2", "1", "2"]  # runs that share its memory
 
 
-def test_on_a_cpu_there_is_a_run_per_core_and_a_given_number_of_threads_is_kept(monkeypatch):
+def test_on_a_cpu_there_is_a_run_per_core_and_a_set_number_of_threads_is_kept(monkeypatch):
     monkeypatch.setattr(local, "pick_device", lambda device: "cpu")
     monkeypatch.setattr(local.os, "cpu_count", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")

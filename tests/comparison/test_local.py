@@ -1,4 +1,4 @@
-"""Jobs on this machine: their order, what is known of the time that remains, and a stop."""
+"""Jobs on this machine: order, remaining time, and stopping."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ from comparison.local import Job, duration, run_jobs, time_left
 
 
 class Sleep(Job):
-    """Sleeps, and says how far it is."""
+    """Sleeps, and reports its progress."""
 
     def __init__(self, name: str, folder: Path, seconds: float, far: float = 0.0) -> None:
         code = f"import time; time.sleep({seconds})"
@@ -25,7 +25,7 @@ class Sleep(Job):
         return f"{self.title} has slept"
 
 
-def test_jobs_run_in_order_as_many_at_a_time_as_there_are_environments(tmp_path, capsys):
+def test_jobs_run_in_order_one_per_environment(tmp_path, capsys):
     jobs = [Sleep(name, tmp_path, 0.5) for name in "abcd"]
     began = time.monotonic()
     run_jobs(jobs, [{}, {}])
@@ -35,7 +35,7 @@ def test_jobs_run_in_order_as_many_at_a_time_as_there_are_environments(tmp_path,
     assert "(1/4, about " in lines[0]
 
 
-def test_a_command_that_fails_stops_the_others_and_is_named_with_its_last_line(tmp_path):
+def test_a_failed_command_stops_the_others_and_its_last_line_is_reported(tmp_path):
     failing = Job(
         "bad", "bad", tmp_path / "bad.log", [sys.executable, "-c", "import sys; sys.exit('codebook: no')"]
     )
@@ -47,18 +47,18 @@ def test_a_command_that_fails_stops_the_others_and_is_named_with_its_last_line(t
     assert slow.process and slow.process.poll() is not None
 
 
-def test_nothing_is_said_of_the_time_left_while_nothing_is_known(tmp_path):
+def test_the_time_left_is_empty_while_it_is_unknown(tmp_path):
     job = Sleep("a", tmp_path, 1)
     job.started = time.monotonic()
     assert time_left([Sleep("b", tmp_path, 1)], [job], [], at_once=2) == ""
 
 
-def test_the_time_left_follows_from_the_jobs_of_the_same_kind(tmp_path):
+def test_the_time_left_is_estimated_from_jobs_of_the_same_kind(tmp_path):
     waiting = [Sleep(name, tmp_path, 1) for name in "abcd"]
     assert time_left(waiting, [], [("sleep", 30.0), ("other", 900.0)], at_once=2) == "about 60 s left"
 
 
-def test_the_time_left_follows_from_how_far_a_running_job_is_also_one_that_resumed(tmp_path):
+def test_the_time_left_is_estimated_from_the_progress_of_running_and_resumed_jobs(tmp_path):
     job = Sleep("a", tmp_path, 1, far=0.75)
     job.started, job.share_at_start = time.monotonic() - 25, 0.5
     assert time_left([], [job], [], at_once=1) == "about 25 s left"  # a quarter took 25 s
@@ -71,6 +71,6 @@ def test_a_duration_in_words(seconds, words):
     assert duration(seconds) == words
 
 
-def test_the_last_of_several_jobs_decides_when_all_have_ended():
+def test_makespan_is_the_end_of_the_last_job():
     assert makespan([3.0, 1.0, 1.0, 4.0], at_once=2) == 6.0
     assert makespan([], at_once=3) == 0.0

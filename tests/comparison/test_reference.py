@@ -1,4 +1,4 @@
-"""The page about the keys of a comparison file says what the dataclasses say."""
+"""The reference page of comparison files matches the dataclasses."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def test_the_page_in_the_repository_is_current() -> None:
     assert PAGE.read_text() == reference_page(), "run python -m comparison.reference"
 
 
-def test_the_smallest_file_is_a_comparison_and_nothing_in_it_can_be_left_out(tmp_path: Path) -> None:
+def test_the_smallest_file_is_a_comparison_and_every_key_in_it_is_required(tmp_path: Path) -> None:
     path = tmp_path / "smallest.yaml"
     path.write_text(SMALLEST)
     assert parse(Comparison, [str(path)]).models.keys() == {"gpt"}

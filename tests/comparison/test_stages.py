@@ -1,4 +1,4 @@
-"""The tokenizers of a comparison: the quick ones first, how far one is, and a stop while one is trained."""
+"""The tokenizers of a comparison: order, progress, and stopping during training."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ from training.budget import Budget, TextAmount
 
 @pytest.fixture
 def comparison(tiny_source: Path, tiny_corpus, tmp_path: Path) -> Comparison:
-    """A comparison of a unigram and a BPE tokenizer on the small corpus, which is there."""
+    """A comparison of unigram and BPE tokenizers on the small corpus, which exists."""
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "corpus").symlink_to(tiny_corpus.folder)
     return Comparison(
@@ -35,7 +35,7 @@ def comparison(tiny_source: Path, tiny_corpus, tmp_path: Path) -> Comparison:
     )
 
 
-def test_the_quick_ones_are_trained_first_and_each_says_how_long_it_took(comparison, tiny_corpus, capsys):
+def test_the_quickest_are_trained_first_and_each_reports_its_time(comparison, tiny_corpus, capsys):
     found = make_tokenizers(comparison, tiny_corpus)
     assert {label: t.vocab_size for label, t in found.items()} == {
         "unigram-440": 440, "spbpe-440": 440, "bpe-400": 400, "byte": 257
@@ -43,14 +43,14 @@ def test_the_quick_ones_are_trained_first_and_each_says_how_long_it_took(compari
     lines = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
     assert lines[1:] == ["tokenizer bpe-400", "tokenizer spbpe-440", "tokenizer unigram-440"]
     make_tokenizers(comparison, tiny_corpus)
-    assert capsys.readouterr().out == "", "they are there"
+    assert capsys.readouterr().out == "", "they exist"
 
 
-def test_how_far_a_training_is_follows_from_what_the_library_logs(comparison, tiny_corpus):
+def test_progress_is_read_from_the_log_of_the_library(comparison, tiny_corpus):
     make_tokenizers(comparison, tiny_corpus)
     jobs = {label: TokenizerJob(comparison, label, replace=False) for label in ("unigram-440", "spbpe-440")}
     for job in jobs.values():
-        assert 0.5 < job.share() < 1, "of one that has ended"
+        assert 0.5 < job.share() < 1, "after the end"
     text = jobs["unigram-440"].log.read_text()
     rounds = text.split("EM sub_iter=0")
     shares = []
@@ -59,10 +59,10 @@ def test_how_far_a_training_is_follows_from_what_the_library_logs(comparison, ti
         shares.append(jobs["unigram-440"].share())
     assert shares == sorted(set(shares)) and shares[0] == 0
     larger = dataclasses.replace(comparison, tokenizers=["unigram-450"])
-    assert TokenizerJob(larger, "unigram-450", replace=False).share() == 0, "it has not begun"
+    assert TokenizerJob(larger, "unigram-450", replace=False).share() == 0, "before the start"
 
 
-def test_a_ctrl_c_while_a_tokenizer_is_trained_is_answered_at_once(tmp_path):
+def test_ctrl_c_during_the_training_of_a_tokenizer_stops_at_once(tmp_path):
     words = ["".join(random.Random(i).choices("abcdefghij", k=9)) for i in range(40_000)]
     draw = random.Random(0)
     documents = [" ".join(draw.choices(words, k=2_000)) for _ in range(400)]
@@ -94,6 +94,6 @@ def test_a_ctrl_c_while_a_tokenizer_is_trained_is_answered_at_once(tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
     assert errors == "codebook: interrupted; the same command resumes\n"
-    assert time.monotonic() - began < 10  # 3 s on a machine that does nothing else
+    assert time.monotonic() - began < 10  # 3 s on an idle machine
     assert (tmp_path / "slow/data/byte/tokenizer/tokenizer.json").exists()
     assert not (tmp_path / "slow/data/unigram-8000/tokenizer").exists()

@@ -1,4 +1,4 @@
-"""Importance sampling over segmentations, held to the sum over all of them."""
+"""Importance sampling over segmentations, compared with the sum over all of them."""
 
 import json
 import math
@@ -87,7 +87,7 @@ def test_bytes_have_one_segmentation():
     assert found["bits_per_char"] == 0 and found["other_share"] == 0
 
 
-def test_of_one_text_there_is_no_standard_error(model, tokenizer, counts):
+def test_one_text_has_no_standard_error(model, tokenizer, counts):
     assert estimate_ambiguity(model, tokenizer, counts, [TEXT], samples=4)["bits_per_char_se"] is None
 
 
@@ -104,7 +104,7 @@ def run(tiny_arrays, run_python, tmp_path_factory):
     return run
 
 
-def test_the_estimate_is_kept_beside_the_run_with_what_it_was_made_from(run, tiny_corpus, run_python):
+def test_the_estimate_is_saved_with_the_run_and_records_its_inputs(run, tiny_corpus, run_python):
     asked = "--texts", 3, "--chars", 50, "--samples", 4
     done = run_python("-m", "eval.ambiguity", "--run", run, "--corpus", tiny_corpus.folder, *asked)
     assert done.returncode == 0, done.stderr
@@ -116,7 +116,7 @@ def test_the_estimate_is_kept_beside_the_run_with_what_it_was_made_from(run, tin
     assert found["texts"] == 3 and found["bits_per_char_se"] >= 0
 
 
-def test_another_corpus_than_the_runs_own_is_refused(run, tiny_source, run_python, tmp_path):
+def test_a_corpus_other_than_that_of_the_run_is_refused(run, tiny_source, run_python, tmp_path):
     config = CorpusConfig(f"jsonl:{tiny_source}", val_fraction=0.1, test_fraction=0.2)
     make_corpus(config, tmp_path / "corpus")
     before = {path: path.stat().st_mtime_ns for path in run.iterdir()}
@@ -127,7 +127,9 @@ def test_another_corpus_than_the_runs_own_is_refused(run, tiny_source, run_pytho
     assert {path: path.stat().st_mtime_ns for path in run.iterdir()} == before
 
 
-def test_another_tokenizer_than_the_runs_own_is_refused(run, tiny_arrays, tiny_corpus, run_python, tmp_path):
+def test_a_tokenizer_other_than_that_of_the_run_is_refused(
+    run, tiny_arrays, tiny_corpus, run_python, tmp_path
+):
     data, other = tmp_path / "data", tmp_path / "run"
     shutil.copytree(tiny_arrays("bpe-300"), data)
     shutil.rmtree(data / "tokenizer")
@@ -138,4 +140,4 @@ def test_another_tokenizer_than_the_runs_own_is_refused(run, tiny_arrays, tiny_c
     done = run_python("-m", "eval.ambiguity", "--run", other, "--corpus", tiny_corpus.folder)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "is not the one" in line
+    assert "is not the tokenizer that" in line

@@ -1,4 +1,4 @@
-"""Bits laid on characters, and summed in several ways."""
+"""Bits of characters, and their sums by context, frequency, kind and group."""
 
 from pathlib import Path
 
@@ -59,8 +59,8 @@ def test_the_answers_to_each_question_add_up_to_the_whole(spec, tiny_corpus, tin
         assert sum(answer["bits"] for answer in answers.values()) == pytest.approx(bits.sum())
 
 
-def test_characters_and_words_are_told_apart_as_a_reader_would(tiny_corpus, tiny_arrays):
-    text = read_test_text(tiny_corpus, np.arange(len(tiny_corpus.ids("test"))))
+def test_characters_and_words_are_classified_as_a_reader_would(tiny_corpus, tiny_arrays):
+    text = read_test_text(tiny_corpus, TokenArrays(tiny_arrays("byte")).split("test").chosen)
     joined = "".join(text.texts)
     names, codes = text.bands["kind of character"]
     expected = {"a": "lower case", "T": "upper case", " ": "space", "\n": "line end", ".": "punctuation"}
@@ -73,7 +73,7 @@ def test_characters_and_words_are_told_apart_as_a_reader_would(tiny_corpus, tiny
 
 
 class OneDocument:
-    """A split of a document of as many tokens."""
+    """A split with one document of this many tokens."""
 
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
@@ -83,7 +83,7 @@ class OneDocument:
 
 
 @given(st.integers(1, 70), st.integers(2, 9), st.data())
-def test_the_context_is_that_of_the_window_which_scored_the_token(tokens, block_size, data):
+def test_the_context_is_that_of_the_window_that_scores_the_token(tokens, block_size, data):
     stride = data.draw(st.integers(1, block_size))
     chars = np.array(data.draw(st.lists(st.integers(0, 4), min_size=tokens, max_size=tokens)))
     expected = {}
@@ -100,7 +100,7 @@ def test_passages_are_the_whole_text_and_no_passage_is_empty(texts):
     assert begins[0] == 0 and begins[-1] == sum(map(len, texts))
     assert (np.diff(begins) > 0).all()
     documents = np.cumsum([0, *map(len, texts)])
-    assert set(documents) <= set(begins)  # none reaches over the end of a document
+    assert set(documents) <= set(begins)  # no passage spans two documents
 
 
 def test_the_passages_are_those_with_the_largest_differences():

@@ -1,4 +1,4 @@
-"""What generating text costs."""
+"""The cost of generating text."""
 
 import torch
 
@@ -6,19 +6,19 @@ from eval.inference_cost import measure_inference_cost
 from model import ModelConfig, build_model
 
 
-def test_a_gpt_keeps_a_key_and_a_value_a_layer_for_every_token():
+def test_a_gpt_caches_a_key_and_a_value_per_layer_and_token():
     model = build_model(ModelConfig(n_layer=3, n_embd=16, n_head=2), 50, 8)
     found = measure_inference_cost(model, "cpu")
     assert found["cache_bytes_per_token"] == 2 * 3 * 16 * 4
     assert found["tokens_per_second"] > 0
 
 
-def test_a_bigram_model_keeps_nothing():
+def test_a_bigram_model_has_no_cache():
     model = build_model(ModelConfig(kind="bigram"), 50, 8)
     assert measure_inference_cost(model, "cpu")["cache_bytes_per_token"] == 0
 
 
-def test_measuring_leaves_the_random_numbers_alone():
+def test_measuring_does_not_change_the_random_state():
     model = build_model(ModelConfig(n_layer=1, n_embd=16, n_head=2), 50, 8)
     torch.manual_seed(0)
     before = torch.get_rng_state()

@@ -1,4 +1,4 @@
-"""What a tokenizer's counts say: against a published package, closed forms, and a plain loop."""
+"""Metrics of a tokenizer, compared with a published package, closed forms and a plain loop."""
 
 import math
 import unicodedata
@@ -13,7 +13,7 @@ from eval.intrinsic import count_metrics, count_words, length_metrics
 
 
 def of_counts(counts: list[int] | np.ndarray, chars: int = 100) -> dict:
-    """The metrics of these counts of types; `eot` comes on top."""
+    """The metrics of these counts of types; `eot` is added."""
     counts = np.array([*counts, 0])
     return count_metrics(counts, chars, np.zeros(len(counts), dtype=bool))
 
@@ -37,7 +37,7 @@ def test_renyi_efficiency_and_entropy_are_those_of_tokenization_scorer(counts: l
 
 
 @pytest.mark.parametrize("types", [2, 20, 300, 1000])
-def test_types_that_are_equally_frequent(types: int) -> None:
+def test_equally_frequent_types(types: int) -> None:
     found = of_counts([7] * types, chars=14 * types)
     assert found["vocab_size"] == types + 1
     assert found["vocab_used"] == 1
@@ -55,7 +55,7 @@ def test_a_single_type() -> None:
 
 
 def test_two_types_by_hand() -> None:
-    """Three of four tokens are the one: 0.811 bits a token; the sum of p ** 2.5 is 0.5184."""
+    """Three of four tokens are the same: 0.811 bits per token; the sum of p ** 2.5 is 0.5184."""
     found = of_counts([3, 1, 0, 0], chars=8)
     assert found["unigram_entropy_bits_per_char"] == pytest.approx(0.8112781 * 4 / 8)
     assert found["renyi_efficiency"] == pytest.approx(-math.log2(0.75**2.5 + 0.25**2.5) / 1.5 / 2)
@@ -68,7 +68,7 @@ def test_the_most_frequent_types_cover_95_percent_of_the_tokens(counts: list[int
     assert of_counts([*counts, 0])["rank_95"] == rank
 
 
-def test_a_type_counts_as_learnt_from_100_times_on() -> None:
+def test_a_type_is_counted_as_seen_often_from_100_occurrences() -> None:
     assert of_counts([99, 100, 101, 0])["types_seen_100"] == 0.5
 
 
@@ -91,23 +91,23 @@ def test_lengths_by_hand() -> None:
     }
 
 
-def test_text_that_became_no_tokens_has_no_ratios() -> None:
-    """As a tokenizer that loses text can make of it."""
+def test_text_without_tokens_has_no_ratios() -> None:
+    """A lossy tokenizer can return no tokens."""
     assert length_metrics(np.array([0]), np.array([3]), np.array([3]))["chars_per_token"] is None
     found = of_counts([0, 0])
     assert found["fallback_share"] is None
     assert found["unigram_entropy_bits_per_char"] == found["renyi_efficiency"] == found["rank_95"] == 0
 
 
-# ---- what holds of any counts
+# ---- any counts
 
 
 @given(COUNTS, st.randoms(use_true_random=False))
-def test_bounds_and_the_order_of_ids(counts: list[int], draw) -> None:
+def test_metrics_are_within_bounds_and_do_not_depend_on_the_order_of_ids(counts: list[int], draw) -> None:
     found = of_counts(counts, chars=sum(counts))
     used = sum(map(bool, counts))
     assert found["vocab_used"] == used / len(counts)
-    # An entropy is at most that of an even use; a higher order gives a lower one.
+    # An entropy is at most that of equal frequencies, and falls with its order.
     entropy = found["unigram_entropy_bits_per_char"]
     assert 0 <= entropy <= math.log2(used) + 1e-9
     assert 0 <= found["renyi_efficiency"] * math.log2(len(counts)) <= entropy + 1e-9
@@ -116,7 +116,7 @@ def test_bounds_and_the_order_of_ids(counts: list[int], draw) -> None:
 
 
 @given(COUNTS, st.integers(2, 9))
-def test_the_same_text_several_times_changes_only_what_is_rare(counts: list[int], times: int) -> None:
+def test_repeating_the_text_changes_only_the_rare_types(counts: list[int], times: int) -> None:
     once = of_counts(counts, 100)
     again = of_counts([n * times for n in counts], 100 * times)
     assert again.pop("types_seen_100") >= once.pop("types_seen_100")
@@ -127,7 +127,7 @@ def test_the_same_text_several_times_changes_only_what_is_rare(counts: list[int]
 
 
 def words_by_a_plain_loop(text: str, token_sizes: list[int]) -> tuple[int, int]:
-    """The words of a text, and those inside which no token ends; the tokens are given by their bytes."""
+    """The words of a text and those inside which no token ends; tokens are given as text."""
     ends = {sum(token_sizes[: i + 1]) for i in range(len(token_sizes))}
     words = whole = offset = 0
     start = None
@@ -154,7 +154,7 @@ def count(texts: list[str], cuts: list[list[int]], prefix: bytes = b"") -> list[
     ("tokens", "words", "whole"),
     [
         (["the", " cat", " sat"], 3, 3),  # a space may be in the token
-        (["the ", "cat. ", "sat"], 3, 3),  # before or behind, with punctuation
+        (["the ", "cat. ", "sat"], 3, 3),  # before or after, with punctuation
         (["th", "e cat"], 2, 1),
         (["the cat", " sat on"], 4, 4),  # a token of several words
         (["don", "'", "t"], 2, 2),
@@ -173,11 +173,11 @@ def test_words_of_one_token(tokens: list[str], words: int, whole: int) -> None:
     assert count(["".join(tokens)], [[len(token.encode()) for token in tokens]]) == [[words], [whole]]
 
 
-def test_a_word_may_be_cut_inside_a_character() -> None:
+def test_a_word_may_be_split_inside_a_character() -> None:
     assert count(["é"], [[1, 1]]) == [[1], [0]]
 
 
-def test_words_do_not_go_on_in_the_next_document() -> None:
+def test_words_end_with_the_document() -> None:
     assert count(["one", "two"], [[3], [1, 2]]) == [[1, 1], [1, 0]]
 
 
@@ -187,7 +187,7 @@ TEXT = st.text(st.sampled_from(CHARACTERS), min_size=1, max_size=30)
 
 
 @given(st.lists(st.tuples(TEXT, st.randoms(use_true_random=False)), min_size=1, max_size=6), st.booleans())
-def test_words_are_those_of_a_plain_loop_however_the_tokens_cut_the_bytes(drawn: list, dummy: bool) -> None:
+def test_words_match_a_plain_loop_however_tokens_split_the_bytes(drawn: list, dummy: bool) -> None:
     prefix = b" " * dummy
     texts, cuts, expected = [text for text, _ in drawn], [], []
     for text, draw in drawn:

@@ -1,4 +1,4 @@
-"""The tokenizers of a comparison, measured on its own files: what is counted, kept, printed and reported."""
+"""Metrics of a comparison's tokenizers from its files: counting, storing, printing and reporting."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def measured(folder: Path, specs: list[str]) -> dict[str, dict[str, dict]]:
 
 
 def write_comparison(folder: Path, rows: list[dict], specs: list[str]) -> Path:
-    """A comparison up to its arrays: what is there before anything is trained."""
+    """A comparison with its arrays, before training."""
     folder.mkdir()
     source = folder / "source.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -96,12 +96,12 @@ def comparison(specs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture
 def copy(comparison: Path, tmp_path: Path) -> Path:
-    """A comparison of its own, of a byte and a character tokenizer."""
+    """A separate comparison of a byte and a character tokenizer."""
     return write_comparison(tmp_path / "copy", some_rows(60), ["byte", "char"])
 
 
 def words(text: str) -> list[tuple[int, int]]:
-    """Where the words of a text begin and end, in bytes."""
+    """Begin and end of each word of a text, in bytes."""
     marked = "".join(
         "w" if c.isalnum() or c == "_" or unicodedata.category(c)[0] == "M" else " " for c in text
     )
@@ -111,7 +111,7 @@ def words(text: str) -> list[tuple[int, int]]:
     ]
 
 
-# ---- what is counted
+# ---- counting
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -139,10 +139,8 @@ def test_counts_are_those_of_the_corpus_and_its_arrays(
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_words_of_one_token_are_those_that_a_plain_loop_finds(
-    comparison: Path, specs: list[str], split: str
-) -> None:
-    """Under every kind of tokenizer, one that puts a space before each text among them."""
+def test_words_of_one_token_match_a_plain_loop(comparison: Path, specs: list[str], split: str) -> None:
+    """With every kind of tokenizer, including one that puts a space before each text."""
     texts = list(Corpus(comparison / "corpus").texts(split))
     for label, found in measured(comparison, specs).items():
         data = comparison / "data" / label
@@ -187,7 +185,7 @@ def test_the_char_tokenizer_has_parts_of_characters_only_for_characters_it_never
     assert test["fallback_share"] * test["tokens"] == pytest.approx(sum(len(c.encode()) for c in unseen))
 
 
-def test_the_size_of_a_batch_changes_nothing(comparison: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_batch_size_does_not_matter(comparison: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus, data = Corpus(comparison / "corpus"), comparison / "data" / "bpe-330"
     measured = []
     for chars in (1, 500, 10**9):
@@ -202,7 +200,7 @@ def test_the_size_of_a_batch_changes_nothing(comparison: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_groups_add_up_to_the_whole(comparison: Path, specs: list[str], split: str) -> None:
-    """All but the documents that have no language: they are in no group."""
+    """All documents except those without a language, which are in no group."""
     corpus = Corpus(comparison / "corpus")
     none = [
         text
@@ -225,7 +223,7 @@ def test_groups_add_up_to_the_whole(comparison: Path, specs: list[str], split: s
 NUMBERS = ("documents", "chars", "bytes", "tokens", "words")
 
 
-def test_groups_of_a_corpus_where_all_have_one_add_up_to_every_count(tmp_path: Path) -> None:
+def test_if_every_document_has_a_group_all_counts_add_up(tmp_path: Path) -> None:
     rows = [row for row in some_rows() if row["language"] and row["domain"]]
     folder = write_comparison(tmp_path / "full", rows, ["bpe-330"])
     for whole in measured(folder, ["bpe-330"])["bpe-330"].values():
@@ -246,7 +244,9 @@ def test_a_corpus_without_groups_has_none(tmp_path: Path) -> None:
     assert "By language" not in report_section(found)
 
 
-def test_a_column_of_too_many_values_is_left_out_aloud(tmp_path: Path, run_python: Callable) -> None:
+def test_a_column_with_too_many_values_is_left_out_with_a_message(
+    tmp_path: Path, run_python: Callable
+) -> None:
     rows = [{**row, "domain": f"site {i % 101}"} for i, row in enumerate(some_rows())]
     folder = write_comparison(tmp_path / "sites", rows, ["byte"])
     test = measured(folder, ["byte"])["byte"]["test"]
@@ -254,7 +254,7 @@ def test_a_column_of_too_many_values_is_left_out_aloud(tmp_path: Path, run_pytho
     assert test["groups_left_out"] == {"domain": 101}
     done = run_python("-m", "eval.intrinsic", "--folder", folder)
     assert (
-        done.stdout.splitlines()[-1] == "The corpus has 101 different values of domain, too many for groups."
+        done.stdout.splitlines()[-1] == "The corpus has 101 distinct values of domain, too many for groups."
     )
     rows = [{**row, "domain": f"site {i % 100}" if i < 200 else None} for i, row in enumerate(some_rows())]
     folder = write_comparison(tmp_path / "fewer", rows, ["byte"])
@@ -262,10 +262,10 @@ def test_a_column_of_too_many_values_is_left_out_aloud(tmp_path: Path, run_pytho
     assert set(train["groups"]) == {"language", "domain"} and "groups_left_out" not in train
 
 
-# ---- a tokenizer that loses text
+# ---- a lossy tokenizer
 
 
-def test_where_text_is_lost_words_are_not_counted(copy: Path) -> None:
+def test_words_are_not_counted_with_a_lossy_tokenizer(copy: Path) -> None:
     manifest = json.loads((copy / "data/byte/manifest.json").read_text())
     manifest["splits"]["test"]["lossy_documents"] = 3
     (copy / "data/byte/manifest.json").write_text(json.dumps(manifest))
@@ -278,7 +278,7 @@ def test_where_text_is_lost_words_are_not_counted(copy: Path) -> None:
     assert report_section({"byte": found}).count("| – |") > 1
 
 
-# ---- kept, and made again
+# ---- storing
 
 
 def test_unchanged_tokenizers_are_not_measured_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,13 +299,13 @@ def test_another_corpus_is_measured_again(copy: Path) -> None:
     source.write_text("".join(json.dumps(row) + "\n" for row in some_rows(90)))
     config = CorpusConfig(f"jsonl:{source}", val_fraction=0.15, test_fraction=0.25)
     corpus = make_corpus(config, copy / "corpus", replace=True)
-    with pytest.raises(ValueError, match=f"{copy}/data/byte is not of the text in {copy}/corpus"):
+    with pytest.raises(ValueError, match=f"{copy}/data/byte was not made from the text in {copy}/corpus"):
         measured(copy, ["byte"])
     make_arrays(corpus, load_tokenizer(copy / "data/byte/tokenizer"), copy / "data" / "byte", processes=1)
     assert measured(copy, ["byte"])["byte"]["train"]["documents"] > first["train"]["documents"]
 
 
-# ---- printed and reported
+# ---- printing and reporting
 
 
 @pytest.mark.parametrize("split", [None, "train", "val"])
@@ -377,7 +377,7 @@ def test_the_report_shows_tokenizers_whole_and_by_group(comparison: Path, specs:
 
 
 @pytest.mark.parametrize("value", ["a|b", "`x`", "<b>x</b>", "two\nlines", "[x](y)", "", "  "])
-def test_whatever_a_group_is_called_it_is_one_cell(value: str, copy: Path, tmp_path: Path) -> None:
+def test_any_name_of_a_group_is_one_cell(value: str, copy: Path, tmp_path: Path) -> None:
     rows = [{**row, "domain": value} for row in some_rows(60)]
     folder = write_comparison(tmp_path / "odd", rows, ["byte"])
     table = tables(report_section(measured(folder, ["byte"])))[-1]

@@ -1,4 +1,4 @@
-"""The best size on a ladder, on simulated ladders whose best size is known."""
+"""The best size of simulated ladders whose best size is known."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def errors_of(noise: float, rungs: int = len(SIZES), draws: int = 2000) -> Error
     ],
     ids=str,
 )
-def test_the_interval_holds_the_true_minimum(cell):
+def test_the_interval_contains_the_true_minimum(cell):
     """In full: `python -m benchmarks.claims`."""
     found = measure_ladder(cell, repeats=140)
     assert found["held"] >= 0.9
@@ -35,7 +35,7 @@ def test_the_interval_holds_the_true_minimum(cell):
 
 
 @pytest.mark.parametrize("place", ["beyond the low end", "beyond the high end"])
-def test_where_the_true_minimum_lies_outside_the_interval_is_open_on_that_side(place):
+def test_the_interval_is_open_on_the_side_of_a_minimum_outside_the_ladder(place):
     assert measure_ladder(LadderCell(6, 0.006, 1.0, place), repeats=140)["held"] >= 0.95
 
 
@@ -59,7 +59,7 @@ def test_the_rungs_that_may_be_best_are_those_not_shown_to_be_worse():
 
 @pytest.mark.parametrize(("sign", "where"), [(1, "below"), (-1, "above")])
 @pytest.mark.parametrize("bend", [-1e-3, 0.0, 1e-4])
-def test_a_minimum_outside_the_ladder_is_said_to_be(sign, where, bend):
+def test_a_minimum_outside_the_ladder_is_reported(sign, where, bend):
     x = np.log2(SIZES)
     bpc = 2 + sign * 0.02 * x + bend * (x - x.mean()) ** 2
     found = find_minimum(SIZES, bpc, errors_of(0.001))
@@ -68,7 +68,7 @@ def test_a_minimum_outside_the_ladder_is_said_to_be(sign, where, bend):
 
 
 @pytest.mark.parametrize("noise", [0.01, 0.0])
-def test_where_no_rung_is_shown_to_be_better_the_interval_is_the_whole_ladder(noise):
+def test_if_no_rung_is_shown_to_be_better_the_interval_is_the_whole_ladder(noise):
     bpc = 2 + 0.5 * noise * np.random.default_rng(1).standard_normal(len(SIZES))
     found = find_minimum(SIZES, bpc, errors_of(noise))
     assert (found.where, found.size_low, found.size_high) == ("flat", 512, 16384)
@@ -95,12 +95,12 @@ def test_far_rungs_of_a_long_ladder_do_not_count():
     assert found[0] == pytest.approx(12.2, abs=0.15)
 
 
-def test_two_sizes_are_no_ladder():
+def test_two_sizes_are_not_a_ladder():
     with pytest.raises(ValueError, match="at least three sizes"):
         minima(SIZES[:2], np.ones(2), errors_of(0.01, 2))
 
 
-def test_a_family_differs_in_size_alone():
+def test_specs_of_a_family_differ_only_in_size():
     assert [family(spec) for spec in ("bpe-512", "bpe-512:gpt2", "char", "tiktoken:gpt2")] == [
         "bpe",
         "bpe:gpt2",

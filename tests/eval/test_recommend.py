@@ -1,4 +1,4 @@
-"""The answer in three sentences."""
+"""The recommendation in sentences."""
 
 import re
 from dataclasses import replace
@@ -15,7 +15,7 @@ SIZES = [512, 1024, 2048, 4096, 8192]
 
 
 def made_up(best: dict[str, float], seeds: int = 3) -> tuple[Comparison, dict, dict[str, Errors]]:
-    """A comparison of a ladder of bpe, and `char`: for each model log2 of the best size."""
+    """A comparison of several sizes of bpe and `char`; `best` gives log2 of each best size."""
     comparison = Comparison(
         name="tiny",
         tokenizers=[*(f"bpe-{size}" for size in SIZES), "char"],
@@ -50,7 +50,7 @@ def made_up(best: dict[str, float], seeds: int = 3) -> tuple[Comparison, dict, d
     return comparison, {"rows": rows, "lossy_rows": [], "corpus": {"test_groups": None}}, errors
 
 
-def test_the_answer_says_which_may_be_the_best_which_size_and_how_certain():
+def test_the_answer_has_candidates_best_size_and_certainty():
     (entry,) = recommend(*made_up({"gpt": 10.6}))["models"]
     which, size, covers, at_once = sentences(entry)
     assert which == (
@@ -61,10 +61,10 @@ def test_the_answer_says_which_may_be_the_best_which_size_and_how_certain():
         "The best size of bpe is 1,024 or 2,048 of those tried; a curve through them has its minimum at "
     )
     assert covers == "Intervals cover the choice of text (50 test documents) and 3 seeds."
-    assert at_once.startswith("What is said of the best holds for all tokenizers at once")
+    assert at_once.startswith("Statements about the best hold for all tokenizers at once")
 
 
-def test_one_tokenizer_that_all_others_are_worse_than_is_the_best():
+def test_a_tokenizer_that_beats_all_others_is_the_best():
     comparison, results, errors = made_up({"gpt": 10.6})
     for row in results["rows"][1:]:
         row["distinguishable"] = True
@@ -74,7 +74,7 @@ def test_one_tokenizer_that_all_others_are_worse_than_is_the_best():
     )
 
 
-def test_where_none_is_worse_no_tokenizer_is_said_to_be_better():
+def test_if_none_is_worse_no_tokenizer_is_called_better():
     comparison, results, errors = made_up({"gpt": 10.6})
     for row in results["rows"]:
         row["distinguishable"] = False
@@ -84,28 +84,28 @@ def test_where_none_is_worse_no_tokenizer_is_said_to_be_better():
     )
 
 
-def test_with_one_seed_nothing_is_claimed_and_what_a_test_would_take_is_said():
+def test_with_one_seed_nothing_is_claimed_and_the_cost_of_a_test_is_given():
     comparison, results, errors = made_up({"small": 10.0, "large": 11.0}, seeds=1)
     answer = recommend(comparison, results, errors)
     said = " ".join(sentences(answer["models"][0]))
     assert said.startswith("Not tested: each tokenizer has one run")
-    assert "set seeds: [0, 1, 2], which takes 12 more runs, about 12 min of training" in said
+    assert "set seeds: [0, 1, 2]: 12 more runs, about 12 min of training" in said
     assert "may be the best" not in said and "is the best" not in said and "best size" not in said
     assert answer["growth"] == []
 
 
-def test_what_makes_intervals_uncertain_is_said():
+def test_reasons_for_uncertain_intervals_are_given():
     comparison, results, errors = made_up({"gpt": 10.6})
     results["corpus"]["test_groups"] = 3
     results["rows"][1]["seed_sd_outlying"] = True
     (entry,) = recommend(comparison, results, errors)["models"]
     said = sentences(entry)
     assert "Intervals cover the choice of text (50 test documents in 3 groups) and 3 seeds." in said
-    assert "So few groups make them wide and uncertain." in said
-    assert f"Seeds of {results['rows'][1]['tokenizer']} vary more than those of the others." in said
+    assert "With so few groups they are wide and uncertain." in said
+    assert f"Seeds of {results['rows'][1]['tokenizer']} vary more than those of the other tokenizers." in said
 
 
-def test_a_size_under_two_labels_is_one_rung_by_the_first_label_of_the_file():
+def test_a_size_under_two_labels_is_one_rung_with_the_first_label():
     comparison, results, errors = made_up({"gpt": 10.6})
     one = find_ladders(comparison, results, errors)
     at = [row["tokenizer"] for row in results["rows"]].index("bpe-1024")
@@ -123,7 +123,7 @@ def find_ladders(comparison: Comparison, results: dict, errors: dict[str, Errors
     return entry["ladders"]
 
 
-def test_a_family_is_that_of_the_spec_whatever_the_labels():
+def test_the_family_follows_from_the_spec_and_not_the_label():
     comparison, results, errors = made_up({"gpt": 10.6})
     labels = {spec: f"number-{i}" for i, spec in enumerate(comparison.specs.values())}
     named = replace(comparison, tokenizers=[{label: spec} for spec, label in labels.items()])
@@ -152,10 +152,10 @@ def ladder(**found: object) -> dict:
         ({"open_high": True, "size_high": 8192.0}, "(95 % interval 1,500 to 8,192 or more)"),
         ({"open_low": True, "size_low": 512.0}, "(95 % interval 512 or less to 2,500)"),
         ({"rungs": [512, 1024, 2048]}, "is 512, 1,024 or 2,048 of those tried;"),
-        ({"where": "flat"}, "The best size of bpe is any of those tried, which are not shown to differ."),
+        ({"where": "flat"}, "The best size of bpe is any of those tried: they are not shown to differ."),
     ],
 )
-def test_the_best_size_is_said_with_what_is_not_known_of_it(found, says):
+def test_the_best_size_is_given_with_its_uncertainty(found, says):
     (entry,) = recommend(*made_up({"gpt": 10.6}))["models"]
     entry["ladders"]["bpe"] = ladder(**found)
     assert says in sentences(entry)[1]
@@ -168,7 +168,7 @@ def test_the_best_size_is_said_with_what_is_not_known_of_it(found, says):
         (7.0, r"512 of those tried; the best size may lie below the smallest \(.*512 or less"),
     ],
 )
-def test_a_minimum_outside_the_ladder_says_where_to_look(best, says):
+def test_a_minimum_outside_the_ladder_names_its_direction(best, says):
     (entry,) = recommend(*made_up({"gpt": best}))["models"]
     assert re.search(says, sentences(entry)[1])
 
@@ -187,14 +187,14 @@ def test_growth_of_the_best_size_is_a_factor_with_its_interval():
     ("small", "large", "where"),
     [(15.0, 18.0, "small and large"), (12.0, 15.0, "large"), (7.0, 10.0, "small")],
 )
-def test_growth_from_or_to_a_size_outside_the_ladder_is_not_known(small, large, where):
+def test_growth_from_or_to_a_size_outside_the_ladder_is_unknown(small, large, where):
     answer = recommend(*made_up({"small": small, "large": large}))
     (entry,) = answer["growth"]
     assert entry["size_factor"] is entry["size_factor_low"] is entry["size_factor_high"] is None
     (line,) = growth_sentences(answer)
     assert line == (
-        "From small to large, 4 times the budget, the growth of bpe is not known: its ladder does not show "
-        f"the best size under {where}."
+        "From small to large, 4 times the budget, the growth of bpe is unknown: its sizes do not include "
+        f"the best one under {where}."
     )
 
 
@@ -212,7 +212,7 @@ def test_growth_is_open_on_the_side_where_drawn_minima_leave_the_ladder(small, l
     assert re.search(says, line)
 
 
-def test_without_three_sizes_nothing_is_said_of_others():
+def test_without_three_sizes_there_is_no_best_size():
     comparison, results, errors = made_up({"gpt": 10.6})
     keep = [i for i, row in enumerate(results["rows"]) if row["vocab_size"] in (258, 512, 2048)]
     results["rows"] = [results["rows"][i] for i in keep]

@@ -1,4 +1,4 @@
-"""The rows of a comparison: which runs may stand in one report, and what their intervals hold."""
+"""The rows of a comparison: the runs that may be in one report, and their intervals."""
 
 import json
 import re
@@ -33,7 +33,7 @@ DOCUMENTS, CHARS, BLOCK = 200, 100, 10
 
 @pytest.fixture
 def folder(tiny_arrays, tmp_path, monkeypatch) -> Path:
-    """Two tokenizers, two models that are alike to the last bit, three seeds."""
+    """Two tokenizers, two identical models, three seeds."""
     recipe = Recipe(model=ModelConfig(n_layer=1, n_embd=16))
     comparison = Comparison(
         name="tiny",
@@ -48,7 +48,7 @@ def folder(tiny_arrays, tmp_path, monkeypatch) -> Path:
     )
     comparison.folder.mkdir()
     comparison.freeze("0")
-    for place in ("eval.results", "benchmarks.claims"):  # these documents are made up
+    for place in ("eval.results", "benchmarks.claims"):  # the documents are artificial
         monkeypatch.setattr(f"{place}.test_clusters", lambda comparison: None)
     draw = np.random.default_rng(0)
     for tokenizer, spec in comparison.specs.items():
@@ -87,13 +87,13 @@ def write_run(run: RunSpec, bits: np.ndarray) -> None:
     pyarrow.parquet.write_table(table, run.folder / "documents.parquet")
 
 
-def test_a_window_moves_on_by_what_is_not_overlap():
+def test_windows_advance_by_the_part_that_does_not_overlap():
     assert [window_stride(40, overlap) for overlap in (0, 0.5, 0.75, 0.99)] == [40, 20, 10, 1]
     assert window_stride(43) == window_stride(43, 0.5) == 22
 
 
 def left_out(folder: Path) -> str:
-    """Why the one run does not count that is evaluated, but not as the comparison asks."""
+    """The reason why the one run of other options is left out."""
     partial = collect_results(load_comparison(folder))[0]["partial"]
     assert (partial["evaluated"], partial["wanted"]) == (11, 12)
     (reason,) = partial["left_out"]
@@ -101,39 +101,39 @@ def left_out(folder: Path) -> str:
 
 
 @pytest.mark.parametrize(("key", "value"), [("stride", 2), ("context_chars", 20), ("scoring", "bf16")])
-def test_a_report_never_mixes_protocols(folder, key, value):
+def test_runs_of_another_protocol_are_left_out(folder, key, value):
     file = folder / "runs" / "byte" / "other" / "seed1" / "result.json"
     result = json.loads(file.read_text())
     result["made_from"][key] = value
     file.write_text(json.dumps(result))
-    says = f"byte/other/seed1 was evaluated with {key} {value}, not (5|None|tf32) .* run compare.py"
+    says = f"byte/other/seed1 was evaluated with {key} {value}, but the comparison has (5|None|tf32): run"
     assert re.search(says, left_out(folder))
 
 
-def test_a_report_never_mixes_the_precisions_of_a_gpu_and_a_cpu(folder):
+def test_runs_scored_in_different_precisions_are_refused(folder):
     file = folder / "runs" / "byte" / "other" / "seed1" / "result.json"
     file.write_text(file.read_text().replace('"scoring": "fp32"', '"scoring": "tf32"'))
-    says = "byte/other/seed1 was scored in tf32 and .* in fp32: .* set scoring: fp32"
+    says = "byte/other/seed1 was scored in tf32 and .* in fp32, which .* set scoring: fp32"
     with pytest.raises(ValueError, match=says):
         collect_results(load_comparison(folder))
 
 
-def test_a_comparison_with_another_overlap_does_not_take_what_was_evaluated_before(folder):
+def test_results_of_another_overlap_are_not_used(folder):
     file = folder / "comparison.yaml"
     file.write_text(file.read_text().replace("overlap: 0.5", "overlap: 0.7"))
-    with pytest.raises(ValueError, match="evaluated with stride 5, not 3"):
+    with pytest.raises(ValueError, match="evaluated with stride 5, but the comparison has 3"):
         collect_results(load_comparison(folder))
 
 
 @pytest.mark.parametrize(
     ("key", "value", "named"), [("seed", 7, "seed"), ("corpus_fingerprint", "f", "corpus_fingerprint")]
 )
-def test_a_report_holds_only_runs_that_the_comparison_asks_for(folder, key, value, named):
+def test_runs_of_other_options_are_left_out(folder, key, value, named):
     file = folder / "runs" / "byte" / "other" / "seed1" / "result.json"
     result = json.loads(file.read_text())
     result["made_from"]["identity"][key] = value
     file.write_text(json.dumps(result))
-    assert f"byte/other/seed1 was trained with another {named} than" in left_out(folder)
+    assert f"byte/other/seed1 was trained with a different {named} from" in left_out(folder)
 
 
 def test_a_folder_may_be_moved(folder, tmp_path):
@@ -143,7 +143,7 @@ def test_a_folder_may_be_moved(folder, tmp_path):
     assert after == before | {"comparison": "elsewhere"}
 
 
-def test_runs_that_passed_over_batches_are_counted(folder):
+def test_skipped_batches_are_counted(folder):
     run = folder / "runs" / "char" / "one" / "seed2"
     (run / "metrics.jsonl").write_text('{"step": 9, "skipped_steps": 2}\n')
     results, _ = collect_results(load_comparison(folder))
@@ -151,8 +151,8 @@ def test_runs_that_passed_over_batches_are_counted(folder):
     assert skipped.pop(("char", "one", 2)) == 2 and set(skipped.values()) == {0}
 
 
-def test_the_errors_of_one_model_are_drawn_apart_from_those_of_another(folder):
-    """Two models whose numbers are alike: were their errors the same draws, a difference would be certain."""
+def test_errors_of_different_models_are_independent(folder):
+    """Two models with equal numbers: with the same draws of errors, a difference would seem certain."""
     _, errors = collect_results(load_comparison(folder))
     one, other = (errors[model].draws[:, 0] for model in ("one", "other"))
     assert abs(np.corrcoef(one.clip(-1, 1), other.clip(-1, 1))[0, 1]) < 0.1
@@ -168,7 +168,7 @@ def test_a_whole_comparison_is_not_partial(folder):
     assert all(row["compared"] and not row["seeds_missing"] for row in results["rows"])
 
 
-def test_without_a_result_one_line_says_what_to_do(folder):
+def test_without_results_the_error_names_the_command(folder):
     for result in folder.glob("runs/*/*/seed*/result.json"):
         result.unlink()
     with pytest.raises(ValueError, match=r"no results yet: none of its 12 runs is evaluated: compare.py run"):
@@ -176,7 +176,7 @@ def test_without_a_result_one_line_says_what_to_do(folder):
 
 
 def forget(folder: Path, *runs: str) -> dict:
-    """The results once the results of some runs are gone."""
+    """The results without those of some runs."""
     for run in runs:
         (folder / "runs" / run / "result.json").unlink()
     return collect_results(load_comparison(folder))[0]
@@ -186,7 +186,7 @@ def rows_of(results: dict, model: str) -> dict[str, dict]:
     return {row["tokenizer"]: row for row in results["rows"] if row["model"] == model}
 
 
-def test_a_row_that_lacks_seeds_is_of_those_that_are_there_and_is_not_compared(folder):
+def test_a_row_that_lacks_seeds_is_not_compared(folder):
     whole = rows_of(collect_results(load_comparison(folder))[0], "one")
     results = forget(folder, "char/one/seed0", "char/one/seed1", "byte/other/seed0", "char/other/seed0")
     assert results["partial"] == {"evaluated": 8, "wanted": 12, "left_out": []}
@@ -195,13 +195,13 @@ def test_a_row_that_lacks_seeds_is_of_those_that_are_there_and_is_not_compared(f
     assert one["char"]["seeds"], one["char"]["seeds_missing"] == ([2], [0, 1])
     result = json.loads((folder / "runs" / "char" / "one" / "seed2" / "result.json").read_text())
     assert one["char"]["test_bpc"] == result["test_bpc"]
-    other = rows_of(results, "other")  # whose rows have two seeds in common, under which they are compared
+    other = rows_of(results, "other")  # its rows have two seeds in common and are compared under these
     assert all(row["seeds"] == [1, 2] and row["seeds_missing"] == [0] for row in other.values())
     assert all(row["compared"] for row in other.values())
     assert {name: row["compared"] for name, row in one.items()}.keys() == whole.keys()
 
 
-def test_a_row_that_is_not_compared_stands_last_and_is_never_the_best(folder):
+def test_a_row_that_is_not_compared_comes_last_and_is_never_the_best(folder):
     results = forget(folder, "char/one/seed0", "char/one/seed1", "char/other/seed0")
     comparison = load_comparison(folder)
     assert [row["seeds"] for row in rows_of(results, "one").values()] == [[2], [2]]  # one seed of both
@@ -230,7 +230,7 @@ def test_a_row_that_is_not_compared_stands_last_and_is_never_the_best(folder):
     assert "best of 2 tokenizers compared so far" in said and "Not compared yet: char." in said
 
 
-def test_with_one_seed_so_far_the_others_are_not_asked_for_again(folder):
+def test_with_one_seed_so_far_no_more_seeds_are_suggested(folder):
     results = forget(
         folder, *(f"{t}/{m}/seed{s}" for t in ("byte", "char") for m in ("one", "other") for s in (1, 2))
     )
@@ -240,7 +240,7 @@ def test_with_one_seed_so_far_the_others_are_not_asked_for_again(folder):
     assert text.startswith("Not tested") and text.endswith("The runs with other seeds are not evaluated yet.")
 
 
-def test_what_is_said_of_the_protocol_is_of_what_is_there(folder):
+def test_a_partial_report_describes_the_protocol_of_its_rows(folder):
     seeds = [f"{tokenizer}/one/seed2" for tokenizer in ("byte", "char")]
     results = forget(
         folder, *seeds, *(f"{tokenizer}/other/seed{i}" for tokenizer in ("byte", "char") for i in range(3))
@@ -250,7 +250,7 @@ def test_what_is_said_of_the_protocol_is_of_what_is_there(folder):
     assert list(part.specs) == ["byte", "char"]
 
 
-def test_the_first_run_of_a_row_is_one_that_is_evaluated(folder):
+def test_the_first_run_of_a_row_is_evaluated(folder):
     results = forget(folder, "byte/one/seed0", "char/one/seed0")
     comparison = load_comparison(folder)
     first = first_runs(comparison, results["rows"])
@@ -277,25 +277,25 @@ def test_rows_whose_learning_rate_is_not_chosen_yet_are_missing(folder):
         ([{3}, {4, 5}], {4, 5}),
     ],
 )
-def test_rows_are_compared_under_the_seeds_that_leave_the_most_freedom(rows, seeds):
+def test_rows_are_compared_under_the_seeds_with_the_most_degrees_of_freedom(rows, seeds):
     assert comparable_seeds(rows) == seeds
 
 
-def test_one_seed_tests_nothing(folder):
+def test_with_one_seed_nothing_is_tested(folder):
     comparison = replace(load_comparison(folder), seeds=[0])
     rows = collect_results(comparison)[0]["rows"]
     assert not any(row["distinguishable"] for row in rows)
     assert {row["behind_best_low"] for row in rows} == {None}
 
 
-def test_models_may_have_seeds_of_their_own(folder):
+def test_models_may_have_their_own_seeds(folder):
     comparison = load_comparison(folder)
     other = replace(comparison.models["other"], seeds=[1])
     rows = collect_results(replace(comparison, models=comparison.models | {"other": other}))[0]["rows"]
     assert {row["model"]: row["seeds"] for row in rows} == {"one": [0, 1, 2], "other": [1]}
 
 
-def test_documents_of_a_group_are_counted_by_group(folder, monkeypatch):
+def test_errors_are_over_groups_if_documents_have_groups(folder, monkeypatch):
     clusters = np.arange(DOCUMENTS) // 50
     before, alone = collect_results(load_comparison(folder))
     monkeypatch.setattr("eval.results.test_clusters", lambda comparison: clusters)
@@ -304,7 +304,7 @@ def test_documents_of_a_group_are_counted_by_group(folder, monkeypatch):
     assert not np.array_equal(alone["one"].covariance, grouped["one"].covariance)
 
 
-def test_a_row_has_the_ambiguity_that_was_estimated_of_its_present_checkpoint(folder):
+def test_a_row_has_the_ambiguity_of_its_current_checkpoint(folder):
     def estimated(tokenizer: str, seed: int, checkpoint: str) -> None:
         asked = {"texts": 5, "chars": 90, "samples": 32}
         found = {"made_from": {"checkpoint": {"model.safetensors": checkpoint}, **asked}}
@@ -323,8 +323,8 @@ def test_a_row_has_the_ambiguity_that_was_estimated_of_its_present_checkpoint(fo
         assert rows[other]["ambiguity_bits_per_char"] is rows[other]["ambiguity_of"] is None
 
 
-def test_runs_that_are_equal_but_for_chance_are_not_told_apart(folder, tiny_arrays):
-    """As `python -m benchmarks.claims --same` has it of real runs of one tokenizer."""
+def test_runs_that_differ_only_by_chance_are_not_distinguished(folder, tiny_arrays):
+    """`python -m benchmarks.claims --same` does the same with real runs of one tokenizer."""
     same = replace(load_comparison(folder), name="same", tokenizers=[{label: "byte"} for label in "abcdef"])
     same.folder.mkdir()
     same.freeze("0")

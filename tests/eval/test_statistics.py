@@ -1,4 +1,4 @@
-"""How far off numbers may be: over documents, over seeds, and for all tokenizers at once."""
+"""Random errors over documents and seeds, and for all tokenizers at once."""
 
 import numpy as np
 import pytest
@@ -26,28 +26,28 @@ def some_rows(documents: int = 200, rows: int = 3) -> tuple[np.ndarray, np.ndarr
 # ---- documents
 
 
-def test_the_standard_error_is_that_of_a_mean_where_documents_are_of_one_length():
+def test_with_documents_of_equal_length_the_error_is_that_of_a_mean():
     per_char = np.random.default_rng(0).normal(2, 0.1, 30)
     errors = document_errors(100 * per_char[None, None], np.full(30, 100))
     assert errors.covariance[0, 0] == pytest.approx(per_char.var(ddof=1) / 30)
 
 
 def test_draws_have_the_tails_of_students_t():
-    """With four documents three degrees of freedom: 3.18 standard errors, not 1.96."""
+    """With four documents there are three degrees of freedom: 3.18 standard errors, not 1.96."""
     errors = document_errors(np.array([[[4.0, 5.0, 6.0, 7.0]]]), np.ones(4))
     _, high = interval(errors.draws[:, 0])
     assert high / np.sqrt(errors.covariance[0, 0]) == pytest.approx(3.18, rel=0.06)
     assert errors.draws.shape == (DRAWS, 1)
 
 
-def test_what_is_hard_for_all_cancels_in_a_difference():
+def test_documents_that_are_hard_for_all_cancel_in_a_difference():
     errors = document_errors(*some_rows())
-    assert interval(errors.draws)[1].min() > 0.01  # each alone is uncertain
+    assert interval(errors.draws)[1].min() > 0.01  # each one is uncertain
     assert np.abs(errors.draws[:, 1] - errors.draws[:, 0]).max() < 1e-6  # the difference is not
 
 
 def test_documents_of_a_group_count_as_one():
-    """Where the documents of a group are alike, more of them say nothing more."""
+    """If the documents of a group are identical, more of them add no information."""
     few = np.random.default_rng(0).normal(2, 0.1, 8)
     many, clusters = np.repeat(few, 10), np.repeat(np.arange(8), 10)
     by_group = document_errors(many[None, None], np.ones(80), clusters).covariance
@@ -81,12 +81,12 @@ def test_the_same_data_gives_the_same_draws():
     assert np.array_equal(document_errors(*some_rows()).draws, document_errors(*some_rows()).draws)
 
 
-def test_of_one_document_nothing_is_known():
+def test_the_error_over_one_document_is_unknown():
     assert not document_errors(np.array([[[2.0]], [[3.0]]]), np.ones(1)).draws.any()
 
 
-def test_what_seeds_do_to_single_documents_is_not_counted_twice():
-    """Where documents differ by chance of the seed alone, the errors over documents are about none."""
+def test_effects_of_seeds_on_documents_are_not_counted_twice():
+    """If documents differ only by the seed, errors over documents are about 0."""
     bits = 2 + 0.1 * np.random.default_rng(5).standard_normal((10, 4, 50))
     alone = document_errors(bits.mean(axis=1, keepdims=True), np.ones(50)).covariance.trace()
     assert document_errors(bits, np.ones(50)).covariance.trace() < 0.6 * alone  # below 0 counts as 0
@@ -95,7 +95,7 @@ def test_what_seeds_do_to_single_documents_is_not_counted_twice():
 # ---- seeds
 
 
-def test_what_a_seed_does_to_all_rows_alike_cancels_in_a_difference():
+def test_an_effect_of_a_seed_on_all_rows_cancels_in_a_difference():
     bpc = 2 + np.arange(5)[:, None] / 10 + np.array([0.0, 0.02, -0.03])
     errors, _ = seed_errors(bpc)
     assert interval(errors.draws)[1].min() > 0.02
@@ -103,7 +103,7 @@ def test_what_a_seed_does_to_all_rows_alike_cancels_in_a_difference():
 
 
 def test_few_seeds_of_one_row_borrow_from_the_others():
-    """Three seeds of two rows leave two degrees of freedom, of fourteen rows 26: 4.30 and 2.06 errors."""
+    """Three seeds of two rows give 2 degrees of freedom, of fourteen rows 26: 4.30 and 2.06 errors."""
     for rows, wide in ((2, 4.30), (14, 2.06)):
         errors, outlying = seed_errors(np.random.default_rng(1).normal(2, 0.01, (rows, 3)))
         assert not outlying.any()
@@ -126,7 +126,7 @@ def test_a_row_that_varies_more_keeps_its_own_spread_and_leaves_the_others_their
     assert others == pytest.approx(np.delete(np.subtract(*interval(alone.draws)[::-1]), 4), rel=0.25)
 
 
-def test_the_row_that_varies_more_is_held_by_its_interval():
+def test_the_interval_of_an_outlying_row_contains_its_value():
     draw, held = np.random.default_rng(3), 0
     spread = np.append(0.06, np.full(13, 0.01))[:, None]
     for number in range(200):
@@ -136,7 +136,7 @@ def test_the_row_that_varies_more_is_held_by_its_interval():
     assert held / 200 >= 0.85  # by a spread pooled over all rows: 0.65
 
 
-def test_one_seed_says_nothing_of_seeds():
+def test_with_one_seed_its_effect_is_unknown():
     errors, outlying = seed_errors(np.array([[2.0], [2.1]]))
     assert not errors.draws.any() and not outlying.any()
 
@@ -144,7 +144,7 @@ def test_one_seed_says_nothing_of_seeds():
 # ---- all rows at once
 
 
-def test_where_rows_are_independent_it_is_tukeys_honestly_significant_difference():
+def test_with_independent_rows_it_is_tukeys_honestly_significant_difference():
     """The studentised range of five means with 40 degrees of freedom: 4.04, over the root of 2."""
     bpc = np.random.default_rng(4).normal(2, 0.01, (5, 11))
     errors, _ = seed_errors(bpc)
@@ -153,14 +153,14 @@ def test_where_rows_are_independent_it_is_tukeys_honestly_significant_difference
     assert simultaneous(errors, best=0)[1] / standard == pytest.approx(4.04 / np.sqrt(2), rel=0.03)
 
 
-def test_equal_rows_such_as_bytes_and_characters_of_ascii_are_no_distance_apart():
+def test_equal_rows_such_as_bytes_and_characters_of_ascii_have_no_distance():
     bits, chars = some_rows(rows=1)
     errors = document_errors(np.concatenate([bits, bits]), chars)
     assert simultaneous(errors, best=0) == pytest.approx([0, 0], abs=1e-9)
 
 
 @pytest.mark.parametrize("cell", [Cell(2, 47, 0, 3), Cell(14, 47, 6, 3), Cell(5, 12, 0, 5)], ids=str)
-def test_equal_tokenizers_are_not_told_apart_and_intervals_hold(cell):
+def test_equal_tokenizers_are_not_distinguished_and_intervals_hold(cell):
     """In full: `python -m benchmarks.claims`."""
     shares = measure(cell, repeats=100)
     assert shares["false"] <= 0.10

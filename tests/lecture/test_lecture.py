@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = "Now, fair Hippolyta, our nuptial hour\nDraws on apace; four happy days bring in\n"
 
 
-def test_characters_become_numbers_and_come_back():
+def test_characters_become_numbers_and_back():
     vocabulary = Characters(TEXT)
     assert len(vocabulary) == len(set(TEXT))
     assert vocabulary.decode(vocabulary.encode(TEXT)) == TEXT

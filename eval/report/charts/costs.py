@@ -1,4 +1,4 @@
-"""What a tokenizer costs: by vocabulary size, against bits per character, and FLOPs by part."""
+"""The costs of tokenizers: by vocabulary size, against bits per character, and FLOPs by part."""
 
 import math
 from collections.abc import Callable
@@ -20,7 +20,7 @@ AGAINST: dict[str, Callable[[Row], float]] = {
     "training, MFLOPs per character": lambda row: row["flops_per_char"] / 1e6,
     "generation, milliseconds per character": lambda row: 1000 / row["generation_chars_per_second"],
 }
-PARTS = {"body": ACCENT, "attention": "#66aad1", "output": "#b8d8ea"}  # told apart without colour, too
+PARTS = {"body": ACCENT, "attention": "#66aad1", "output": "#b8d8ea"}  # also differ in lightness
 WIDE = 10  # costs that differ by a larger factor have a logarithmic axis
 LONG = 30  # characters of a label beside a bar
 BAR = 22  # pixels from one bar to the next
@@ -45,7 +45,7 @@ def by_vocabulary(rows: list[Row], styles: dict[str, Style], width: int, height:
 
 
 def _short(largest: float) -> str:
-    """The format of an axis that reaches so far."""
+    """The format of an axis with this maximum."""
     return "~s" if largest >= 1000 else "~g"
 
 
@@ -64,7 +64,7 @@ def _who() -> list[alt.Tooltip]:
 def against_bits(
     rows: list[Row], styles: dict[str, Style], title: str, width: int, height: int
 ) -> list[dict]:
-    """A chart for each cost, of the rows of one model: a family is a path of rising vocabulary sizes."""
+    """A chart for each cost, for the rows of one model; a family is a path in order of vocabulary size."""
     size = {"width": width, "height": height}
     charts = [_against(axis, cost, rows, styles, **size) for axis, cost in AGAINST.items()]
     return [as_spec(chart.properties(title=title, **size)) for chart in charts]
@@ -99,7 +99,7 @@ def _against(
     front = base.mark_line(strokeWidth=1, interpolate="step-after", opacity=0.5).transform_window(
         lowest="min(bpc)", sort=[alt.SortField("cost"), alt.SortField("bpc")], frame=[None, 0]
     )
-    front = front.transform_filter("datum.bpc <= datum.lowest")  # not those that a cheaper one beats
+    front = front.transform_filter("datum.bpc <= datum.lowest")  # without those that a cheaper one beats
     colored = base.encode(color=style.color_of(styles))
     paths = colored.mark_line(strokeWidth=1.2, opacity=0.35)
     paths = paths.encode(strokeDash=style.dash_of(styles), order="vocab_size:Q")
@@ -120,7 +120,7 @@ def _against(
 
 
 def _pixels(values: list[float], size: float) -> list[float]:
-    """Where these values are drawn on an axis of this many pixels."""
+    """Positions of these values on an axis of this many pixels."""
     low, high = min(values), max(values)
     return [
         EDGE + (size - 2 * EDGE) * ((value - low) / (high - low) if high > low else 0.5) for value in values

@@ -1,4 +1,4 @@
-"""Bits per character against vocabulary size, with the size that is best."""
+"""Bits per character by vocabulary size, with the best size."""
 
 import math
 from typing import Any
@@ -20,14 +20,14 @@ from .style import (
     vocabulary,
 )
 
-APART = 0.016  # of the width between points of about one size, so that their intervals stand side by side
-NEAR = 1.1  # sizes that differ by a smaller factor are about one size
+APART = 0.016  # share of the width between points of similar size, so that their intervals do not overlap
+NEAR = 1.1  # sizes that differ by a smaller factor are similar
 LINE = 14  # pixels from one family's best size to the next
 TOP = 8  # pixels above the first
 
 
 def panel(rows: list[Row], styles: dict[str, Style], entry: Row, title: str, width: int, height: int) -> dict:
-    """A chart of the rows of one model; `entry` is what was found out of it (`recommend`)."""
+    """A chart of the rows of one model; `entry` is the model's entry from `recommend`."""
     families = [name for name in styles if name in {family_of(row) for row in rows}]
     rows = sorted(rows, key=lambda row: (row["vocab_size"], families.index(family_of(row))))
     places = side_by_side([row["vocab_size"] for row in rows])
@@ -75,7 +75,7 @@ def panel(rows: list[Row], styles: dict[str, Style], entry: Row, title: str, wid
 
 
 def side_by_side(sizes: list[int]) -> list[float]:
-    """Where points of these sizes, in rising order, are drawn: those of about one size beside each other."""
+    """Positions of points of these sizes, in ascending order; similar sizes are side by side."""
     groups: list[list[int]] = []
     for size in sizes:
         if groups and size < NEAR * groups[-1][0]:

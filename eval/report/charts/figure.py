@@ -30,15 +30,15 @@ class Figure:
     """A figure of one or more panels."""
 
     name: str
-    """of its files"""
+    """name of its files"""
     title: str
     caption: str
     panels: list[dict]
     """specifications of one view, or of layers, each with its size in pixels"""
     columns: int = 1
-    """panels side by side, where there is room"""
+    """panels side by side, if there is room"""
     log: bool = False
-    """whether the page lets one choose between a linear and a logarithmic horizontal axis"""
+    """true if the page has a button for a logarithmic horizontal axis"""
 
     def whole(self, subtitle: str = "") -> dict:
         """The specification of all panels with title and legend."""
@@ -67,7 +67,7 @@ class Figure:
         (folder / f"{self.name}.png").write_bytes(vl_convert.svg_to_png(svg, scale=2))
 
     def page(self) -> list[dict]:
-        """The specification of each panel for the page: as wide as its place, with filter and zoom."""
+        """The specification of each panel for the page: as wide as its container, with filter and zoom."""
         return [interactive(panel) for panel in self.panels]
 
     def still(self) -> list[str]:
@@ -82,7 +82,7 @@ def as_svg(spec: dict) -> str:
 
 
 def themed(text: str) -> str:
-    """A specification or an SVG whose text, lines and background have the page's colours, light or dark."""
+    """A specification or SVG with the page's colours for text, lines and background, light or dark."""
     for color, name in ((INK, "currentColor"), (PAPER, "var(--paper)"), (ACCENT, "var(--blue)")):
         text = text.replace(color, name)
     return text
@@ -96,7 +96,7 @@ def libraries() -> str:
 
 
 def as_json(value: object) -> str:
-    """JSON inside a script element: no text of it is a tag to the parser, such as `<!--` or `</script`."""
+    """JSON inside a script element; no text is parsed as a tag, such as `<!--` or `</script`."""
     return json.dumps(value).replace("<", "\\u003c")
 
 
@@ -125,7 +125,7 @@ def without_legend(spec: dict) -> dict:
 
 
 def interactive(spec: dict) -> dict:
-    """A panel of the families in the signal `shown`, with axes to zoom, as wide as its place."""
+    """A panel of the families in the signal `shown`, with zoom, as wide as its container."""
     families = sorted({row["family"] for values in _values(spec) for row in values if "family" in row})
     spec = without_legend(spec)
     spec = _filtered(spec)
@@ -154,7 +154,7 @@ def _values(part: Any) -> list[list[dict]]:
 
 
 def _filtered(spec: dict) -> dict:
-    """A view whose data, and those of its layers that have their own, are of the families shown."""
+    """A view with its data, and those of its layers, filtered by the families shown."""
     spec = dict(spec)
     if "layer" in spec:
         spec["layer"] = [_filtered(layer) for layer in spec["layer"]]
@@ -177,7 +177,7 @@ SYMBOLS = {  # in a square of 12 by 12
 
 
 def legend(styles: dict[str, Style]) -> str:
-    """The families as buttons, in HTML; without JavaScript they are a legend all the same."""
+    """The families as buttons, in HTML; without JavaScript they are just a legend."""
     buttons = []
     for name, style in styles.items():
         dash = " ".join(map(str, style.dash)) if style.dash[1] else "none"

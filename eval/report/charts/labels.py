@@ -1,4 +1,4 @@
-"""Places for the labels of points, so that they cover neither each other nor other points."""
+"""Positions of the labels of points, so that they do not cover each other or other points."""
 
 from typing import Literal, NamedTuple
 
@@ -10,10 +10,10 @@ POINT = 5.0  # pixels from the middle of a point to its edge
 
 
 class Side(NamedTuple):
-    """Where a label stands, seen from its point."""
+    """The position of a label relative to its point."""
 
     dx: int
-    """-1: at the left, 0: in the middle, 1: at the right"""
+    """-1: left, 0: centred, 1: right"""
     dy: int
     """-1: above, 0: beside, 1: below"""
 
@@ -33,7 +33,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 def place_labels(points: list[tuple[float, float]], labels: list[str], width: float) -> list[Side]:
-    """The side of each label, chosen one after the other where it covers least.
+    """The side of each label, chosen one at a time so that it covers least.
 
     `points` are in pixels, x to the right and y downwards, in a panel of this width.
     """
@@ -51,7 +51,7 @@ def place_labels(points: list[tuple[float, float]], labels: list[str], width: fl
 
 
 def _box(x: float, y: float, side: Side, width: float) -> Box:
-    """What a label covers."""
+    """The box that a label covers."""
     away = AWAY if side.dy == 0 else AWAY * 0.7
     left = x - width / 2 if side.dx == 0 else x + away if side.dx > 0 else x - away - width
     middle = y + _down(side)
@@ -71,5 +71,5 @@ def _overlap(one: Box, other: Box) -> float:
 
 
 def _out(box: Box, width: float) -> float:
-    """The area of a box that lies beyond the panel's sides."""
+    """The area of a box outside the sides of the panel."""
     return (max(0.0, -box[0]) + max(0.0, box[2] - width)) * HEIGHT

@@ -1,4 +1,4 @@
-"""Bits per character while training, and on parts of the test text."""
+"""Bits per character during training, and on parts of the test text."""
 
 import altair as alt
 
@@ -11,7 +11,7 @@ AXES = {"chars": "characters of text seen", "flops": "FLOPs of training"}
 def curves(
     runs: list[tuple[Row, list[dict]]], styles: dict[str, Style], width: int, height: int
 ) -> list[dict]:
-    """A chart at equal text and one at equal compute; runs are rows with their validations."""
+    """A chart by text seen and one by compute; `runs` are rows with their validations."""
     values = [
         {"family": family_of(row), "tokenizer": row["tokenizer"], "bpc": line["val_bpc"]}
         | {key: line[key] for key in AXES}
@@ -43,7 +43,7 @@ def curves(
 def parts_of_text(
     where: dict[str, dict], rows: list[Row], styles: dict[str, Style], width: int, height: int
 ) -> list[dict]:
-    """A chart for each of the first three questions, its answers from left to right."""
+    """A chart for each of the first three questions, with its answers from left to right."""
     shown = [row for row in rows if row["tokenizer"] in where]
     found = []
     for question, answers in list(where[shown[0]["tokenizer"]].items())[:3] if shown else []:
@@ -74,7 +74,7 @@ def parts_of_text(
 
 
 def few_in_words(where: dict[str, dict], rows: list[Row]) -> str:
-    """Which parts rest on few characters, and which are left out for that."""
+    """Sentences about parts with few characters, and parts left out because of that."""
     sizes: dict[tuple[str, str], int] = {}
     for row in rows:
         for question, answers in list(where.get(row["tokenizer"], {}).items())[:3]:
@@ -85,7 +85,7 @@ def few_in_words(where: dict[str, dict], rows: list[Row]) -> str:
     left_out = [f"{answer} ({question})" for (question, answer), chars in sizes.items() if chars < LEAST]
     said = ""
     if marked:
-        said += f" Hollow points rest on fewer than {FEW:,} characters, and say little: {', '.join(marked)}."
+        said += f" Hollow points have fewer than {FEW:,} characters and are uncertain: {', '.join(marked)}."
     if left_out:
         said += f" Left out, with fewer than {LEAST} characters: {', '.join(left_out)}."
     return said

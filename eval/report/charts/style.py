@@ -1,7 +1,7 @@
-"""How charts look: a family of tokenizers has one colour, shape and dash in all of them.
+"""The look of charts: a family of tokenizers has the same colour, shape and dash in all of them.
 
-The colours are those of Okabe and Ito, which the colour-blind can tell apart; shapes and dashes tell the
-families apart without any colour.
+The colours are those of Okabe and Ito, which colour-blind people can distinguish; shapes and dashes
+distinguish the families without colour.
 """
 
 import json
@@ -58,7 +58,7 @@ def _other(number: int) -> Style:
 
 
 def family_of(row: Row) -> str:
-    """The name of a tokenizer's family, or the tokenizer's label where it is of no family of sizes."""
+    """The name of a tokenizer's family, or its label if it has no family of sizes."""
     name = family(row["spec"])
     return str(row["tokenizer"] if name == row["spec"] else name)
 

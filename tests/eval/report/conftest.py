@@ -64,12 +64,12 @@ def make_entry(rows: list[dict], ladders: dict[str, dict]) -> dict:
         "kind": rows[0]["kind"],
         "best": rows[0],
         "may_be_best": [row["tokenizer"] for row in rows if not row["distinguishable"]],
+        "not_compared": [],
         "tokenizers": len(rows),
         "seeds_outlying": [],
         "ladders": ladders,
         "seeds": 3,
         "seeds_missing": False,
-        "not_compared": [],
         "to_test": {"option": "seeds: [0, 1, 2]", "runs": 4, "train_seconds": 90.0},
         "documents": 49,
         "groups": 12,
@@ -95,11 +95,11 @@ def make_results() -> dict:
     }
     return {
         "comparison": "mine",
+        "partial": None,
+        "warnings": [],
         "corpus": {"test_groups": 12},
         "rows": rows,
         "lossy_rows": [],
-        "partial": None,
-        "warnings": [],
         "recommendation": {"models": [make_entry(rows, ladders)], "growth": []},
         "where": {row["tokenizer"]: bands(row["test_bpc"]) for row in rows},
     }

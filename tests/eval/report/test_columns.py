@@ -19,7 +19,7 @@ def read(text: str) -> list[dict]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_the_reference_is_what_the_command_prints():
+def test_the_reference_page_is_current():
     assert PAGE.read_text() == reference(), "run: python -m eval.report.columns > docs/reference/results.md"
 
 
@@ -29,7 +29,7 @@ def test_every_column_is_documented_with_its_unit():
         assert f"| `{name}` | {column.unit} | " in PAGE.read_text()
 
 
-def test_the_columns_are_always_the_same_and_none_is_without_documentation():
+def test_the_columns_are_always_the_same_and_documented():
     text = as_csv([row("char")])
     assert text.splitlines()[0].split(",") == list(COLUMNS)
     with pytest.raises(ValueError, match="new_figure"):
@@ -42,7 +42,7 @@ def test_a_program_can_read_every_field():
     assert (found["may_be_best"], found["test_bpc_seed_sd"], found["lr"]) == ("true", "", "")
 
 
-def test_the_terminal_says_the_same_as_the_file_in_fewer_digits():
+def test_the_terminal_has_the_numbers_of_the_file_in_fewer_digits():
     third = 2 + 1 / 3
     rows = [row("bpe-512", third), row("char", 2.71828, **WORSE), row("byte", 3.0, "other")]
     shown = [line.split() for line in terminal(rows).splitlines()[1:-1] if not line.endswith(":")]
@@ -65,7 +65,7 @@ def test_the_terminal_table_fits_80_columns_whatever_the_names():
         assert "…" in terminal(rows) and "goes/on" in terminal(rows)
 
 
-def test_models_stand_in_parts_of_their_own():
+def test_models_have_separate_parts():
     text = terminal([row("char"), row("byte", 2.1, **WORSE), row("byte", 3.0, "bigram")])
     lines = text.splitlines()
     assert lines[1] == "gpt:" and lines[4] == "bigram:"
@@ -73,7 +73,7 @@ def test_models_stand_in_parts_of_their_own():
     assert ":" not in terminal([row("char")])
 
 
-def test_seeds_are_a_column_only_where_some_are_missing():
+def test_seeds_are_a_column_only_if_some_are_missing():
     assert "seeds" not in main_columns([row("char")])
     (show,) = [main_columns([r])["seeds"](r) for r in [row("char", seeds=[1], seeds_missing=[0, 2])]]
     assert show == "1/3"

@@ -84,13 +84,13 @@ def test_the_specification_is_valid_and_gives_json_svg_and_png(figures, tmp_path
         assert figure.title in text and "Context 128 characters." in text
 
 
-def test_altair_and_the_renderer_speak_of_one_version():
+def test_altair_and_the_renderer_have_the_same_version():
     import vl_convert
 
     assert VERSION in vl_convert.get_vegalite_versions()
 
 
-def test_points_of_the_curve_bear_interval_and_whether_they_may_be_the_best(figures):
+def test_points_of_the_curve_have_intervals_and_fill(figures):
     points = {row["tokenizer"]: row for row in drawn(figures, "bpc_by_vocabulary") if "bpc" in row}
     assert points["unigram-2048"]["may be"] and points["bpe-2048"]["may be"]
     assert not points["byte"]["may be"]
@@ -99,7 +99,7 @@ def test_points_of_the_curve_bear_interval_and_whether_they_may_be_the_best(figu
     assert points["unigram-2048"]["behind"] == "it is the lowest"
 
 
-def test_the_best_size_is_marked_with_its_interval_and_an_arrow_where_it_may_lie_beyond(figures):
+def test_the_best_size_is_marked_with_its_interval_and_arrows_at_open_ends(figures):
     marks = {row["family"]: row for row in drawn(figures, "bpc_by_vocabulary") if "size_low" in row}
     assert marks["unigram"]["text"] == "best unigram: 1,900"
     assert marks["bpe"]["interval"] == "1,500 to 4,096 or more"
@@ -112,7 +112,7 @@ def test_the_best_size_is_marked_with_its_interval_and_an_arrow_where_it_may_lie
 @pytest.mark.parametrize(
     "where, says", [("below", "best bpe: 512 or less"), ("above", "best bpe: 4,096 or more"), ("flat", None)]
 )
-def test_a_best_size_at_an_end_or_nowhere_is_not_drawn_as_a_point(where, says, results):
+def test_a_best_size_at_an_end_or_unknown_is_not_a_point(where, says, results):
     found = ladder(1000.0, 512.0, 4096.0, where, open_low=where == "below", open_high=where == "above")
     results["recommendation"]["models"][0]["ladders"] = {"bpe": found}
     figure = make_figures(results, make_curves(results))[0][0]
@@ -122,18 +122,18 @@ def test_a_best_size_at_an_end_or_nowhere_is_not_drawn_as_a_point(where, says, r
     assert not [layer for layer in figure.panels[0]["layer"] if layer["encoding"]["x"].get("field") == "size"]
 
 
-def test_points_of_about_one_size_stand_side_by_side_and_others_where_they_are():
+def test_points_of_similar_size_are_side_by_side_and_others_do_not_move():
     first, second, third = side_by_side([257, 258, 4096])
     assert first < 257 < 258 < second and third == 4096
 
 
-def test_a_point_of_a_scatter_plot_bears_its_vocabulary_size(figures):
+def test_a_point_of_a_scatter_plot_is_labelled_with_its_vocabulary_size(figures):
     points = drawn(figures, "pareto")
     assert {row["label"] for row in points} >= {"257", "2,048", "50,257"}
     assert all(row["label"] == f"{row['vocab_size']:,}" for row in points)
 
 
-def test_labels_do_not_cover_each_other_where_there_is_room():
+def test_labels_do_not_cover_each_other_if_there_is_room():
     points = [(100.0, 100.0), (100.0, 104.0), (130.0, 100.0), (395.0, 100.0)]
     labels = ["2,048", "2,048", "512", "16,384"]
     sides = place_labels(points, labels, 400)
@@ -142,7 +142,7 @@ def test_labels_do_not_cover_each_other_where_there_is_room():
     assert HEIGHT > 0 and WIDTH > 0
 
 
-def test_the_front_joins_what_no_other_beats_at_cost_and_bits(figures):
+def test_the_front_joins_points_that_no_other_beats_at_cost_and_bits(figures):
     """Computed by Vega, so that it is right also where families are switched off."""
     front = figures["pareto"].panels[0]["layer"][0]
     window, kept = front["transform"]
@@ -162,15 +162,15 @@ def test_the_front_joins_what_no_other_beats_at_cost_and_bits(figures):
     assert path.get("d").count("L") == 2 * (joined - 1)  # to the right, and down
 
 
-def test_parts_of_few_characters_are_hollow_or_left_out_and_the_caption_says_so(figures):
+def test_parts_with_few_characters_are_hollow_or_left_out_and_in_the_caption(figures):
     rows = drawn(figures, "where_the_bits_go")
     assert {row["answer"]: row["few"] for row in rows} == {"1 to 3": True, "4 to 15": False}
     caption = figures["where_the_bits_go"].caption
-    assert "Hollow points rest on fewer than 2,000 characters, and say little: 1 to 3 (context" in caption
+    assert "Hollow points have fewer than 2,000 characters and are uncertain: 1 to 3 (context" in caption
     assert "Left out, with fewer than 100 characters: 0 (context" in caption
 
 
-def test_a_page_panel_has_the_same_data_as_the_file_and_a_filter_wherever_there_is_a_family(figures):
+def test_a_panel_of_the_page_has_the_data_of_the_file_and_a_filter_by_family(figures):
     for figure in figures.values():
         for panel, live in zip(figure.panels, figure.page(), strict=True):
             assert values_of(live) == values_of(panel)

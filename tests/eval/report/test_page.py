@@ -77,19 +77,19 @@ def test_the_first_screen_answers_before_anything_else(page):
     assert places == sorted(places)
 
 
-def test_the_protocol_stands_once(page):
+def test_the_protocol_appears_once(page):
     assert visible(page).count("window overlap") == 1
     assert page.count("Context 128 characters") == 1
 
 
-def test_costs_stand_between_those_of_the_smallest_and_the_largest_vocabulary(results, drawing):
+def test_costs_are_those_of_the_best_the_smallest_and_the_largest_vocabulary(results, drawing):
     summary = summarize(results, COMPARISON, drawing[0][0])
     head, _, sizes, *_ = summary.costs.splitlines()
     assert head.startswith("|  | `byte` | **`unigram-2048`** | ")
     assert sizes == "| vocabulary | 257 | 2,048 | 50,257 |"
 
 
-def test_missing_runs_and_warnings_are_said_on_top(make):
+def test_missing_runs_and_warnings_are_at_the_top(make):
     page = visible(
         make(partial={"evaluated": 3, "wanted": 9, "left_out": []}, warnings=["few <b> documents"])
     )
@@ -98,40 +98,40 @@ def test_missing_runs_and_warnings_are_said_on_top(make):
     assert "Warning: few &lt;b&gt; documents" in page
 
 
-def test_whole_results_bear_no_notice(make):
+def test_complete_results_have_no_notice(make):
     assert "Partial" not in visible(make(partial=None)) and "Partial" not in visible(make())
 
 
-def test_passages_and_names_hold_nothing_that_a_browser_takes_for_a_tag(page):
+def test_passages_and_names_are_never_parsed_as_tags(page):
     for name in ("data", "charts"):
         assert "<" not in data_of(page, name)
     assert json.loads(data_of(page, "data")) == passages(EVIL)
     assert page.count("<script") == page.count("</script>") == 4
 
 
-def test_the_libraries_are_there_once_and_nothing_is_loaded(page):
+def test_the_libraries_are_embedded_once_and_nothing_is_loaded(page):
     assert page.count("window.vegaEmbed") == 1
     assert len(page) < 1_300_000
     assert not re.search(r"<(link|img|iframe)|\bsrc=|@import|url\((?!#)", visible(page))
 
 
-def test_every_panel_is_there_as_a_picture_and_as_a_specification(page):
+def test_every_panel_has_a_picture_and_a_specification(page):
     charts = json.loads(data_of(page, "charts"))
     assert visible(page).count('<div class="chart"') == sum(map(len, charts.values())) == 13
     assert "<img" not in visible(page)
     assert "#1a1a1b" not in page and 'fill="currentColor"' in visible(page)
 
 
-def test_the_legend_is_of_buttons_that_name_what_is_shown(page):
+def test_the_legend_consists_of_buttons_with_the_families(page):
     buttons = re.findall(r'<button type="button" aria-pressed="true" data-family="([^"]*)">', page)
     assert buttons[:4] == ["byte", "bpe", "tiktoken:a&lt;b&amp;c&quot;&#x27;/tokenizer.json", "unigram"]
 
 
-def test_what_the_passages_are_of_stands_above_them(page):
+def test_passages_have_an_introduction(page):
     assert page.index("Of 3 &lt;x&gt;.") < page.index('id="passages"')
 
 
-def test_there_is_nothing_to_compare_with_one_tokenizer_alone(results, drawing):
+def test_one_tokenizer_alone_has_no_passages(results, drawing):
     figures, styles = drawing
     summary = summarize(results, COMPARISON, figures[0])
     page = make_page(summary, "", figures, styles, passages("", "byte"), "")

@@ -28,7 +28,7 @@ def corpus_of(texts: list[str], languages: list[str] | None = None) -> SimpleNam
     return SimpleNamespace(texts=lambda split: iter(texts), categories=lambda split: columns)
 
 
-def test_a_sentence_is_of_the_middle_of_a_validation_document_and_its_beginning_is_the_prompt():
+def test_a_sentence_is_from_the_middle_of_a_document_and_its_beginning_is_the_prompt():
     (excerpt,) = choose_excerpts(corpus_of([ENGLISH * 9]))
     assert excerpt.sentence == "It was a sentence of some forty characters and more."
     assert excerpt.prompt == "It was a sentence of some forty"
@@ -50,14 +50,14 @@ def test_a_sentence_is_of_the_middle_of_a_validation_document_and_its_beginning_
         ("a", "a"),
     ],
 )
-def test_whatever_the_text_there_is_something_to_show(text, sentence):
+def test_every_text_has_an_excerpt(text, sentence):
     (excerpt,) = choose_excerpts(corpus_of([text]))
     assert excerpt.sentence.startswith(sentence) and excerpt.sentence in text
     assert excerpt.prompt and excerpt.sentence.startswith(excerpt.prompt)
     assert excerpt.prompt + excerpt.rest in text
 
 
-def test_excerpts_are_of_different_documents_and_languages():
+def test_excerpts_are_from_different_documents_and_languages():
     texts = [f"Text {i} begins. {ENGLISH * 9}" for i in range(20)]
     texts.insert(3, GERMAN * 9)
     excerpts = choose_excerpts(corpus_of(texts, ["de" if i == 3 else "en" for i in range(21)]))
@@ -83,7 +83,7 @@ def run(tiny_arrays, tmp_path, monkeypatch):
     return found, tokenizer
 
 
-def test_samples_are_drawn_once_and_alike(run):
+def test_samples_are_generated_once_and_reproducibly(run):
     found, tokenizer = run
     before = torch.get_rng_state()
     first = read_samples(found, tokenizer, ["One", "Two"])
@@ -97,7 +97,7 @@ def test_samples_are_drawn_once_and_alike(run):
     assert all(0.3 * CONTINUED < count < 2 * CONTINUED for count in chars)
 
 
-def test_samples_are_drawn_again_for_other_prompts_or_another_checkpoint(run):
+def test_samples_are_generated_again_for_other_prompts_or_another_checkpoint(run):
     found, tokenizer = run
     read_samples(found, tokenizer, ["One"])
     assert json.loads((found.folder / FILE).read_text())["samples"][0]["prompt"] == "One"
@@ -143,12 +143,12 @@ class Pieces(HTMLParser):
             self.cards[-1][-1] += data
 
 
-def test_a_token_is_a_piece_in_which_everything_can_be_seen():
+def test_a_token_is_a_piece_with_visible_characters():
     cards = Pieces(samples_in_html(samples([b"it\n\n", b"\xff"]))).cards
     assert cards == [["it⏎⏎", "⟨FF⟩"]] * 2 + [["To", "·b", "⟨C3⟩", "⏎"]] * 2
 
 
-def test_the_section_may_stand_in_markdown_and_no_text_of_it_is_markup():
+def test_the_section_can_be_embedded_in_markdown_and_its_text_is_escaped():
     section = samples_in_html(samples([EVIL.encode()]))
     page = markdown.markdown(f"# Title\n\n{section}\n\n## Next", extensions=["tables"])
     assert Pieces(page).cards[0] == [EVIL.replace("\n", "⏎").replace(" ", "·")]
@@ -158,7 +158,7 @@ def test_the_section_may_stand_in_markdown_and_no_text_of_it_is_markup():
     assert page.count("<details open>") == 2
 
 
-def test_in_markdown_there_is_a_row_for_each_tokenizer():
+def test_markdown_has_a_row_for_each_tokenizer():
     text = samples_in_markdown(samples([EVIL.encode(), b"\xff"]))
     rows = [line for line in text.splitlines() if line.startswith("| `bpe-512`")]
     assert rows[0].count("|") == 3 and r"\xFF" in rows[0]
@@ -166,6 +166,6 @@ def test_in_markdown_there_is_a_row_for_each_tokenizer():
     assert not re.search("^# no heading", text, re.M)
 
 
-def test_a_run_whose_checkpoint_is_gone_has_no_sample_and_says_so():
+def test_a_run_without_checkpoint_has_no_sample_and_a_note():
     for text in (samples_in_html(samples()), samples_in_markdown(samples())):
-        assert text.count("the checkpoint of this run is not there any more") == 2
+        assert text.count("the checkpoint of this run has been deleted") == 2
