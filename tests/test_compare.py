@@ -469,7 +469,7 @@ REFUSED = [
     ({"tokenizers": []}, "tokenizers is empty"),
     (
         {"tokenizers": ["char", "char"]},
-        "'char' and 'char' have the same label 'char': give one another label, {LABEL: char}",
+        "have the same label 'char': give one another label, {LABEL: char}",
     ),
     ({"tokenizers": ["char", {"char": "bpe-300"}]}, "'char' and 'bpe-300' have the same label 'char'"),
     ({"tokenizers": [{"a/b": "char"}]}, "the label 'a/b' names a folder"),
