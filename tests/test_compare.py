@@ -471,7 +471,10 @@ REFUSED = [
     ({"corpus": {"source": "jsonl:/nowhere/*.jsonl"}}, "no .jsonl file at /nowhere"),
     ({"budget": {}}, "budget: give exactly one of chars, tokens, flops, steps, seconds"),
     ({"tokenizers": []}, "tokenizers is empty"),
-    ({"tokenizers": ["char", "char"]}, "called 'char': give one a label of its own, {label: char}"),
+    (
+        {"tokenizers": ["char", "char"]},
+        "have the same label 'char': give one another label, {LABEL: char}",
+    ),
     ({"tokenizers": ["char", {"char": "bpe-300"}]}, "'char' and 'bpe-300' have the same label 'char'"),
     ({"tokenizers": [{"a/b": "char"}]}, "the label 'a/b' names a folder"),
     ({"tokenizers": [{"a" * 65: "char"}]}, "has 65 characters: use at most 64"),
