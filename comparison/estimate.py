@@ -239,14 +239,18 @@ def _summary(
     flops = sum(each.flops for each in waiting)
     lines = [f"data      {', '.join(f'{name} {duration(value)}' for name, value in data.items())}"]
     if done:
-        lines.append(f"done      {len(done)} runs")
+        lines.append(f"done      {_runs(len(done))}")
     if waiting:
         lines += [
-            f"to do     {len(waiting)} runs, {at_once} at a time, {flops:.2g} FLOPs of training",
+            f"to do     {_runs(len(waiting))}, {at_once} at a time, {flops:.2g} FLOPs of training",
             f"          training {parts['train']}, validation {parts['validate']}, test {parts['test']}, "
             f"start-up {parts['start']}",
         ]
     return [*lines, f"in all    about {duration(seconds)}, and then the report"]
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count:,} runs"
 
 
 def _missing(scratch: Comparison, first: RunSpec, done: set[str]) -> int:

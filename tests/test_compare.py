@@ -411,7 +411,7 @@ def test_plan_prints_the_cost_of_a_run_and_changes_nothing(change, tmp_path):
     result, folder = change(by=plan, tokenizers=["char", "bpe-320"], models=BIGRAM)
     assert result.returncode == 0, result.stderr
     assert re.search(r"^bpe-320 +bigram +\d+ .* s$", result.stdout, re.MULTILINE)
-    assert "done      1 runs" in result.stdout and "to do     1 runs, 2 at a time" in result.stdout
+    assert "done      1 run\n" in result.stdout and "to do     1 run, 2 at a time" in result.stdout
     assert re.search(r"^in all    about \d+ s, and then the report$", result.stdout, re.MULTILINE)
     assert max(map(len, result.stdout.splitlines())) <= 80
     shutil.rmtree(folder)

@@ -21,7 +21,7 @@ def compared(rows: list[dict], names: list[str]) -> str:
     """A sentence about the tokenizers, model and seed of the passages."""
     main = main_rows(rows)
     some = f"the best {len(names)} of {len(main)}" if len(names) < len(main) else f"{len(names)}"
-    return f"To choose from are {some} tokenizers, under {main[0]['model']} with the first seed."
+    return f"You can choose from {some} tokenizers, scored by {main[0]['model']} with the first seed."
 
 
 def breakdown_tables(where: dict[str, dict], about: str) -> str:
@@ -44,7 +44,7 @@ def breakdown_tables(where: dict[str, dict], about: str) -> str:
         left_out = [name for name in parts if name not in answers]
         said = f"Bits per character by {question}, {about}"
         if few:
-            said += f" Fewer than {FEW:,} characters, which say little: {', '.join(map(code, few))}."
+            said += f" Uncertain, with fewer than {FEW:,} characters: {', '.join(map(code, few))}."
         if left_out:
             said += f" Left out, with fewer than {LEAST} characters: {', '.join(map(code, left_out))}."
         found += [said, table(["tokenizer", *map(code, answers)], rows)]

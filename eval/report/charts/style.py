@@ -52,7 +52,7 @@ OTHERS = [
 
 
 def _other(number: int) -> Style:
-    """The style of one of the other families: each time round, colours have the shapes of the next ones."""
+    """The style of another family; in each round, the shapes move on by one colour."""
     around, place = divmod(number, len(OTHERS))
     return replace(OTHERS[place], shape=OTHERS[(place + around) % len(OTHERS)].shape)
 
@@ -66,7 +66,7 @@ def family_of(row: Row) -> str:
 def styles_of(rows: list[Row]) -> dict[str, Style]:
     """A style for every family of the rows, by name; `byte` and `char` first, then in alphabetical order.
 
-    Styles are different as long as there are no more than twenty families beside the known ones.
+    Styles are unique for up to twenty families besides the known ones.
     """
     specs = {family_of(row): family(row["spec"]) for row in rows}
     order = sorted(specs, key=lambda name: (specs[name] not in ("byte", "char"), name))
@@ -75,7 +75,7 @@ def styles_of(rows: list[Row]) -> dict[str, Style]:
     taken: set[str] = set()
     for name in order:
         if (spec := specs[name]) in KNOWN:
-            # Of two labels of one spec the first has its style
+            # If a spec has two labels, the first has its style
             found[name] = _other(len(found)) if spec in taken else KNOWN[spec]
             taken.add(spec)
     return {name: found[name] for name in order}

@@ -165,8 +165,8 @@ def test_passages_say_which_tokenizers_model_and_seed_they_are_of():
     rows = [row(f"bpe-{size}", 2.0, (0, 0, 0)) for size in range(500, 510)]
     names = [row["tokenizer"] for row in rows]
     some, whole = (compared(rows, names[:count]) for count in (8, 10))
-    assert some == "To choose from are the best 8 of 10 tokenizers, under gpt with the first seed."
-    assert whole == "To choose from are 10 tokenizers, under gpt with the first seed."
+    assert some == "You can choose from the best 8 of 10 tokenizers, scored by gpt with the first seed."
+    assert whole == "You can choose from 10 tokenizers, scored by gpt with the first seed."
 
 
 def test_no_name_breaks_a_table():
@@ -194,7 +194,7 @@ def test_a_language_of_few_characters_is_said_to_be_one_or_left_out():
         de={"bpc": 2.0, "chars": 5000}, it={"bpc": 3.0, "chars": 1500}, ru={"bpc": 4.0, "chars": 40}
     )
     text = breakdown_tables(where, "of gpt.")
-    assert "Fewer than 2,000 characters, which say little: `it`." in text
+    assert "Uncertain, with fewer than 2,000 characters: `it`." in text
     assert "Left out, with fewer than 100 characters: `ru`." in text
     assert "| tokenizer | `de` | `it` |" in text
     assert breakdown_tables(where_by_language(ru={"bpc": 4.0, "chars": 40}), "of gpt.") == ""
