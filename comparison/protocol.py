@@ -30,6 +30,15 @@ def matched_context(comparison: Comparison) -> int | None:
     return int(tokens * min(split.chars_per_token for split in splits))
 
 
+def protocol_changes(comparison: Comparison, result: dict) -> list[str]:
+    """Options in which an evaluation, the content of a result.json, differs from the comparison."""
+    made_from = result["made_from"]
+    changed = [key for key in ("test_chars", "scoring") if made_from.get(key) != getattr(comparison, key)]
+    if made_from["stride"] != window_stride(result["block_size"], comparison.overlap):
+        changed.append("overlap")
+    return changed
+
+
 def check_test_length(test: Split, block_size: int) -> None:
     """Check that the test split holds at least one whole context.
 

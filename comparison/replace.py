@@ -9,6 +9,7 @@ from data_prep.tokenizer import tokenizer_changes
 from training.checkpoint import differences
 
 from .config import Comparison, RunSpec, recorded_comparison
+from .protocol import protocol_changes
 from .runs import found_state
 
 NO_SWEEP: list[float | None] = [None]
@@ -52,13 +53,15 @@ def discarded(comparison: Comparison) -> list[str]:
             changed[label] = differs
     kinds = Counter[tuple[str, ...]]()
     for run in possible_runs(comparison):
-        if state := found_state(run):
-            options = differences(state, run.config.identity())
-            if differs := [*of_corpus, *changed.get(run.tokenizer, []), *options]:
-                done = "evaluated" if (run.folder / "result.json").exists() else "not evaluated"
-                kinds[done, *differs] += 1
-    for (done, *differs), count in kinds.items():
-        lines.append(f"{count} run{'s' * (count > 1)}, {done} ({', '.join(differs)})")
+        state, result = found_state(run), read_json(run.folder / "result.json")
+        options = differences(state, run.config.identity()) if state else []
+        differs = [*of_corpus, *changed.get(run.tokenizer, []), *options]
+        if state and differs:
+            kinds["run", "evaluated" if result else "not evaluated", *differs] += 1
+        elif result and (protocol := protocol_changes(comparison, result)):
+            kinds["evaluation", "", *protocol] += 1
+    for (what, done, *differs), count in kinds.items():
+        lines.append(f"{count} {what}{'s' * (count > 1)}{done and f', {done}'} ({', '.join(differs)})")
     return lines
 
 

@@ -421,6 +421,10 @@ def test_plan_prints_the_cost_of_a_run_and_changes_nothing(change, tmp_path):
 
 def test_a_limited_test_is_the_same_documents_for_every_tokenizer(change):
     result, folder = change(test_chars=2_000, models=BIGRAM)
+    assert result.returncode == 2
+    assert "  2 evaluations (test_chars)\n" in result.stdout
+    shutil.rmtree(folder)
+    result, folder = change("--replace", test_chars=2_000, models=BIGRAM)
     assert result.returncode == 0, result.stderr
     results = json.loads((folder / "report" / "results.json").read_text())
     whole = json.loads((folder / "corpus" / "manifest.json").read_text())["splits"]["test"]
