@@ -55,7 +55,7 @@ from .step import BLOCK_SECONDS, SHAPES, block_seconds, measured_apart
 from .table import Figures, ratios, row, table
 
 TEXT = Path(__file__).parents[1]  # its documentation and code are the text of the runs
-TIMES = ("train_seconds", "tokens_per_second", "chars_per_second", "mfu", "data_wait", "memory_gb")
+TIMES = "train_seconds val_seconds tokens_per_second chars_per_second mfu data_wait memory_gb".split()
 SMALL = ModelConfig(n_layer=2, n_head=2, n_embd=64, preset="modern")
 # About 10 million parameters, T=256: a character model on a large GPU
 CHARACTERS = ModelConfig(n_layer=6, n_head=6, n_embd=384, preset="modern")

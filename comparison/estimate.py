@@ -128,7 +128,7 @@ def _make_data(scratch: Comparison) -> dict[str, float]:
     scratch.freeze("")
     command = module_command("eval.intrinsic", [f"--folder={scratch.folder}"])
     subprocess.run(command, env=child_environment(), check=True, capture_output=True)
-    lap("statistics of tokenizers")
+    lap("statistics")
     return seconds
 
 

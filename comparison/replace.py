@@ -1,5 +1,6 @@
 """Finished work that an edited comparison file would discard; refused without --replace."""
 
+import re
 from collections import Counter
 
 from common.cli import log
@@ -70,7 +71,10 @@ def changed_options(comparison: Comparison) -> list[str]:
     before = recorded_comparison(comparison)
     if before is None:
         return []
-    return differences({"identity": before.content()}, comparison.content())
+    changed = differences({"identity": before.content()}, comparison.content())
+    # A model without a budget or seeds of its own has those of the comparison: they are named once
+    common = {key: re.sub(r"^models\.[^.]+\.(?=budget\.|seeds$)", "", key) for key in changed}
+    return [key for key in changed if common[key] == key or common[key] not in changed]
 
 
 def possible_runs(comparison: Comparison) -> list[RunSpec]:

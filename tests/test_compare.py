@@ -642,7 +642,7 @@ def test_published_tokenizers_are_ranked_with_trained_ones_and_lossy_ones_are_se
     assert label not in ranked and label in apart.partition("## Figures")[0]
     assert label not in (report / "results.csv").read_text()
     assert results["intrinsic"][label]["test"]["words_one_token"] is None
-    assert compare(path, "--allow_lossy", "true").stdout.count(": done") == 3
+    assert "3 of 3 runs are done\n" in compare(path, "--allow_lossy", "true").stdout
 
 
 # ---- budgets, sweeps, seeds
@@ -678,7 +678,7 @@ def results_of(folder: Path) -> dict:
 def test_the_learning_rate_is_chosen_on_validation_text_for_every_tokenizer(wider):
     folder, output = wider
     for tokenizer in ("char", "bpe-900"):
-        assert f"{tokenizer} swept: learning rate 0.003, the best on validation text, the last of" in output
+        assert f"{tokenizer} swept: learning rate 0.003, the best on validation text, at the end" in output
     assert {row["lr"] for row in results_of(folder)["rows"] if row["model"] == "swept"} == {0.003}
     left = folder / "runs" / "char" / "swept" / "lr1e-06" / "seed0"
     assert not (left / "result.json").exists()  # the test text is never used
@@ -746,7 +746,7 @@ def test_contexts_equal_in_tokens_are_also_scored_at_equal_characters(wider):
 def test_a_second_call_with_sweeps_and_seeds_skips_everything(wider):
     folder, _ = wider
     before = snapshot(folder)
-    assert compare(folder.parent / "tiny.yaml").stdout.count(": done") == 8
+    assert "8 of 8 runs are done\n" in compare(folder.parent / "tiny.yaml").stdout
     assert snapshot(folder) == before
 
 
