@@ -31,15 +31,7 @@ TORCHRUN = [
 SMALL = """--model.n_layer 2 --model.n_embd 32 --context.chars 40 --batch.chars 700 --budget.steps 12
   --tracking.validations 3 --tracking.val_chars 500
   --execution.precision fp32 --tracking.wandb disabled""".split()
-TIMES = (
-    "train_seconds",
-    "val_seconds",
-    "tokens_per_second",
-    "chars_per_second",
-    "mfu",
-    "data_wait",
-    "memory_gb",
-)
+TIMES = "train_seconds val_seconds tokens_per_second chars_per_second mfu data_wait memory_gb".split()
 
 
 @pytest.fixture(scope="module")

@@ -17,15 +17,7 @@ from training.tracking import read_metrics
 from .toy import Toy, call, toy_cluster, wait_for
 
 ROOT = Path(__file__).parents[2]
-TIMES = (
-    "train_seconds",
-    "val_seconds",
-    "tokens_per_second",
-    "chars_per_second",
-    "mfu",
-    "data_wait",
-    "memory_gb",
-)
+TIMES = "train_seconds val_seconds tokens_per_second chars_per_second mfu data_wait memory_gb".split()
 SETUP = f"export PATH={sys.prefix}/bin:$PATH OMP_NUM_THREADS=1"
 RUN = {
     "model": {"n_layer": 2, "n_head": 2, "n_embd": 32},

@@ -270,12 +270,4 @@ def test_the_key_goes_to_the_server_and_nowhere_else(training, server, tmp_path)
     assert holding == []
 
 
-TIMES = (
-    "train_seconds",
-    "val_seconds",
-    "tokens_per_second",
-    "chars_per_second",
-    "mfu",
-    "data_wait",
-    "memory_gb",
-)
+TIMES = "train_seconds val_seconds tokens_per_second chars_per_second mfu data_wait memory_gb".split()
