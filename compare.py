@@ -148,9 +148,8 @@ def train_and_evaluate(comparison: Comparison, at_once: list[dict[str, str]], re
     jobs, done = [], 0
     matched = matched_context(comparison)
     runs = counted_runs(comparison)
-    runs.sort(
-        key=lambda run: comparison.seeds_of(run.model).index(run.seed)
-    )  # first seeds first, so that every tokenizer soon has a row
+    # First seeds first, so that every tokenizer soon has a row
+    runs.sort(key=lambda run: comparison.seeds_of(run.model).index(run.seed))
     for counted in runs:
         if evaluated(comparison, counted, matched):
             done += 1
