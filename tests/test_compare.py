@@ -455,7 +455,7 @@ def test_ctrl_c_loses_nothing_and_the_same_command_resumes(tiny_source, tmp_path
     while not (metrics.exists() and metrics.read_text().count("\n") > 5):
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
-    subprocess.run(["kill", "-INT", "--", f"-{process.pid}"], check=True)
+    os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
     assert errors == "codebook: interrupted; the same command resumes\n"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import random
 import signal
 import subprocess
@@ -90,7 +91,7 @@ def test_ctrl_c_during_the_training_of_a_tokenizer_stops_at_once(tmp_path):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     began = time.monotonic()
-    subprocess.run(["kill", "-INT", "--", f"-{process.pid}"], check=True)
+    os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
     assert errors == "codebook: interrupted; the same command resumes\n"
