@@ -29,6 +29,7 @@ def test_a_step_is_measured_in_its_small_form_on_a_cpu(tmp_path):
     assert "not measured: nanoGPT (set --nanogpt to its folder)" in done.stdout
 
 
+@pytest.mark.extended
 def test_a_failure_is_named_with_its_reason_and_the_rest_is_measured(tmp_path):
     done = run("--vocabularies", 300, "--blocks", 1, "--nanogpt", tmp_path)
     assert done.returncode == 0

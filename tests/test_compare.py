@@ -223,6 +223,7 @@ def test_the_report_shows_a_sample_of_each_model(finished):
     assert "## Samples" in (folder / "report" / "report.md").read_text()
 
 
+@pytest.mark.extended
 def test_a_report_of_the_finished_runs_can_be_written_at_any_time(finished, tiny_source, tmp_path):
     """With the comparison file, before the folder has its own, and without the arrays of a tokenizer."""
     shutil.copytree(finished[0], tmp_path / "tiny")
@@ -312,6 +313,7 @@ def change(finished, tmp_path, tiny_source) -> Callable[..., tuple[subprocess.Co
     return run
 
 
+@pytest.mark.extended
 def test_an_additional_tokenizer_adds_its_runs_and_keeps_the_others(change):
     result, folder = change(tokenizers=["char", "bpe-300", "spbpe-420"], models=BIGRAM)
     assert result.returncode == 0, result.stderr
@@ -379,6 +381,7 @@ def test_a_changed_corpus_is_never_silently_reused(change, tiny_source, tmp_path
     assert results["corpus"]["test_sha256"] == manifest["splits"]["test"]["sha256"]
 
 
+@pytest.mark.extended
 def test_a_source_with_changed_text_is_refused_and_one_with_a_new_time_is_not(change, tmp_path):
     source = tmp_path / "source.jsonl"
     corpus = {"source": f"jsonl:{source}", "val_fraction": 0.08, "test_fraction": 0.08}
@@ -419,6 +422,7 @@ def test_plan_prints_the_cost_of_a_run_and_changes_nothing(change, tmp_path):
     assert not folder.exists()
 
 
+@pytest.mark.extended
 def test_a_limited_test_is_the_same_documents_for_every_tokenizer(change):
     result, folder = change(test_chars=2_000, models=BIGRAM)
     assert result.returncode == 2
@@ -539,6 +543,7 @@ def test_bad_input_is_one_line_and_leaves_earlier_results_untouched(refused, fin
     assert (folder / "report" / "results.json").exists()
 
 
+@pytest.mark.extended
 def test_a_run_trained_elsewhere_is_evaluated_unchanged(tiny_source, tmp_path):
     """As on a cluster: prepared here, trained elsewhere in another precision, reported here."""
     models = {"gpt": {"model": {"n_layer": 1, "n_embd": 16}}}
@@ -750,6 +755,7 @@ def test_a_second_call_with_sweeps_and_seeds_skips_everything(wider):
     assert snapshot(folder) == before
 
 
+@pytest.mark.extended
 def test_the_plan_is_printed_before_anything_runs(tiny_source, tmp_path):
     comparison = comparison_of(tiny_source, tmp_path) | WIDER
     comparison["tokenizers"] = ["char", {"mine": "bpe-900"}]

@@ -33,13 +33,14 @@ NOT_RUN = {
     r".venv/bin/python -m benchmarks\.claims --same .*": "needs the eighteen runs of configs/same.yaml",
     r".venv/bin/python -m pytest tests/faults --crashes 100": "takes half an hour; tests/faults is short",
     r"TIKTOKEN_CACHE_DIR=.*": "downloads from OpenAI",
+    r".venv/bin/mypy": "is a part of make test",
 }
 SMALLER = {  # options that make a measurement short
     "benchmarks.claims": "--repeats 1",
     "benchmarks.documents": "--rounds 1",
     "benchmarks.gpu_check": "--seconds 20",
 }
-QUICK = ["README.md", "extending.md"]
+QUICK = ["README.md"]
 
 PARSE_ONLY = """
 import functools, json, runpy, sys
@@ -81,6 +82,8 @@ def as_run_here(command: str) -> str:
     if command.startswith("make "):
         only_shown = "" if command == "make demo" else "--dry-run "  # the tests do not run all the tests
         return command.replace("make ", f"make --assume-old=.venv/.installed {only_shown}")
+    if " -m pytest " in command:
+        return f"{command} --collect-only"
     module = re.search(r"-m (benchmarks\.\w+)", command)
     return f"{command} {SMALLER.get(module[1], '')}" if module else command
 

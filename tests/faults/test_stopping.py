@@ -100,6 +100,7 @@ def test_a_run_stopped_on_four_ranks_resumes_on_two_and_on_one(new_run, whole):
         assert line["lr"] == expected["lr"]
 
 
+@pytest.mark.extended
 def test_only_one_run_can_write_to_a_folder(new_run):
     first = new_run().start(LONG).wait_for_step(5)
     second = new_run()
