@@ -125,8 +125,8 @@ class Arguments:
     corpus: Path
     """folder of the corpus, such as out/shakespeare/corpus"""
     spec: str
-    """the tokenizer, such as bpe-2048: byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], tiktoken:NAME,
-    tiktoken:PATH or sentencepiece:PATH, where N is the size of the vocabulary"""
+    """the tokenizer, such as bpe-2048: byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], file:PATH, hub:NAME
+    or tiktoken:NAME, where N is the size of the vocabulary"""
     out: Path
     """folder to write, such as out/shakespeare/data/bpe-2048/tokenizer"""
     train_chars: int = TRAIN_CHARS
