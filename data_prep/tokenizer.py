@@ -11,7 +11,7 @@ from tokenizers import (
     Tokenizer,
     check_spec,
     load_tokenizer,
-    published_file,
+    published_files,
     save_tokenizer,
     train_tokenizer,
 )
@@ -19,7 +19,7 @@ from tokenizers import (
 from .corpus import Corpus
 from .sample import training_sample
 
-FORMAT = 3  # of training and saving; tokenizers of another format are trained again
+FORMAT = 4  # of training and saving; tokenizers of another format are trained again
 TRAIN_CHARS = 20_000_000
 
 
@@ -53,7 +53,7 @@ def tokenizer_changes(
         "format": "made by an earlier version",
         "train_sha256": "trained on other text",
         "train_chars": "train_chars",
-        "file_sha256": "its file has changed",
+        "files_sha256": "its file has changed",
     }
     asked = _made_from(corpus, spec, train_chars)
     return [words[name] for name, value in asked.items() if there.get(name) != value]
@@ -66,8 +66,8 @@ def _made_from(corpus: Corpus | None, spec: str, train_chars: int) -> dict:
         made_from["train_sha256"] = train["sha256"]
         if check_spec(spec) in SIZED:
             made_from["train_chars"] = min(train_chars, train["chars"])
-    if file := published_file(spec):
-        made_from["file_sha256"] = sha256_file(file)
+    if files := published_files(spec):
+        made_from["files_sha256"] = [sha256_file(file) for file in files]
     return made_from
 
 
@@ -125,8 +125,8 @@ class Arguments:
     corpus: Path
     """folder of the corpus, such as out/shakespeare/corpus"""
     spec: str
-    """the tokenizer, such as bpe-2048: byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], tiktoken:NAME,
-    tiktoken:PATH or sentencepiece:PATH, where N is the size of the vocabulary"""
+    """the tokenizer, such as bpe-2048: byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], file:PATH, hub:NAME
+    or tiktoken:NAME, where N is the size of the vocabulary"""
     out: Path
     """folder to write, such as out/shakespeare/data/bpe-2048/tokenizer"""
     train_chars: int = TRAIN_CHARS

@@ -10,7 +10,7 @@ from comparison.replace import refuse_to_discard
 from data_prep.corpus import make_corpus
 from data_prep.sources import needs_network
 from data_prep.tokenizer import make_tokenizer
-from tokenizers import PUBLISHED, published_file
+from tokenizers import PUBLISHED, published_files
 
 from .cluster import Cluster, read_cluster
 from .freeze import freeze, frozen_folder
@@ -173,7 +173,7 @@ def make_what_needs_a_network(comparison: Comparison, replace: bool) -> None:
     if needs_network(comparison.corpus.source):
         corpus = make_corpus(comparison.corpus, comparison.folder / "corpus", replace)
     for label, spec in comparison.specs.items():
-        if spec.partition(":")[0] in PUBLISHED and not published_file(spec):
+        if spec.partition(":")[0] in PUBLISHED and not published_files(spec):
             make_tokenizer(corpus, spec, comparison.data(label) / "tokenizer", replace=replace)
 
 

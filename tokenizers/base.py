@@ -78,13 +78,7 @@ class Tokenizer(ABC):
         """
         encode = self._encode
         for part in parts(text):
-            try:
-                utf8 = part.encode()
-            except UnicodeEncodeError:
-                place = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
-                raise ValueError(
-                    f"lone surrogate (U+{ord(text[place]):04X}) at character {place}: UTF-8 cannot encode it"
-                ) from None
+            utf8 = to_utf8(part, text)
             yield utf8, encode(part, utf8)
             encode = self._continue
 
@@ -179,3 +173,18 @@ class Tokenizer(ABC):
         yield type(self).__name__.encode()
         yield self.eot.to_bytes(8, "little")
         yield np.array([len(token) for token in self.table]).tobytes() + b"".join(self.table)
+
+
+def to_utf8(part: str, text: str) -> bytes:
+    """The UTF-8 bytes of a part of `text`.
+
+    Raises:
+        ValueError: the part contains a lone surrogate; gives its position in `text`.
+    """
+    try:
+        return part.encode()
+    except UnicodeEncodeError:
+        place = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
+        raise ValueError(
+            f"lone surrogate (U+{ord(text[place]):04X}) at character {place}: UTF-8 cannot encode it"
+        ) from None

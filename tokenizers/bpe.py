@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +12,13 @@ import numpy as np
 import tiktoken
 
 from .base import Tokenizer
+from .library import normalizer
 from .parts import parts
 from .patterns import DEFAULT, PATTERNS, grouped
 
 NormalForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
+UTF8_BYTES = frozenset(range(256)) - {0xC0, 0xC1, *range(0xF5, 0x100)}
+"""the bytes that occur in UTF-8"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class MergeRanks:
     """the Unicode normalization form applied first; lossy for text that is not in this form"""
 
     def __post_init__(self) -> None:
-        missing = [byte for byte in range(256) if bytes([byte]) not in self.ranks]
+        missing = [byte for byte in sorted(UTF8_BYTES) if bytes([byte]) not in self.ranks]
         if missing:  # tiktoken would panic, which is not an Exception
             raise ValueError(f"the vocabulary has no token for the byte 0x{missing[0]:02x}")
 
@@ -52,8 +54,14 @@ class BPETokenizer(Tokenizer):
         self.vocab_size = max(*ids, self.eot) + 1
         # Never empty: without any special token `encode_to_numpy` is slow.
         special = ranks.special or {"<|endoftext|>": self.eot}
+        # tiktoken needs a rank for every byte, also for those that no text contains
+        never = [bytes([byte]) for byte in range(256) if bytes([byte]) not in ranks.ranks]
+        beyond = {byte: self.vocab_size + i for i, byte in enumerate(never)}
         self.encoding = tiktoken.Encoding(
-            name=spec, pat_str=grouped(ranks.pattern), mergeable_ranks=ranks.ranks, special_tokens=special
+            name=spec,
+            pat_str=grouped(ranks.pattern),
+            mergeable_ranks=ranks.ranks | beyond,
+            special_tokens=special,
         )
         longest_first = sorted(ranks.added, key=len, reverse=True)
         self._added = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
@@ -83,8 +91,9 @@ class BPETokenizer(Tokenizer):
         return cls(MergeRanks(ranks, pattern), spec)
 
     def _encode(self, text: str, utf8: bytes) -> np.ndarray:
-        if self.ranks.normalization:
-            text = unicodedata.normalize(self.ranks.normalization, text)
+        if self.ranks.normalization and not text.isascii():
+            # Python's tables are of another version of Unicode, and so give other ids
+            text = normalizer(self.ranks.normalization).normalize_str(text)
         if not any(token in text for token in self.ranks.added):
             return self._words(text)
         pieces = [

@@ -26,6 +26,26 @@ PATTERNS = {
     ),
 }
 DEFAULT = "gpt4"
+_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+# Patterns of tokenizer.json files that leave no text unmatched, and split it in tiktoken as they do in their
+# own library, whose regular expressions are of another kind. Tests compare both.
+LLAMA3 = rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,3}}{_REST}"
+SAME_WORDS = frozenset(
+    {
+        LLAMA3,
+        LLAMA3.replace("{1,3}", ""),  # Qwen
+        (
+            rf"[^\r\n\p{{L}}\p{{N}}]?{_LETTERS[0]}*{_LETTERS[1]}+{_CONTRACTIONS}?"
+            rf"|[^\r\n\p{{L}}\p{{N}}]?{_LETTERS[0]}+{_LETTERS[1]}*{_CONTRACTIONS}?"
+            r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+        ),  # GPT-4o
+        (
+            rf"[^\r\n\p{{L}}\p{{N}}]?{_LETTERS[0]}*{_LETTERS[1]}+|[^\r\n\p{{L}}\p{{N}}]?{_LETTERS[0]}+{_LETTERS[1]}*"
+            r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+        ),  # Mistral NeMo
+    }
+)
 # tiktoken's encodings that split text in the same way.
 OF_ENCODING = {
     "gpt2": "gpt2",

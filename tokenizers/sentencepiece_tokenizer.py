@@ -92,17 +92,14 @@ class SentencePieceTokenizer(Tokenizer):
         return cls(model.getvalue(), spec)
 
     @classmethod
-    def read(cls, spec: str) -> "SentencePieceTokenizer":
-        """Load the published model of a spec `sentencepiece:PATH`.
+    def read_content(cls, model: bytes, path: Path, spec: str) -> "SentencePieceTokenizer":
+        """Load a published model from the bytes of a file; `path` is named in errors.
 
         Raises:
-            ValueError: the file does not exist or is not a supported model.
+            ValueError: it is not a supported model.
         """
-        path = Path(spec.partition(":")[2])
-        if not path.is_file():
-            raise ValueError(f"{spec}: {path} does not exist or is not a file")
         try:
-            tokenizer = cls(path.read_bytes(), spec)
+            tokenizer = cls(model, spec)
         except Exception as error:  # the library and protobuf raise their own types
             raise ValueError(f"{path} is not a SentencePiece model: {str(error).splitlines()[0]}") from None
         if not tokenizer.format.normalizer_spec.escape_whitespaces:

@@ -85,7 +85,7 @@ def main(arguments: list[str]) -> None:
         "--spec",
         action="append",
         required=True,
-        help="byte, tiktoken:NAME, tiktoken:PATH, sentencepiece:PATH, or the folder of a trained tokenizer, "
+        help="byte, file:PATH, hub:NAME, tiktoken:NAME, or the folder of a trained tokenizer, "
         "such as out/shakespeare/data/bpe-2048; once for each",
     )
     parser.add_argument("text", nargs="?", default="-", help="the text (none, or -: standard input)")

@@ -1,0 +1,99 @@
+"""Specs: the strings that name tokenizers."""
+
+import difflib
+import re
+from pathlib import Path
+
+from .patterns import PATTERNS
+
+LONGEST_LABEL = 64  # characters
+# Names of files and folders that say nothing about the tokenizer in them
+NOT_TELLING = (
+    "tokenizer",
+    "tekken",
+    "vocab",
+    "merges",
+    "spiece",
+    "sentencepiece.bpe",
+    "/",
+    "..",
+    "models",
+    "snapshots",
+    "package",
+)
+REVISION = re.compile("[0-9a-f]{40}")
+SIZED = ("unigram", "spbpe", "bpe")
+PUBLISHED = {  # each family with an example of a name or file
+    "file": "my/tokenizer.json",
+    "hub": "HuggingFaceTB/SmolLM2-135M",
+    "tiktoken": "gpt2",
+    "sentencepiece": "x.model",  # an older form of file:
+}
+FAMILIES = ("byte", "char", *SIZED, *PUBLISHED)
+KNOWN = "byte, char, unigram-N, spbpe-N, bpe-N, file:PATH, hub:NAME, tiktoken:NAME"
+
+
+def check_spec(spec: str) -> str:
+    """Check a spec and return its family.
+
+    Raises:
+        ValueError: there is no such tokenizer; names the nearest one.
+    """
+    family = re.split("[-:]", spec, maxsplit=1)[0]
+    sign, rest = spec[len(family) :][:1], spec[len(family) + 1 :]
+    if family not in FAMILIES:
+        near = difflib.get_close_matches(family, FAMILIES, n=1, cutoff=0.5)
+        near = [near[0] + (sign + rest if near[0] in (*SIZED, *PUBLISHED) else "")] if near else []
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {KNOWN}"
+        raise ValueError(f"unknown tokenizer '{spec}' ({hint})")
+    if family in PUBLISHED:
+        if sign != ":" or not rest:
+            raise ValueError(f"tokenizer '{spec}' needs a name or file, as in '{family}:{PUBLISHED[family]}'")
+        return family
+    size, colon, pattern = rest.partition(":")
+    if family not in SIZED:
+        if sign:
+            raise ValueError(f"tokenizer '{spec}' takes no size (did you mean '{family}'?)")
+        return family
+    # At most 9 digits: the libraries use 32-bit integers
+    if sign != "-" or not re.fullmatch(r"[1-9][0-9]{0,8}", size):
+        raise ValueError(f"tokenizer '{spec}' needs a vocabulary size, as in '{family}-4096'")
+    if colon and family != "bpe":
+        raise ValueError(f"tokenizer '{spec}' takes no pattern (did you mean '{family}-{size}'?)")
+    if colon and pattern not in PATTERNS:
+        near = difflib.get_close_matches(pattern, PATTERNS, n=1)
+        hint = f"did you mean '{family}-{size}:{near[0]}'?" if near else f"known: {', '.join(PATTERNS)}"
+        raise ValueError(f"tokenizer '{spec}': unknown pattern '{pattern}' ({hint})")
+    return family
+
+
+def folder_name(spec: str) -> str:
+    """The default label of a tokenizer, which is also the name of its folder.
+
+    It is the spec with '-' in place of `/`, `:` and other special characters. For a file it is the name of
+    the file, or of its model's folder where all models' files have that name.
+    """
+    family, _, rest = spec.partition(":")
+    if family == "hub":
+        name = rest.partition("@")[0].rpartition("/")[2]
+    elif family in PUBLISHED and ("/" in rest or "." in rest):
+        name = _file_name(path_and_pattern(spec)[0])
+    else:
+        name = spec
+    return re.sub(r"[^\w.-]+", "-", name)[-LONGEST_LABEL:].strip("-.")
+
+
+def _file_name(path: Path) -> str:
+    without = re.sub(r"\.(json|model|tiktoken|txt)$", "", str(path))
+    parts = [re.sub(r"^models--(.*--)?", "", part) for part in Path(without).parts]  # in the hub's cache
+    telling = [name for name in parts if name.lower() not in NOT_TELLING and not REVISION.fullmatch(name)]
+    return (telling or parts or ["file"])[-1]
+
+
+def path_and_pattern(spec: str) -> tuple[Path, str | None]:
+    """The path in the spec of a file, and the name of the pattern that may follow it."""
+    name = spec.partition(":")[2]
+    before, colon, last = name.rpartition(":")
+    if colon and last in PATTERNS and not Path(name).exists():
+        return Path(before), last
+    return Path(name), None
