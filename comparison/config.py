@@ -83,9 +83,9 @@ class Comparison(TrainingOptions):
     """name of the comparison; its folder is out/NAME"""
     tokenizers: list[str | dict[str, str]]
     """the tokenizers, each a spec or {LABEL: SPEC}. Specs: byte, char, unigram-N, spbpe-N,
-    bpe-N[:PATTERN], file:PATH, hub:NAME, tiktoken:NAME, where N is the size of the vocabulary. A
-    label names the tokenizer in reports and folders (default: the spec with '-' for ':', or the
-    name of its file or model)"""
+    bpe-N[:PATTERN], file:PATH, hub:NAME, tiktoken:NAME, python:PATH.py:NAME, where N is the size of
+    the vocabulary. A label names the tokenizer in reports and folders (default: the spec with '-'
+    for ':', or the name of its file or model)"""
     models: dict[str, Recipe]
     """the models, each under a name of your choice, with its optimizer"""
     params: Literal["same_body", "same_total"] = "same_body"

@@ -10,7 +10,7 @@ from data_prep.corpus import Corpus, make_corpus
 from data_prep.encode import make_arrays
 from data_prep.row_groups import usable_cores
 from data_prep.tokenizer import find_tokenizer, make_tokenizer
-from tokenizers import SIZED, Tokenizer, check_spec
+from tokenizers import Tokenizer, check_spec, trained_size
 from training.budget import plan_block_size
 
 from .config import Comparison
@@ -55,7 +55,7 @@ def make_tokenizers(comparison: Comparison, corpus: Corpus, replace: bool = Fals
     jobs = []
     for label, spec in sorted(comparison.specs.items(), key=_cost):
         folder = comparison.data(label) / "tokenizer"
-        if check_spec(spec) not in SIZED or find_tokenizer(corpus, spec, folder, chars):
+        if not trained_size(spec) or find_tokenizer(corpus, spec, folder, chars):
             make_tokenizer(corpus, spec, folder, chars, replace)
         else:
             jobs.append(TokenizerJob(comparison, label, replace))
@@ -93,7 +93,7 @@ class TokenizerJob(Job):
         kind = check_spec(spec)
         command = module_command("data_prep.tokenizer", options)
         super().__init__(f"tokenizer {label}", kind, folder / "tokenizer.log", command)
-        self.size = int(spec.partition(":")[0].partition("-")[2])
+        self.size = trained_size(spec) or 0
 
     def start(self, environment: dict[str, str]) -> None:
         """As `Job.start`, with a new log: the training starts from the beginning."""

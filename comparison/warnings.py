@@ -1,12 +1,11 @@
 """Warnings about the design of a comparison, for its plan and its report."""
 
-import re
-
 import numpy as np
 from scipy import stats
 
 from data_prep.arrays import TokenArrays, choose_documents
 from data_prep.corpus import Corpus
+from tokenizers import trained_size
 
 from .config import Comparison
 from .labels import family
@@ -107,8 +106,8 @@ def _sizes(comparison: Comparison) -> list[str]:
     """Families with few sizes."""
     ladders: dict[str, set[int]] = {}
     for spec in comparison.specs.values():
-        if (name := family(spec)) != spec and (size := re.search(r"-(\d+)", spec)):
-            ladders.setdefault(name, set()).add(int(size[1]))
+        if (name := family(spec)) != spec and (size := trained_size(spec)):
+            ladders.setdefault(name, set()).add(size)
     found = []
     for name, sizes in ladders.items():
         if len(sizes) == LADDER - 1:

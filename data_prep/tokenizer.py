@@ -7,13 +7,13 @@ from pathlib import Path
 from common.cli import run_command
 from common.files import check_replaceable, new_folder, read_json, sha256_file, write_json
 from tokenizers import (
-    SIZED,
     Tokenizer,
     check_spec,
     load_tokenizer,
     published_files,
     save_tokenizer,
     train_tokenizer,
+    trained_size,
 )
 
 from .corpus import Corpus
@@ -64,7 +64,7 @@ def _made_from(corpus: Corpus | None, spec: str, train_chars: int) -> dict:
     if trained_on := _trained_on(corpus, spec):
         train = trained_on.manifest["splits"]["train"]
         made_from["train_sha256"] = train["sha256"]
-        if check_spec(spec) in SIZED:
+        if trained_size(spec):
             made_from["train_chars"] = min(train_chars, train["chars"])
     if files := published_files(spec):
         made_from["files_sha256"] = [sha256_file(file) for file in files]
@@ -73,7 +73,7 @@ def _made_from(corpus: Corpus | None, spec: str, train_chars: int) -> dict:
 
 def _trained_on(corpus: Corpus | None, spec: str) -> Corpus | None:
     """The corpus if the tokenizer is trained on one, else None."""
-    if check_spec(spec) not in (*SIZED, "char"):
+    if check_spec(spec) != "char" and not trained_size(spec):
         return None
     assert corpus is not None, f"{spec} is trained on a corpus"
     return corpus
@@ -88,14 +88,14 @@ def make_tokenizer(
 ) -> Tokenizer:
     """Train a tokenizer on the training split and save it, unless `folder` already holds it.
 
-    `unigram`, `spbpe` and `bpe` are trained on a sample of `train_chars` characters, `char` on the whole
-    split; the others need no corpus. Another tokenizer is replaced only if `replace` is set.
+    `char` is trained on the whole split, those with a size on a sample of `train_chars` characters; the
+    others need no corpus. Another tokenizer is replaced only if `replace` is set.
 
     Raises:
         ValueError: the spec is unknown, the corpus is too small for the vocabulary, a published tokenizer
             cannot be read, or `folder` holds another tokenizer, which is unchanged.
     """
-    family = check_spec(spec)
+    check_spec(spec)
     if train_chars < 1:
         raise ValueError(f"train_chars {train_chars} must be at least 1")
     if tokenizer := find_tokenizer(corpus, spec, folder, train_chars):
@@ -107,7 +107,7 @@ def make_tokenizer(
         )
     texts: Iterable[str] = ()
     trained_on = _trained_on(corpus, spec)
-    if trained_on and family in SIZED:
+    if trained_on and trained_size(spec):
         texts = training_sample(trained_on, train_chars)
     elif trained_on:
         texts = trained_on.texts("train")
@@ -125,8 +125,8 @@ class Arguments:
     corpus: Path
     """folder of the corpus, such as out/shakespeare/corpus"""
     spec: str
-    """the tokenizer, such as bpe-2048: byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], file:PATH, hub:NAME
-    or tiktoken:NAME, where N is the size of the vocabulary"""
+    """the tokenizer, such as bpe-2048: byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], file:PATH, hub:NAME,
+    tiktoken:NAME or python:PATH.py:NAME, where N is the size of the vocabulary"""
     out: Path
     """folder to write, such as out/shakespeare/data/bpe-2048/tokenizer"""
     train_chars: int = TRAIN_CHARS

@@ -86,6 +86,8 @@ def estimate_ambiguity(
     Returns `bits_per_char` (at least 0), its standard error over texts `bits_per_char_se` (None with one
     text), `texts`, `chars`, and `other_share`, the mean share of draws that are another segmentation.
     """
+    if not tokenizer.has_bytes:
+        raise ValueError(f"{tokenizer.spec} has no token_bytes(): its other segmentations are not known")
     table = tokenizer.token_bytes()
     frequency = (counts + 0.5) / (counts + 0.5).sum()
     known = {content: (token, math.log(frequency[token])) for token, content in enumerate(table) if content}

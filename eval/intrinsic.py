@@ -75,7 +75,8 @@ def measure_split(
     sizes[tokenizer.eot] = 1  # stands for the line end that `count_words` puts before each document
     # A token is part of a character if its bytes alone are not UTF-8
     partial = np.array([content.decode(errors="ignore").encode() != content for content in tokenizer.table])
-    words = None if split.lossy_documents else np.zeros((2, split.documents), dtype=np.int64)
+    countable = tokenizer.has_bytes and not split.lossy_documents
+    words = np.zeros((2, split.documents), dtype=np.int64) if countable else None
     counts: dict[Group, np.ndarray] = {}
     progress = tqdm(
         total=split.chars, desc=label or arrays.spec, unit="char", unit_scale=True, leave=False, disable=None

@@ -10,6 +10,7 @@
     file:PATH:PATTERN           a .tiktoken file and its pattern, which the file does not contain
     hub:NAME                    the tokenizer of a model on the Hugging Face hub
     tiktoken:NAME               a published encoding, such as tiktoken:o200k_base
+    python:PATH.py:NAME         a tokenizer of your own; python:PATH.py:NAME-N if it is trained
 
 N is the size of the whole vocabulary, including end of text and fallback bytes. PATTERN is gpt2, gpt4 (the
 default), gpt4-2digits, gpt4-1digit or gpt4o.
@@ -24,22 +25,24 @@ from .base import Tokenizer
 from .bpe import BPETokenizer
 from .files import files_of, read_file, read_hub
 from .huggingface import HuggingFaceTokenizer
+from .plugin import PluginTokenizer
 from .published import read_encoding
 from .sentencepiece_tokenizer import SentencePieceTokenizer
 from .simple import ByteTokenizer, CharTokenizer
-from .specs import LONGEST_LABEL, PUBLISHED, SIZED, check_spec, folder_name
+from .specs import LONGEST_LABEL, PUBLISHED, check_spec, folder_name, plugin_parts, trained_size
 
 __all__ = [
     "LONGEST_LABEL",
     "PUBLISHED",
-    "SIZED",
     "Tokenizer",
     "check_spec",
     "folder_name",
+    "is_saved",
     "load_tokenizer",
     "published_files",
     "save_tokenizer",
     "train_tokenizer",
+    "trained_size",
 ]
 
 CLASSES: tuple[type[Tokenizer], ...] = (
@@ -48,13 +51,16 @@ CLASSES: tuple[type[Tokenizer], ...] = (
     SentencePieceTokenizer,
     BPETokenizer,
     HuggingFaceTokenizer,
+    PluginTokenizer,
 )
 ABOUT = "tokenizer.json"
 
 
 def published_files(spec: str) -> list[Path]:
-    """The files that determine a published tokenizer; empty if its spec names no existing file."""
+    """The files that a tokenizer is read from; empty if its spec names no existing file."""
     family = spec.partition(":")[0]
+    if family == "python":
+        return [plugin_parts(spec)[0]] if plugin_parts(spec)[0].is_file() else []
     return files_of(spec) if family in PUBLISHED and family != "hub" else []
 
 
@@ -72,6 +78,8 @@ def train_tokenizer(spec: str, texts: Iterable[str]) -> Tokenizer:
         return CharTokenizer.train(texts)
     if family == "hub":
         return read_hub(spec)
+    if family == "python":
+        return PluginTokenizer.read(spec, texts)
     if family in PUBLISHED:
         return (read_encoding(spec) if family == "tiktoken" else None) or read_file(spec)
     if family == "bpe":
@@ -88,9 +96,21 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
         "vocab_size": tokenizer.vocab_size,
         "eot": tokenizer.eot,
         "fingerprint": tokenizer.fingerprint,
-        "files": {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path != folder / ABOUT},
+        "files": {
+            str(path.relative_to(folder)): _sha256(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path != folder / ABOUT
+        },
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
+
+
+def is_saved(folder: Path) -> bool:
+    """True if `save_tokenizer` wrote the folder: a model's folder may contain a `tokenizer.json`, too."""
+    try:
+        return "fingerprint" in json.loads((folder / ABOUT).read_bytes())
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:

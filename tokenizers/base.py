@@ -34,6 +34,8 @@ class Tokenizer(ABC):
     """number of ids, including `eot` and fallback bytes"""
     eot: int
     """the id that ends a document"""
+    has_bytes: bool = True
+    """false if the bytes of tokens are unknown, so that 3) does not hold"""
     prefix: bytes = b""
     """bytes that encoding adds before a text and decoding removes: a SentencePiece model's dummy space"""
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from . import PUBLISHED, Tokenizer, check_spec, load_tokenizer, train_tokenizer
+from . import Tokenizer, check_spec, is_saved, load_tokenizer, train_tokenizer, trained_size
 from .visible import visible_parts
 
 # Black on light colours, of the 256 that every terminal has: readable whatever the terminal's own are.
@@ -29,18 +29,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def find_tokenizer(spec: str) -> Tokenizer:
-    """The tokenizer of a spec that needs no training, or of a folder that holds one.
+    """The tokenizer of a spec that needs no training, or in a file or folder.
 
     Raises:
         ValueError: no such tokenizer, or one that is trained on a corpus.
     """
     for folder in (Path(spec), Path(spec) / "tokenizer"):
-        if (folder / "tokenizer.json").is_file():
+        if is_saved(folder):
             return load_tokenizer(folder)
-    if Path(spec).is_dir():
-        raise ValueError(f"{spec} holds no tokenizer")
+    if Path(spec).exists():
+        return train_tokenizer(f"file:{spec}", ())
     family = check_spec(spec)
-    if family != "byte" and family not in PUBLISHED:
+    if family == "char" or trained_size(spec):
         raise ValueError(
             f"'{spec}' is trained on a corpus: give its folder, such as out/shakespeare/data/bpe-2048"
         )
@@ -85,8 +85,8 @@ def main(arguments: list[str]) -> None:
         "--spec",
         action="append",
         required=True,
-        help="byte, file:PATH, hub:NAME, tiktoken:NAME, or the folder of a trained tokenizer, "
-        "such as out/shakespeare/data/bpe-2048; once for each",
+        help="byte, file:PATH, hub:NAME, tiktoken:NAME, python:PATH.py:NAME, or the folder of a trained "
+        "tokenizer, such as out/shakespeare/data/bpe-2048; once for each",
     )
     parser.add_argument("text", nargs="?", default="-", help="the text (none, or -: standard input)")
     if not arguments:

@@ -21,6 +21,7 @@ NOT_TELLING = (
     "snapshots",
     "package",
 )
+PLUGIN = re.compile(r"(.+):([A-Za-z_]\w*)(?:-([1-9][0-9]{0,8}))?")
 REVISION = re.compile("[0-9a-f]{40}")
 SIZED = ("unigram", "spbpe", "bpe")
 PUBLISHED = {  # each family with an example of a name or file
@@ -29,8 +30,8 @@ PUBLISHED = {  # each family with an example of a name or file
     "tiktoken": "gpt2",
     "sentencepiece": "x.model",  # an older form of file:
 }
-FAMILIES = ("byte", "char", *SIZED, *PUBLISHED)
-KNOWN = "byte, char, unigram-N, spbpe-N, bpe-N, file:PATH, hub:NAME, tiktoken:NAME"
+FAMILIES = ("byte", "char", *SIZED, *PUBLISHED, "python")
+KNOWN = "byte, char, unigram-N, spbpe-N, bpe-N, file:PATH, hub:NAME, tiktoken:NAME, python:PATH.py:NAME"
 
 
 def check_spec(spec: str) -> str:
@@ -50,6 +51,12 @@ def check_spec(spec: str) -> str:
         if sign != ":" or not rest:
             raise ValueError(f"tokenizer '{spec}' needs a name or file, as in '{family}:{PUBLISHED[family]}'")
         return family
+    if family == "python":
+        if sign != ":" or not PLUGIN.fullmatch(rest):
+            raise ValueError(
+                f"tokenizer '{spec}' needs a file and a name in it, as in 'python:my/tokenizer.py:Mine'"
+            )
+        return family
     size, colon, pattern = rest.partition(":")
     if family not in SIZED:
         if sign:
@@ -67,6 +74,22 @@ def check_spec(spec: str) -> str:
     return family
 
 
+def trained_size(spec: str) -> int | None:
+    """The size of the vocabulary in the spec of a tokenizer that is trained to a size; None for others."""
+    family = spec.partition(":")[0]
+    if family == "python":
+        return plugin_parts(spec)[2]
+    name, _, size = family.partition("-")
+    return int(size) if name in SIZED else None
+
+
+def plugin_parts(spec: str) -> tuple[Path, str, int | None]:
+    """The file, the name in it and the size in the spec of a user's tokenizer."""
+    parts = PLUGIN.fullmatch(spec.partition(":")[2])
+    assert parts, f"{spec} is checked by check_spec"
+    return Path(parts[1]), parts[2], int(parts[3]) if parts[3] else None
+
+
 def folder_name(spec: str) -> str:
     """The default label of a tokenizer, which is also the name of its folder.
 
@@ -76,6 +99,8 @@ def folder_name(spec: str) -> str:
     family, _, rest = spec.partition(":")
     if family == "hub":
         name = rest.partition("@")[0].rpartition("/")[2]
+    elif family == "python" and PLUGIN.fullmatch(rest):
+        name = rest.rpartition(":")[2]
     elif family in PUBLISHED and ("/" in rest or "." in rest):
         name = _file_name(path_and_pattern(spec)[0])
     else:

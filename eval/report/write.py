@@ -90,6 +90,8 @@ def _look_closer(
         name, run = row["tokenizer"], first[row["tokenizer"], row["model"]]
         split = splits[name]
         tokenizer = load_tokenizer(run.config.data / "tokenizer")
+        if not tokenizer.has_bytes:
+            continue
         token_bits = np.load(run.folder / "token_bits.npy")
         of_char, token = character_bits(text, split, tokenizer.token_bytes(), tokenizer.prefix, token_bits)
         where[name] = break_down_bits(text, split, of_char, token, row["block_size"], row["stride"])

@@ -115,7 +115,7 @@ def test_the_empty_text_has_no_tokens(run_python: Callable) -> None:
         (["--spec", "bpe-2048", "x"], "'bpe-2048' is trained on a corpus: give its folder"),
         (["--spec", "char", "x"], "'char' is trained on a corpus"),
         (["--spec", "bpee-20", "x"], "did you mean 'bpe-20'?"),
-        (["--spec", "/", "x"], "/ holds no tokenizer"),
+        (["--spec", "/", "x"], "/ contains no tokenizer"),
         (["--spec", "tiktoken:gpt22", "x"], "did you mean 'tiktoken:gpt2'?"),
         ([], "for example: python -m tokenizers.show --spec byte"),
         (["x"], "required: --spec"),
