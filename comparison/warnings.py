@@ -13,6 +13,7 @@ from .labels import family
 # Intervals follow Student's t, which is 1.07 times as wide with 20 groups as with very many. With fewer, the
 # factor grows fast (1.13 with 12, 1.31 with 6), and fewer differences are found (docs/metric.md).
 FEW_GROUPS = 20
+MORE_TEXT = "Give more documents, or a larger corpus.test_fraction"
 # A quarter of a document of four contexts is scored in its first window, with less than a full context.
 FEW_CONTEXTS = 4
 # A best size is estimated from three sizes on; beyond five, the interval narrows little (docs/metric.md).
@@ -77,7 +78,7 @@ def _text(chars: np.ndarray, groups: np.ndarray | None) -> list[str]:
     sizes = chars if groups is None else np.bincount(groups, weights=chars)
     count = len(sizes)
     if count == 1:
-        return [f"The test text is one {unit}, so nothing is known about other text. Give more test text."]
+        return [f"The test text is one {unit}, so nothing is known about other text. {MORE_TEXT}."]
     equal = float(sizes.sum() ** 2 / (sizes**2).sum())  # this many of equal length would be as good
     if equal >= FEW_GROUPS:
         return []
@@ -86,7 +87,7 @@ def _text(chars: np.ndarray, groups: np.ndarray | None) -> list[str]:
     return [
         f"The test text is {count:,} independent {units}{as_good_as}; fewer than {FEW_GROUPS} are few. "
         f"Intervals are {wider:.2f} times as wide as with very many, and hold only for text like these "
-        f"{count}. Give more test text if you can."
+        f"{count}. {MORE_TEXT} if you can."
     ]
 
 

@@ -101,10 +101,15 @@ def read_content(path: Path, spec: str, pattern: str | None = None) -> Tokenizer
     if start.startswith((b"{", b"[")):
         return _read_json(path, content, spec)
     if re.match(rb"[A-Za-z0-9+/]+={0,2} \d+\r?\n", content):
-        return BPETokenizer(ranks_file(path, pattern, spec), spec)
+        try:
+            return BPETokenizer(ranks_file(path, pattern, spec), spec)
+        except ValueError as error:
+            raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     if start.startswith(b"#version") and (path.parent / "vocab.json").is_file():
         vocabulary = path.parent / "vocab.json"
         return _read_json(vocabulary, vocabulary.read_bytes(), spec)
+    if _is_text(content):
+        raise ValueError(f"{path} is text, but not a tokenizer in a known form")
     return SentencePieceTokenizer.read_content(content, path, spec)
 
 
@@ -247,6 +252,6 @@ def read_hub(spec: str) -> Tokenizer:
     try:
         folder = snapshot_download(name, revision=revision or None, allow_patterns=patterns)
     except Exception as error:  # of the network, the hub, its cache
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{spec} cannot be downloaded: {reason}") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise ValueError(f"{spec} is not in the hub's cache and cannot be downloaded: {reason}") from None
     return read_content(file_in(Path(folder)), spec)

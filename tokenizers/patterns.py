@@ -10,11 +10,14 @@ _GPT4 = (
 )
 _LETTERS = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 PATTERNS = {
     # GPT-2, r50k_base and p50k_base: numbers of any length; a line end is a word of its own or with spaces.
     "gpt2": r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+""",
     # cl100k_base: up to three digits. Llama 3's pattern differs in white space at the end of a text.
     "gpt4": _GPT4.replace("DIGITS", "1,3"),
+    "llama3": rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,3}}{_REST}",
     # gpt4 with fewer digits per token, which leaves more of a small vocabulary for words (nanochat: two).
     "gpt4-2digits": _GPT4.replace("DIGITS", "1,2"),
     "gpt4-1digit": _GPT4.replace("DIGITS", "1"),
@@ -26,15 +29,12 @@ PATTERNS = {
     ),
 }
 DEFAULT = "gpt4"
-_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 # Patterns of tokenizer.json files that leave no text unmatched, and split it in tiktoken as they do in their
 # own library, whose regular expressions are of another kind. Tests compare both.
-LLAMA3 = rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,3}}{_REST}"
 SAME_WORDS = frozenset(
     {
-        LLAMA3,
-        LLAMA3.replace("{1,3}", ""),  # Qwen
+        PATTERNS["llama3"],
+        PATTERNS["llama3"].replace("{1,3}", ""),  # Qwen
         (
             rf"[^\r\n\p{{L}}\p{{N}}]?{_LETTERS[0]}*{_LETTERS[1]}+{_CONTRACTIONS}?"
             rf"|[^\r\n\p{{L}}\p{{N}}]?{_LETTERS[0]}+{_LETTERS[1]}*{_CONTRACTIONS}?"

@@ -10,12 +10,13 @@ import tiktoken
 from .bpe import BPETokenizer, MergeRanks, read_ranks
 from .patterns import OF_ENCODING, PATTERNS
 
-# OpenAI's ranks files by SHA-256, with their patterns, which the files themselves do not contain.
+# Known ranks files by SHA-256, with their patterns, which the files themselves do not contain.
 KNOWN_RANKS = {
     "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930": "gpt2",  # r50k_base
     "94b5ca7dff4d00767bc256fdd1b27e5b17361d7b8a5f968547f9f23eb70d2069": "gpt2",  # p50k_base
     "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7": "gpt4",  # cl100k_base
     "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d": "gpt4o",  # o200k_base
+    "82e9d31979e92ab929cd544440f129d9ecd797b69e327f80f17e1c50d5551b55": "llama3",  # Llama 3's tokenizer.model
 }
 
 

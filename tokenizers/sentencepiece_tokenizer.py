@@ -101,7 +101,10 @@ class SentencePieceTokenizer(Tokenizer):
         try:
             tokenizer = cls(model, spec)
         except Exception as error:  # the library and protobuf raise their own types
-            raise ValueError(f"{path} is not a SentencePiece model: {str(error).splitlines()[0]}") from None
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"{path} is not a tokenizer in a known form (as SentencePiece: {reason})"
+            ) from None
         if not tokenizer.format.normalizer_spec.escape_whitespaces:
             raise ValueError(f"{path}: models that do not escape white space are not supported")
         return tokenizer

@@ -198,8 +198,8 @@ NOT_TOKENIZERS = {
     b'{"hidden_size": 768}': "is JSON, but not a tokenizer",
     b"[1, 2]": "is JSON, but not a tokenizer",
     b'{"model": {"vocab": {}}}': "the Hugging Face library cannot read it",
-    b"any text at all\n": "is not a SentencePiece model",
-    b"\0" * 100: "is not a SentencePiece model",
+    b"any text at all\n": "is text, but not a tokenizer",
+    b"\0" * 100: "is not a tokenizer in a known form",
 }
 
 
