@@ -160,10 +160,9 @@ def _which(entry: dict) -> list[str]:
     """The tokenizers that may be the best."""
     best, may, count = entry["best"], entry["may_be_best"], entry["tokenizers"]
     name = f"{best['tokenizer']} (vocabulary {best['vocab_size']:,})"
-    bits = (
-        f"{best['test_bpc']:.3f} bits per character (95 % interval {best['test_bpc_low']:.3f} to "
-        f"{best['test_bpc_high']:.3f})"
-    )
+    bits = f"{best['test_bpc']:.3f} bits per character"
+    if best["test_bpc_low"] < best["test_bpc_high"]:  # equal with one document and one seed
+        bits += f" (95 % interval {best['test_bpc_low']:.3f} to {best['test_bpc_high']:.3f})"
     so_far = " compared so far" if entry["not_compared"] else ""
     if count == 1:
         return [f"{name} needs {bits}; it is the only tokenizer."]

@@ -60,6 +60,8 @@ def _bits(row: Row) -> str:
 
 
 def _interval(row: Row) -> str:
+    if row["test_bpc_low"] == row["test_bpc_high"]:
+        return "–"  # one document and one seed: no spread can be estimated
     return f"{row['test_bpc_low']:.3f} – {row['test_bpc_high']:.3f}"
 
 
