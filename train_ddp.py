@@ -96,6 +96,7 @@ def train(config: TrainConfig, ranks: Ranks) -> int:
     if found:
         state = restore_checkpoint(*found, state.identity, model, learner.optimizers, learner.scaler)
     described = describe(config, arrays, plan, model, ranks)
+    stop.begin()
     if ranks.main:
         (config.out / "stopped.json").unlink(missing_ok=True)
         config.write()

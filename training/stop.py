@@ -8,7 +8,7 @@ A stop is requested by:
 3) the time limit `max_seconds`
 
 Imports only the standard library, so that the trainer can call `listen` before it imports torch, which takes
-seconds: a Ctrl-C during that time then stops the run cleanly, too.
+seconds: a request during that time is not lost. A Ctrl-C then exits at once, as there is nothing to save.
 """
 
 import ctypes
@@ -23,6 +23,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 _began = time.monotonic()
 _signal: tuple[str, float] | None = None  # the first one's name and time
+_begun = False  # there may be something to save
 _looked = float("-inf")  # time of the last look for the file
 _arrivals = -1  # a pipe that gets a byte for every signal, even while the main thread waits in a collective
 
@@ -43,6 +44,12 @@ def listen() -> None:
     if "TORCHELASTIC_RUN_ID" in os.environ and sys.platform == "linux":
         parent_death_signal = 1  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)
+
+
+def begin() -> None:
+    """From now on a Ctrl-C waits for the end of a step."""
+    global _begun
+    _begun = True
 
 
 def no_longer() -> None:
@@ -78,6 +85,8 @@ def arrivals() -> int:
 def _ask(number: int, frame: FrameType | None) -> None:
     global _signal
     now = time.monotonic()
+    if number == signal.SIGINT and not _begun and "TORCHELASTIC_RUN_ID" not in os.environ:
+        os._exit(128 + signal.SIGINT)
     if _signal and number == signal.SIGINT and now - _signal[1] >= 1:
         os._exit(128 + signal.SIGINT)
     _signal = _signal or (signal.Signals(number).name, now)

@@ -73,6 +73,14 @@ def test_a_stop_before_the_first_step_is_not_lost(new_run):
     assert not (run.folder / "checkpoints").exists() or not any((run.folder / "checkpoints").iterdir())
 
 
+def test_a_ctrl_c_before_the_run_begins_exits_at_once(new_run):
+    run = new_run().start(wrapper=("env",))
+    while b"libtorch" not in Path(f"/proc/{run.process.pid}/maps").read_bytes():
+        time.sleep(0.001)
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(1) == 130
+
+
 def test_a_second_ctrl_c_stops_at_once(new_run):
     """Here the first one waits for a step that never ends."""
     run = new_run().start(script=("tests/faults/sabotage.py", "still", "0", "20")).wait_for_step(15)
