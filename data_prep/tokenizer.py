@@ -19,7 +19,7 @@ from tokenizers import (
 from .corpus import Corpus
 from .sample import training_sample
 
-FORMAT = 4  # of training and saving; tokenizers of another format are trained again
+FORMAT = 3  # of training and saving; tokenizers of another format are trained again
 TRAIN_CHARS = 20_000_000
 
 

@@ -45,15 +45,23 @@ __all__ = [
     "trained_size",
 ]
 
-CLASSES: tuple[type[Tokenizer], ...] = (
-    ByteTokenizer,
-    CharTokenizer,
-    SentencePieceTokenizer,
-    BPETokenizer,
-    HuggingFaceTokenizer,
-    PluginTokenizer,
-)
+CLASSES: dict[str, type[Tokenizer]] = {
+    "byte": ByteTokenizer,
+    "char": CharTokenizer,
+    "sentencepiece": SentencePieceTokenizer,
+    "bpe": BPETokenizer,
+    "huggingface": HuggingFaceTokenizer,
+    "python": PluginTokenizer,
+}
 ABOUT = "tokenizer.json"
+# The classes of families, for a tokenizer that was saved before its class was
+UNNAMED = {
+    "byte": "byte",
+    "char": "char",
+    "unigram": "sentencepiece",
+    "spbpe": "sentencepiece",
+    "bpe": "bpe",
+}
 
 
 def published_files(spec: str) -> list[Path]:
@@ -92,7 +100,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     tokenizer.save(folder)
     about = {
         "spec": tokenizer.spec,
-        "class": type(tokenizer).__name__,
+        "class": next(name for name, cls in CLASSES.items() if type(tokenizer) is cls),
         "vocab_size": tokenizer.vocab_size,
         "eot": tokenizer.eot,
         "fingerprint": tokenizer.fingerprint,
@@ -126,7 +134,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     try:
         about = json.loads(about_file.read_text())
         spec, files, fingerprint = about["spec"], about["files"], about["fingerprint"]
-        (cls,) = (cls for cls in CLASSES if cls.__name__ == about["class"])
+        cls = CLASSES[about.get("class", UNNAMED.get(check_spec(spec)))]
     except (ValueError, KeyError, TypeError):
         raise changed from None
     # Check before the libraries read the files: their errors for a damaged file are unclear.
