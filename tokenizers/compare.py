@@ -75,7 +75,7 @@ def pieces_of(tokenizer: Tokenizer, text: str) -> list[bytes]:
 def stretches(first: list[bytes], second: list[bytes]) -> Iterator[tuple[Pieces, Pieces]]:
     """The pieces of each stretch of one text that is cut differently."""
     ends = [np.cumsum([len(piece) for piece in pieces]) for pieces in (first, second)]
-    common = np.intersect1d(*ends, assume_unique=True)
+    common = np.intersect1d(ends[0], ends[1], assume_unique=True)
     places = [np.searchsorted(end, common) + 1 for end in ends]
     sizes = [np.diff(place, prepend=0) for place in places]
     for i in np.flatnonzero((sizes[0] > 1) | (sizes[1] > 1)):
