@@ -210,7 +210,7 @@ def test_the_terminal_and_the_report_warn_of_one_seed_and_little_text(finished):
     assert any(line.startswith("One seed (gpt)") for line in warnings)
     page = (folder / "report" / "report.md").read_text()
     for line in warnings:
-        assert f"Warning: {line}" in " ".join(output.split()) and line.split(":")[0] in page
+        assert f"Warning: {line}" in " ".join(output.split()) and re.split("[:;]", line)[0] in page
 
 
 def test_the_report_shows_a_sample_of_each_model(finished):
