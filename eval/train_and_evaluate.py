@@ -36,6 +36,8 @@ def main(arguments: Arguments) -> int:
         with lock_folder(config.out) if ranks.main else nullcontext():
             ranks.wait()
             code = train_ddp.train(config, ranks)
+        if code == 0 and ranks.world_size == 1 and stop.asked():
+            code = stop.STOPPED  # asked during the last step: the next call evaluates
         if code == 0:
             stop.no_longer()
             ranks.without_timeout()
