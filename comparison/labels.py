@@ -60,5 +60,5 @@ def shortest_entries(specs: dict[str, str]) -> list[Entry]:
 
 def family(spec: str) -> str:
     """The family of specs that differ only in vocabulary size: `bpe`, or `bpe:gpt2` with a pattern."""
-    sized = re.fullmatch(r"(\w+)-\d+(:.*)?", spec) or re.fullmatch(r"python:.*:(\w+)-\d+()", spec)
+    sized = re.fullmatch(r"(\w+)-\d+(:.*)?", spec) or re.fullmatch(r"(python:.*:\w+)-\d+()", spec)
     return sized[1] + (sized[2] or "") if sized else spec

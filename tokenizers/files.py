@@ -64,8 +64,8 @@ def files_of(spec: str) -> list[Path]:
         file = file_in(path) if path.is_dir() else path
     except ValueError:
         return []
-    beside = [file.parent / name for name in ("merges.txt", "tokenizer_config.json")]
-    return [one for one in (file, *beside) if one.is_file()] if file.is_file() else []
+    beside = [file.parent / name for name in ("vocab.json", "merges.txt", "tokenizer_config.json")]
+    return [one for one in dict.fromkeys((file, *beside)) if one.is_file()] if file.is_file() else []
 
 
 def file_in(folder: Path) -> Path:
@@ -96,15 +96,19 @@ def read_content(path: Path, spec: str, pattern: str | None = None) -> Tokenizer
             raise ValueError(f"{path} {what}")
     if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
         raise ValueError(f"{path} is a web page, not a tokenizer: download the file itself")
-    if _is_text(content) and {b"[UNK]", b"[CLS]"} <= {line.strip() for line in content.splitlines()}:
-        return _by_library(path, _wordpiece(path, content), spec)
-    if start.startswith((b"{", b"[")):
-        return _read_json(path, content, spec)
     if re.match(rb"[A-Za-z0-9+/]+={0,2} \d+\r?\n", content):
         try:
             return BPETokenizer(ranks_file(path, pattern, spec), spec)
         except ValueError as error:
             raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+    if pattern:
+        raise ValueError(f"{spec}: {path} is not a file of ranks: leave out ':{pattern}'")
+    if start.startswith(b"{"):
+        return _read_json(path, content, spec)
+    if _is_text(content) and {b"[UNK]", b"[CLS]"} <= {line.strip() for line in content.splitlines()}:
+        return _by_library(path, _wordpiece(path, content), spec)
+    if start.startswith(b"["):
+        return _read_json(path, content, spec)
     if start.startswith(b"#version") and (path.parent / "vocab.json").is_file():
         vocabulary = path.parent / "vocab.json"
         return _read_json(vocabulary, vocabulary.read_bytes(), spec)

@@ -111,8 +111,14 @@ class PluginTokenizer(Tokenizer):
     def token_bytes(self) -> list[bytes]:
         """See `Tokenizer.token_bytes`. Without the user's own, what each id alone is decoded to."""
         if self._bytes is None:
-            self._bytes = [self._decode([i]) for i in range(self.eot)]
+            self._bytes = [self._alone(i) for i in range(self.eot)]
         return [*map(bytes, self._bytes), b""]
+
+    def _alone(self, i: int) -> bytes:
+        try:
+            return self._decode([i])
+        except ValueError:  # a part of a character may not be decoded alone
+            return "\ufffd".encode()
 
     def _identity(self) -> Iterator[bytes]:
         yield type(self).__name__.encode()

@@ -10,13 +10,20 @@ from pathlib import Path
 import pytest
 
 from data_prep.corpus import Corpus
-from tokenizers import Tokenizer, folder_name, load_tokenizer, save_tokenizer, train_tokenizer
+from tokenizers import (
+    Tokenizer,
+    folder_name,
+    load_tokenizer,
+    published_files,
+    save_tokenizer,
+    train_tokenizer,
+)
 from tokenizers.bpe import BPETokenizer
 from tokenizers.huggingface import HuggingFaceTokenizer
 
 from . import conftest
 from .families import BYTE_LEVEL_KINDS, OTHER_KINDS, add, byte_level_file, other_file, split, written
-from .test_tokenizers_published import HUGGING_FACE, changed, hugging_face, random_texts
+from .test_tokenizers_published import changed, check_ids, random_texts
 
 FAST = {
     "gpt2",
@@ -48,13 +55,6 @@ def texts(tiny_corpus: Corpus) -> list[str]:
 
 def read(path: Path) -> Tokenizer:
     return train_tokenizer(f"file:{path}", ())
-
-
-def check_ids(tokenizer: Tokenizer, path: Path, texts: list[str], elsewhere: Path) -> None:
-    """The ids of all texts are those of the Hugging Face library in a process of its own."""
-    expected = json.loads(hugging_face(HUGGING_FACE, path, texts, elsewhere))
-    for text, ids in zip(texts, expected, strict=True):
-        assert tokenizer.encode(text).tolist() == ids, ascii(text)
 
 
 # ---- tokenizer.json
@@ -177,6 +177,23 @@ def test_a_ranks_file_is_known_by_its_content(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"'file:{path}:gpt4'"):
         read(path)
     assert train_tokenizer(f"file:{path}:gpt4", ()).encode("abb").tolist() == [256, ord("b")]
+
+
+def test_a_pattern_for_another_file_is_refused(train_texts: list[str], tmp_path: Path) -> None:
+    path = byte_level_file("gpt2", train_texts, tmp_path)
+    with pytest.raises(ValueError, match="is not a file of ranks: leave out ':gpt4'"):
+        train_tokenizer(f"file:{path}:gpt4", ())
+
+
+def test_every_file_that_determines_a_tokenizer_is_part_of_its_record(tmp_path: Path) -> None:
+    for name in ("vocab.json", "merges.txt", "tokenizer_config.json", "other.txt"):
+        (tmp_path / name).write_text("{}")
+    for given in (tmp_path, tmp_path / "vocab.json", tmp_path / "merges.txt"):
+        assert {file.name for file in published_files(f"file:{given}")} == {
+            "vocab.json",
+            "merges.txt",
+            "tokenizer_config.json",
+        }
 
 
 def test_a_sentencepiece_model_is_known_by_its_content(train_texts: list[str], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from comparison.labels import family
 from data_prep.corpus import Corpus
 from data_prep.encode import make_arrays
 from tokenizers import check_spec, folder_name, load_tokenizer, save_tokenizer, train_tokenizer, trained_size
@@ -60,6 +61,16 @@ class Small:
 
 
 small = Small()
+
+
+class Bytes:
+    vocab_size = 256
+
+    def encode(self, text):
+        return list(text.encode())
+
+    def decode(self, ids):
+        return bytes(ids).decode()  # strictly
 
 
 class Wrong(Small):
@@ -122,6 +133,21 @@ def test_without_token_bytes_a_token_is_what_it_alone_decodes_to(file: Path) -> 
     assert (tokenizer.vocab_size, tokenizer.eot) == (4, 3)
     assert tokenizer.token_bytes() == [b"a", b"b", b"c", b""]
     assert tokenizer.decode(tokenizer.encode("abba")) == "abba"
+
+
+def test_a_token_that_alone_cannot_be_decoded_does_not_stop_an_encoding(
+    file: Path, tiny_corpus: Corpus, tmp_path: Path
+) -> None:
+    tokenizer = train_tokenizer(f"python:{file}:Bytes", ())
+    assert any(not text.isascii() for text in tiny_corpus.texts("test"))
+    arrays = make_arrays(tiny_corpus, tokenizer, tmp_path / "arrays")
+    assert arrays.split("test").lossy_documents == 0
+
+
+def test_two_files_are_two_families() -> None:
+    one, other, larger = (f"python:{spec}" for spec in ("a.py:P-300", "b.py:P-300", "a.py:P-600"))
+    assert family(one) == family(larger) != family(other)
+    assert family("python:a.py:bpe-300") != family("bpe-300")
 
 
 @pytest.mark.parametrize(
