@@ -83,8 +83,8 @@ class Comparison(TrainingOptions):
     """name of the comparison; its folder is out/NAME"""
     tokenizers: list[str | dict[str, str]]
     """the tokenizers, each a spec or {LABEL: SPEC}. Specs: byte, char, unigram-N, spbpe-N,
-    bpe-N[:PATTERN], file:PATH, hub:NAME, tiktoken:NAME, python:PATH.py:NAME, where N is the size of
-    the vocabulary. A label names the tokenizer in reports and folders (default: the spec with '-'
+    bpe-N[:PATTERN], parity-N[:PATTERN], superbpe-N[:T], wordpiece-N, file:PATH, hub:NAME, tiktoken:NAME,
+    python:PATH.py:NAME, where N is the size of the vocabulary. A label names the tokenizer in reports and folders (default: the spec with '-'
     for ':', or the name of its file or model)"""
     models: dict[str, Recipe]
     """the models, each under a name of your choice, with its optimizer"""
@@ -97,7 +97,7 @@ class Comparison(TrainingOptions):
     train_chars: int = TRAIN_CHARS
     """characters of training text that tokenizers are trained on, in documents drawn at random"""
     allow_lossy: bool = False
-    """accept a published tokenizer that loses text: its results are reported separately and not ranked"""
+    """accept a tokenizer that loses text: its results are reported separately and not ranked"""
     test_chars: int | None = None
     """score only whole test documents with this many characters in all, drawn at random, the same for every
     tokenizer (default: the whole test split)"""

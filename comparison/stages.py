@@ -10,7 +10,7 @@ from data_prep.corpus import Corpus, make_corpus
 from data_prep.encode import make_arrays
 from data_prep.row_groups import usable_cores
 from data_prep.tokenizer import find_tokenizer, make_tokenizer
-from tokenizers import Tokenizer, check_spec, trained_size
+from tokenizers import Tokenizer, check_spec, is_beginning, trained_size
 from training.budget import plan_block_size
 
 from .config import Comparison
@@ -48,6 +48,8 @@ def make_data(comparison: Comparison, replace: bool = False) -> None:
 def make_tokenizers(comparison: Comparison, corpus: Corpus, replace: bool = False) -> dict[str, Tokenizer]:
     """The tokenizers by label; missing and outdated ones are made, the quickest first.
 
+    Where one is the beginning of a larger one, only the larger one is trained.
+
     Raises:
         ValueError: as `make_tokenizer`.
     """
@@ -57,7 +59,7 @@ def make_tokenizers(comparison: Comparison, corpus: Corpus, replace: bool = Fals
         folder = comparison.data(label) / "tokenizer"
         if not trained_size(spec) or find_tokenizer(corpus, spec, folder, chars):
             make_tokenizer(corpus, spec, folder, chars, replace)
-        else:
+        elif not any(is_beginning(spec, other) for other in comparison.specs.values()):
             jobs.append(TokenizerJob(comparison, label, replace))
     if jobs:
         trained_on = min(chars, corpus.manifest["splits"]["train"]["chars"])
@@ -72,7 +74,7 @@ def make_tokenizers(comparison: Comparison, corpus: Corpus, replace: bool = Fals
 
 def _cost(item: tuple[str, str]) -> tuple[int, int]:
     """Sort key of labels and specs by training time: by family, then by size."""
-    families = ("bpe", "spbpe", "unigram")
+    families = ("bpe", "spbpe", "wordpiece", "superbpe", "unigram")
     family, _, size = item[1].partition(":")[0].partition("-")
     return families.index(family) + 1 if family in families else 0, int(size or 0)
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.cli import run_command
-from common.files import check_replaceable, new_folder, read_json, sha256_file, write_json
+from common.files import check_replaceable, fingerprint, new_folder, read_json, sha256_file, write_json
 from tokenizers import (
     Tokenizer,
     check_spec,
+    cut_tokenizer,
+    is_beginning,
     load_tokenizer,
     published_files,
     save_tokenizer,
@@ -17,7 +19,7 @@ from tokenizers import (
 )
 
 from .corpus import Corpus
-from .sample import training_sample
+from .sample import sample_languages, training_sample
 
 FORMAT = 3  # of training and saving; tokenizers of another format are trained again
 TRAIN_CHARS = 20_000_000
@@ -53,6 +55,7 @@ def tokenizer_changes(
         "format": "made by an earlier version",
         "train_sha256": "trained on other text",
         "train_chars": "train_chars",
+        "languages": "its documents' languages have changed",
         "files_sha256": "its file has changed",
     }
     asked = _made_from(corpus, spec, train_chars)
@@ -66,6 +69,8 @@ def _made_from(corpus: Corpus | None, spec: str, train_chars: int) -> dict:
         made_from["train_sha256"] = train["sha256"]
         if trained_size(spec):
             made_from["train_chars"] = min(train_chars, train["chars"])
+        if check_spec(spec) == "parity":
+            made_from["languages"] = fingerprint(trained_on.categories("train").get("language"))
     if files := published_files(spec):
         made_from["files_sha256"] = [sha256_file(file) for file in files]
     return made_from
@@ -106,16 +111,30 @@ def make_tokenizer(
             f"{folder} holds another tokenizer ({', '.join(differs)}): give another folder, or --replace"
         )
     texts: Iterable[str] = ()
+    languages: list[str | None] = []
     trained_on = _trained_on(corpus, spec)
     if trained_on and trained_size(spec):
         texts = training_sample(trained_on, train_chars)
+        if check_spec(spec) == "parity":
+            languages = sample_languages(trained_on, train_chars)
     elif trained_on:
         texts = trained_on.texts("train")
-    tokenizer = train_tokenizer(spec, texts)
+    tokenizer = _cut_larger(corpus, spec, folder, train_chars) or train_tokenizer(spec, texts, languages)
     with new_folder(folder) as temporary:
         save_tokenizer(tokenizer, temporary)
         write_json(temporary / "made_from.json", _made_from(corpus, spec, train_chars))
     return tokenizer
+
+
+def _cut_larger(corpus: Corpus | None, spec: str, folder: Path, train_chars: int) -> Tokenizer | None:
+    """The tokenizer as the beginning of a larger one in the same comparison, if there is one."""
+    if folder.name != "tokenizer":  # not the layout data/<label>/tokenizer
+        return None
+    for path in sorted(folder.parent.parent.glob("*/tokenizer/made_from.json")):
+        larger = (read_json(path) or {}).get("spec", "")
+        if is_beginning(spec, larger) and (found := find_tokenizer(corpus, larger, path.parent, train_chars)):
+            return cut_tokenizer(found, spec)
+    return None
 
 
 @dataclass(frozen=True)
@@ -125,8 +144,8 @@ class Arguments:
     corpus: Path
     """folder of the corpus, such as out/shakespeare/corpus"""
     spec: str
-    """the tokenizer, such as bpe-2048: byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], file:PATH, hub:NAME,
-    tiktoken:NAME or python:PATH.py:NAME, where N is the size of the vocabulary"""
+    """the tokenizer, such as bpe-2048: byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], parity-N[:PATTERN],
+    superbpe-N[:T], wordpiece-N, file:PATH, hub:NAME, tiktoken:NAME or python:PATH.py:NAME, where N is the size of the vocabulary"""
     out: Path
     """folder to write, such as out/shakespeare/data/bpe-2048/tokenizer"""
     train_chars: int = TRAIN_CHARS

@@ -12,6 +12,7 @@ from data_prep.corpus import find_corpus
 from data_prep.encode import Encoding
 from data_prep.tokenizer import find_tokenizer
 from eval.evaluate import evaluated
+from tokenizers import is_beginning
 
 from .cluster import Cluster
 
@@ -62,7 +63,9 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str, replace: bool 
         lossy = ["--allow_lossy=true"] if comparison.allow_lossy else []
         train = ["data_prep.tokenizer", where[0], f"--spec={spec}", f"--out={data / 'tokenizer'}"]
         train += [f"--train_chars={comparison.train_chars}", *replaces]
-        found.append(_prep(f"tokenizer {label}", train, {"corpus": "afterok"}, bool(tokenizer)))
+        larger = [other for other, its in comparison.specs.items() if is_beginning(spec, its)]
+        after = {name: "afterok" for name in ("corpus", *(f"tokenizer {other}" for other in larger))}
+        found.append(_prep(f"tokenizer {label}", train, after, bool(tokenizer)))
         encode = ["prep.sbatch", "data_prep.encode", *where, *lossy, *replaces]
         needs = {f"tokenizer {label}": "afterok"}
         found.append(Stage(f"encode {label}", "prep", encode, needs, parts, [ready[label]] * len(parts)))

@@ -5,6 +5,9 @@
     unigram-N       SentencePiece unigram with N ids
     spbpe-N         SentencePiece BPE with N ids
     bpe-N           byte-level BPE with N ids; bpe-N:PATTERN splits text into words by PATTERN
+    parity-N        the same with a fair share for each language of the texts; parity-N:PATTERN
+    superbpe-N      the same with tokens that span words, from id T on; superbpe-N:T (default T: 4/5 of N)
+    wordpiece-N     WordPiece as in BERT, which loses white space
 
     file:PATH                   a published tokenizer in any form, or the folder of a model
     file:PATH:PATTERN           a .tiktoken file and its pattern, which the file does not contain
@@ -25,18 +28,23 @@ from .base import Tokenizer
 from .bpe import BPETokenizer
 from .files import files_of, read_file, read_hub
 from .huggingface import HuggingFaceTokenizer
+from .parity import train_parity
 from .plugin import PluginTokenizer
 from .published import read_encoding
 from .sentencepiece_tokenizer import SentencePieceTokenizer
 from .simple import ByteTokenizer, CharTokenizer
-from .specs import LONGEST_LABEL, PUBLISHED, check_spec, folder_name, plugin_parts, trained_size
+from .specs import LONGEST_LABEL, PUBLISHED, check_spec, folder_name, is_beginning, plugin_parts, trained_size
+from .superbpe import cut_superbpe, train_superbpe
+from .wordpiece import train_wordpiece
 
 __all__ = [
     "LONGEST_LABEL",
     "PUBLISHED",
     "Tokenizer",
     "check_spec",
+    "cut_tokenizer",
     "folder_name",
+    "is_beginning",
     "is_saved",
     "load_tokenizer",
     "published_files",
@@ -72,8 +80,10 @@ def published_files(spec: str) -> list[Path]:
     return files_of(spec) if family in PUBLISHED and family != "hub" else []
 
 
-def train_tokenizer(spec: str, texts: Iterable[str]) -> Tokenizer:
+def train_tokenizer(spec: str, texts: Iterable[str], languages: Iterable[str | None] = ()) -> Tokenizer:
     """Train the tokenizer `spec` on `texts`, or load it if it is a published one.
+
+    `languages` names the language of each text; only `parity` uses it.
 
     Raises:
         ValueError: the spec is unknown, the texts are too short for its size, or a published tokenizer is
@@ -92,7 +102,22 @@ def train_tokenizer(spec: str, texts: Iterable[str]) -> Tokenizer:
         return (read_encoding(spec) if family == "tiktoken" else None) or read_file(spec)
     if family == "bpe":
         return BPETokenizer.train(texts, spec)
+    if family == "parity":
+        return train_parity(texts, languages, spec)
+    if family == "superbpe":
+        return train_superbpe(texts, spec)
+    if family == "wordpiece":
+        return train_wordpiece(texts, spec)
     return SentencePieceTokenizer.train(texts, spec)
+
+
+def cut_tokenizer(larger: Tokenizer, spec: str) -> Tokenizer:
+    """The tokenizer `spec` from a larger one of which it is the beginning, as `train_tokenizer` makes it."""
+    assert is_beginning(spec, larger.spec), f"{spec} is not the beginning of {larger.spec}"
+    if isinstance(larger, BPETokenizer):
+        return larger.cut(spec)
+    assert isinstance(larger, HuggingFaceTokenizer)
+    return cut_superbpe(larger, spec)
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:

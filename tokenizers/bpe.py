@@ -1,6 +1,7 @@
 """Byte-level BPE: trained with rustbpe or published by others, encoded with tiktoken."""
 
 import base64
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from .base import Tokenizer
 from .library import normalizer
 from .parts import parts
 from .patterns import DEFAULT, PATTERNS, grouped
+from .specs import trained_size
 
 NormalForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
 UTF8_BYTES = frozenset(range(256)) - {0xC0, 0xC1, *range(0xF5, 0x100)}
@@ -74,21 +76,15 @@ class BPETokenizer(Tokenizer):
             ValueError: the texts are too short for N ids, or N is too small for 256 bytes and `eot`.
         """
         family, _, name = spec.partition(":")
-        pattern, size = PATTERNS[name or DEFAULT], int(family.split("-")[1])
-        if size < 257:
-            raise ValueError(f"{spec}: too small: 256 bytes and end of text need at least 257")
-        import rustbpe  # needed only for training
+        pattern = PATTERNS[name or DEFAULT]
+        return cls(MergeRanks(learn_ranks(texts, int(family.split("-")[1]), pattern, spec), pattern), spec)
 
-        trainer = rustbpe.Tokenizer()
-        trainer.train_from_iterator(
-            (part for text in texts for part in parts(text)), size - 1, pattern=grouped(pattern)
-        )
-        ranks = {bytes(token): rank for token, rank in trainer.get_mergeable_ranks()}
-        if len(ranks) < size - 1:
-            raise ValueError(
-                f"{spec}: the training text is enough for a vocabulary of at most {len(ranks) + 1}"
-            )
-        return cls(MergeRanks(ranks, pattern), spec)
+    def cut(self, spec: str) -> "BPETokenizer":
+        """The trained tokenizer `spec` of a smaller size and the same pattern, from the first ranks."""
+        size = trained_size(spec)
+        assert size
+        ranks = {token: i for token, i in self.ranks.ranks.items() if i < size - 1}
+        return BPETokenizer(MergeRanks(ranks, self.ranks.pattern), spec)
 
     def _encode(self, text: str, utf8: bytes) -> np.ndarray:
         if self.ranks.normalization and not text.isascii():
@@ -131,6 +127,41 @@ class BPETokenizer(Tokenizer):
         """See `Tokenizer.load`."""
         rest = json.loads((folder / "encoding.json").read_text())
         return cls(MergeRanks(read_ranks(folder / "bpe.tiktoken"), **rest), spec)
+
+
+def learn_ranks(texts: Iterable[str], size: int, pattern: str, spec: str) -> dict[bytes, int]:
+    """Train byte-level BPE on texts; returns `size` - 1 tokens with their ids, as `eot` takes one.
+
+    The first tokens are those of a smaller size.
+
+    Raises:
+        ValueError: the texts are too short for the size, or it is too small; begins with `spec`.
+    """
+    if size < 257:
+        raise ValueError(f"{spec}: too small: 256 bytes and end of text need at least 257")
+    import rustbpe  # needed only for training
+
+    trainer = rustbpe.Tokenizer()
+    trainer.train_from_iterator(
+        (part for text in texts for part in parts(text)), size - 1, pattern=grouped(pattern)
+    )
+    ranks = {bytes(token): rank for token, rank in trainer.get_mergeable_ranks()}
+    if len(ranks) < size - 1:
+        raise ValueError(f"{spec}: the training text is enough for a vocabulary of at most {len(ranks) + 1}")
+    return ranks
+
+
+def merge_bytes(token: bytes, ranks: dict[bytes, int], below: int) -> list[bytes]:
+    """Merge the bytes of a token with all ranks lower than `below`."""
+    pieces = [bytes([byte]) for byte in token]
+    while len(pieces) > 1:
+        candidates = [ranks.get(a + b, below) for a, b in itertools.pairwise(pieces)]
+        lowest = min(candidates)
+        if lowest >= below:
+            break
+        at = candidates.index(lowest)
+        pieces[at : at + 2] = [pieces[at] + pieces[at + 1]]
+    return pieces
 
 
 def read_ranks(path: Path) -> dict[bytes, int]:

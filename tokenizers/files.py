@@ -9,6 +9,7 @@ from typing import Any
 
 import tiktoken
 
+from . import wordpiece
 from .base import Tokenizer
 from .bpe import BPETokenizer, MergeRanks
 from .huggingface import HuggingFaceTokenizer
@@ -182,26 +183,8 @@ def _wordpiece(path: Path, content: bytes) -> dict:
     except (OSError, ValueError, KeyError, TypeError):
         # BERT's cased vocabularies have capitals outside of names such as [UNK]
         lowercase = not any(re.match("[A-Z]", piece) for piece in vocabulary)
-    return {
-        "version": "1.0",
-        "added_tokens": _special(vocabulary, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")),
-        "normalizer": {
-            "type": "BertNormalizer",
-            "clean_text": True,
-            "handle_chinese_chars": True,
-            "strip_accents": None,
-            "lowercase": lowercase,
-        },
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-        "model": {
-            "type": "WordPiece",
-            "unk_token": "[UNK]",
-            "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": 100,
-            "vocab": vocabulary,
-        },
-    }
+    special = _special(vocabulary, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"))
+    return wordpiece.tokenizer_json(vocabulary, lowercase, special)
 
 
 def _vocabulary_and_merges(path: Path, vocabulary: dict[str, int], merges: Path) -> dict:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,6 +56,11 @@ class HuggingFaceTokenizer(Tokenizer):
 
     def __reduce__(self) -> tuple:
         return type(self), (self.content, self.spec, self._end)
+
+    def encoding(self, text: str) -> Any:
+        """The library's `Encoding` of a text, with `ids`, `offsets` and `word_ids`."""
+        with library_errors(f"{self.spec}: the Hugging Face library fails on a text"):
+            return self._tokenizer.encode(text, add_special_tokens=False)
 
     def _encode(self, text: str, utf8: bytes) -> np.ndarray:
         with library_errors(f"{self.spec}: the Hugging Face library fails on a text"):

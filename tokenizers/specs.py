@@ -4,7 +4,7 @@ import difflib
 import re
 from pathlib import Path
 
-from .patterns import PATTERNS
+from .patterns import DEFAULT, PATTERNS
 
 LONGEST_LABEL = 64  # characters
 # Names of files and folders that say nothing about the tokenizer in them
@@ -23,7 +23,7 @@ NOT_TELLING = (
 )
 PLUGIN = re.compile(r"(.+):([A-Za-z_]\w*)(?:-([1-9][0-9]{0,8}))?")
 REVISION = re.compile("[0-9a-f]{40}")
-SIZED = ("unigram", "spbpe", "bpe")
+SIZED = ("unigram", "spbpe", "bpe", "parity", "superbpe", "wordpiece")
 PUBLISHED = {  # each family with an example of a name or file
     "file": "my/tokenizer.json",
     "hub": "HuggingFaceTB/SmolLM2-135M",
@@ -31,7 +31,10 @@ PUBLISHED = {  # each family with an example of a name or file
     "sentencepiece": "x.model",  # an older form of file:
 }
 FAMILIES = ("byte", "char", *SIZED, *PUBLISHED, "python")
-KNOWN = "byte, char, unigram-N, spbpe-N, bpe-N, file:PATH, hub:NAME, tiktoken:NAME, python:PATH.py:NAME"
+KNOWN = (
+    "byte, char, unigram-N, spbpe-N, bpe-N, parity-N, superbpe-N, wordpiece-N, file:PATH, hub:NAME, "
+    "tiktoken:NAME, python:PATH.py:NAME"
+)
 
 
 def check_spec(spec: str) -> str:
@@ -65,7 +68,14 @@ def check_spec(spec: str) -> str:
     # At most 9 digits: the libraries use 32-bit integers
     if sign != "-" or not re.fullmatch(r"[1-9][0-9]{0,8}", size):
         raise ValueError(f"tokenizer '{spec}' needs a vocabulary size, as in '{family}-4096'")
-    if colon and family != "bpe":
+    if colon and family == "superbpe":
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", pattern) or not 257 <= int(pattern) < int(size):
+            raise ValueError(
+                f"tokenizer '{spec}': '{pattern}' is not the size of its first stage, at least 257 and less "
+                f"than {size}, as in 'superbpe-{size}:{_transition(int(size))}'"
+            )
+        return family
+    if colon and family not in ("bpe", "parity"):
         raise ValueError(f"tokenizer '{spec}' takes no pattern (did you mean '{family}-{size}'?)")
     if colon and pattern not in PATTERNS:
         near = difflib.get_close_matches(pattern, PATTERNS, n=1)
@@ -81,6 +91,33 @@ def trained_size(spec: str) -> int | None:
         return plugin_parts(spec)[2]
     name, _, size = family.partition("-")
     return int(size) if name in SIZED else None
+
+
+def superbpe_sizes(spec: str) -> tuple[int, int]:
+    """The size of the vocabulary in a spec `superbpe-N` or `superbpe-N:T`, and that of its first stage."""
+    sizes = [int(size) for size in spec.partition("-")[2].split(":")]
+    return sizes[0], sizes[1] if len(sizes) > 1 else _transition(sizes[0])
+
+
+def is_beginning(spec: str, other: str) -> bool:
+    """True if the tokenizer `spec` has the first ids of a larger one that is trained on the same texts."""
+    (family, size, rest), (other_family, other_size, other_rest) = _parts(spec), _parts(other)
+    if family != other_family or family not in ("bpe", "superbpe") or size >= other_size:
+        return False
+    if family == "superbpe":
+        return superbpe_sizes(spec)[1] == superbpe_sizes(other)[1]
+    return (rest or DEFAULT) == (other_rest or DEFAULT)
+
+
+def _parts(spec: str) -> tuple[str, int, str]:
+    """The family, the size (0 if it has none) and the rest of a spec."""
+    family, _, rest = spec.partition("-")
+    size, _, rest = rest.partition(":")
+    return family, int(size) if size.isdigit() else 0, rest
+
+
+def _transition(size: int) -> int:
+    return max(257, size * 4 // 5)
 
 
 def plugin_parts(spec: str) -> tuple[Path, str, int | None]:

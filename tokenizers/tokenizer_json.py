@@ -1,9 +1,8 @@
 """Conversion of a Hugging Face `tokenizer.json` to ranks for tiktoken, where both give the same ids."""
 
-import itertools
 from typing import get_args
 
-from .bpe import UTF8_BYTES, MergeRanks, NormalForm
+from .bpe import UTF8_BYTES, MergeRanks, NormalForm, merge_bytes
 from .patterns import PATTERNS, SAME_WORDS
 
 END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<EOT>", "<｜end▁of▁sentence｜>")
@@ -138,20 +137,7 @@ def _ranks(model: dict, added: set[str]) -> dict[bytes, int]:
         }
         if model.get("ignore_merges") and listed == halves:
             continue
-        pieces = _merge(token, ranks, i)
+        pieces = merge_bytes(token, ranks, i)
         if len(pieces) != 2 or pieces[0] not in listed:
             raise ValueError(f"the token {token!r}, which its merges do not produce")
     return ranks
-
-
-def _merge(token: bytes, ranks: dict[bytes, int], below: int) -> list[bytes]:
-    """Merge the bytes of a token with all ranks lower than `below`."""
-    pieces = [bytes([byte]) for byte in token]
-    while len(pieces) > 1:
-        candidates = [ranks.get(a + b, below) for a, b in itertools.pairwise(pieces)]
-        lowest = min(candidates)
-        if lowest >= below:
-            break
-        at = candidates.index(lowest)
-        pieces[at : at + 2] = [pieces[at] + pieces[at + 1]]
-    return pieces
