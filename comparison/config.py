@@ -84,8 +84,8 @@ class Comparison(TrainingOptions):
     tokenizers: list[str | dict[str, str]]
     """the tokenizers, each a spec or {LABEL: SPEC}. Specs: byte, char, unigram-N, spbpe-N,
     bpe-N[:PATTERN], parity-N[:PATTERN], superbpe-N[:T], wordpiece-N, file:PATH, hub:NAME, tiktoken:NAME,
-    python:PATH.py:NAME, where N is the size of the vocabulary. A label names the tokenizer in reports and folders (default: the spec with '-'
-    for ':', or the name of its file or model)"""
+    python:PATH.py:NAME, where N is the size of the vocabulary. A label names the tokenizer in reports and
+    folders (default: the spec with '-' for ':', or the name of its file or model)"""
     models: dict[str, Recipe]
     """the models, each under a name of your choice, with its optimizer"""
     params: Literal["same_body", "same_total"] = "same_body"

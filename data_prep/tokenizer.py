@@ -145,7 +145,8 @@ class Arguments:
     """folder of the corpus, such as out/shakespeare/corpus"""
     spec: str
     """the tokenizer, such as bpe-2048: byte, char, unigram-N, spbpe-N, bpe-N[:PATTERN], parity-N[:PATTERN],
-    superbpe-N[:T], wordpiece-N, file:PATH, hub:NAME, tiktoken:NAME or python:PATH.py:NAME, where N is the size of the vocabulary"""
+    superbpe-N[:T], wordpiece-N, file:PATH, hub:NAME, tiktoken:NAME or python:PATH.py:NAME, where N is
+    the size of the vocabulary"""
     out: Path
     """folder to write, such as out/shakespeare/data/bpe-2048/tokenizer"""
     train_chars: int = TRAIN_CHARS
