@@ -12,7 +12,7 @@ from data_prep.corpus import find_corpus
 from data_prep.encode import Encoding
 from data_prep.tokenizer import find_tokenizer
 from eval.evaluate import evaluated
-from tokenizers import is_beginning
+from tokenizers import is_beginning, trained_size
 
 from .cluster import Cluster
 
@@ -51,7 +51,9 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str, replace: bool 
 
     ready = {}  # for each tokenizer: true if its arrays exist
     parts = [f"part {number}" for number in range(1, cluster.encode_parts + 1)]
-    for label, spec in comparison.specs.items():
+    largest = {label: _largest(comparison, spec) for label, spec in comparison.specs.items()}
+    for label in sorted(comparison.specs, key=lambda label: largest[label] is not None):
+        spec = comparison.specs[label]
         data = comparison.data(label)
         tokenizer = (
             find_tokenizer(corpus, spec, data / "tokenizer", comparison.train_chars) if corpus else None
@@ -63,9 +65,8 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str, replace: bool 
         lossy = ["--allow_lossy=true"] if comparison.allow_lossy else []
         train = ["data_prep.tokenizer", where[0], f"--spec={spec}", f"--out={data / 'tokenizer'}"]
         train += [f"--train_chars={comparison.train_chars}", *replaces]
-        larger = [other for other, its in comparison.specs.items() if is_beginning(spec, its)]
-        after = {name: "afterok" for name in ("corpus", *(f"tokenizer {other}" for other in larger))}
-        found.append(_prep(f"tokenizer {label}", train, after, bool(tokenizer)))
+        after = ["corpus", *([f"tokenizer {largest[label]}"] if largest[label] else [])]
+        found.append(_prep(f"tokenizer {label}", train, dict.fromkeys(after, "afterok"), bool(tokenizer)))
         encode = ["prep.sbatch", "data_prep.encode", *where, *lossy, *replaces]
         needs = {f"tokenizer {label}": "afterok"}
         found.append(Stage(f"encode {label}", "prep", encode, needs, parts, [ready[label]] * len(parts)))
@@ -103,6 +104,12 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str, replace: bool 
     report = ["report.sbatch", str(folder)]
     reported = all(result_done) and _is_newest(folder / "report" / "results.json", runs)
     return [*found, Stage("report", "report", report, {"evaluate": "afterok"}, done=[reported])]
+
+
+def _largest(comparison: Comparison, spec: str) -> str | None:
+    """The label of the largest tokenizer of which `spec` is the beginning, and from which it is cut."""
+    larger = {label: other for label, other in comparison.specs.items() if is_beginning(spec, other)}
+    return max(larger, key=lambda label: trained_size(larger[label]) or 0, default=None)
 
 
 def _prep(name: str, command: list[str], needs: dict[str, str], done: bool) -> Stage:

@@ -11,6 +11,7 @@ import pytest
 from common.files import read_json
 from training.tracking import read_metrics
 
+from ..tokenizers.test_tokenizers_plugin import WORDS
 from ..wandb.server import KEY, WandbServer, environment
 from .conftest import ROOT
 from .toy import call, wait_for
@@ -120,6 +121,27 @@ def test_learning_rates_are_tried_on_the_cluster_and_divergence_is_a_result(comp
     assert re.search(r"^trials +2 done$", compared.status(), re.M)
     (row,) = read_json(compared.folder / "report" / "results.json")["rows"]
     assert row["lr"] == 3e-3
+
+
+def test_a_tokenizer_of_the_users_and_a_ladder_go_through_a_whole_comparison(compared, tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(WORDS)
+    compared.content["tokenizers"] = [f"python:{mine}:Words-300", "bpe-280", "bpe-300", "superbpe-300"]
+    compared.content["budget"] = {"steps": 20}
+    compared.cluster_content["train"] = {"nodes": "1"}
+    jobs = {what.split(",")[0]: (id_, what) for id_, what in compared.submit().items()}
+    corpus, large = jobs["corpus"][0], jobs["tokenizer bpe-300"][0]
+    assert jobs["tokenizer bpe-280"][1].endswith(f", afterok:{corpus},afterok:{large}")  # cut from the larger
+    compared.ends()
+    assert set(bpc(compared.folder)) == {
+        (name, "gpt") for name in ("Words-300", "bpe-280", "bpe-300", "superbpe-300")
+    }, compared.status()
+    kept = compared.folder / "data" / "Words-300" / "tokenizer" / "plugin.py"
+    assert kept.read_text() == WORDS
+    assert re.search(r"^report +1 done$", compared.status(), re.M)
+    mine.write_text(WORDS.replace("most frequent", "commonest"))
+    done = compared.call("submit")
+    assert done.returncode == 2 and "its file has changed" in done.stdout + done.stderr
 
 
 def test_a_failure_is_named_with_its_reason_and_only_failed_jobs_are_submitted_again(compared):
