@@ -73,6 +73,10 @@ def changed_options(comparison: Comparison) -> list[str]:
         return []
     changed = differences({"identity": before.content()}, comparison.content())
     # A model without a budget or seeds of its own has those of the comparison: they are named once
+    # Of a model that is new or left out, all options differ: it is named once, too
+    alone = "|".join(map(re.escape, set(before.models) ^ set(comparison.models)))
+    if alone:
+        changed = list(dict.fromkeys(re.sub(rf"^(models\.({alone}))\..*", r"\1", key) for key in changed))
     common = {key: re.sub(r"^models\.[^.]+\.(?=budget\.|seeds$)", "", key) for key in changed}
     return [key for key in changed if common[key] == key or common[key] not in changed]
 

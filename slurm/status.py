@@ -7,22 +7,22 @@ from comparison import Comparison
 from comparison.replace import changed_options
 from training.tracking import read_metrics
 
-from .cluster import read_cluster
-from .freeze import frozen_folder
+from .cluster import Cluster, read_cluster
 from .graph import Stage, stages
 from .state import Queued, Submitted, ended_as, read_queue, read_submitted
 
 
 def print_status(comparison: Comparison, cluster_file: Path) -> None:
     """Print a line for each kind of job, and one for each task that is running or needs attention."""
-    cluster, this = read_cluster(cluster_file), fingerprint(comparison.content())
+    this, submitted = fingerprint(comparison.content()), read_submitted(comparison.folder)
+    # On a machine without a cluster, status tells what `compare.py run` has done
+    cluster = read_cluster(cluster_file) if submitted or cluster_file.exists() else Cluster()
     if changed := changed_options(comparison):
         print(f"the file has changed since it was last run or submitted ({', '.join(changed)})")
-    submitted = read_submitted(comparison.folder)
     queue = read_queue(submitted)
     summary: dict[str, dict[str, int]] = {}
     details: dict[str, list[str]] = {}
-    for stage in stages(comparison, cluster, str(frozen_folder(comparison, cluster_file))):
+    for stage in stages(comparison, cluster, frozen=""):
         kind, _, of = stage.name.partition(" ")
         for place, done in enumerate(stage.done):
             number = str(place + 1) if stage.tasks else ""
