@@ -23,7 +23,7 @@ def laid(corpus: Corpus, folder: Path) -> tuple:
     text = read_test_text(corpus, split.chosen)
     tokenizer = load_tokenizer(folder / "tokenizer")
     token_bits = np.random.default_rng(0).random(split.tokens + split.documents).astype(np.float16)
-    found = character_bits(text, split, tokenizer.token_bytes(), tokenizer.prefix, token_bits)
+    found = character_bits(text, split, tokenizer, token_bits)
     return text, split, token_bits, *found
 
 
