@@ -18,8 +18,9 @@ BOLD = (
 
 
 LOSSY_WHERE = (
-    "Where their bits go, below the lowest of those that keep the text. A token's bits are spread evenly "
-    "over the characters that it stands for; a character that is lost, such as a space, has none of its own."
+    "Where their bits go. The first row of each table is the lowest of the tokenizers that lose no text. A "
+    "token's bits are spread evenly over the characters that it stands for. A character that is lost, such "
+    "as a space, has none of its own."
 )
 OF_FIGURE = 3  # questions of a breakdown that are shown in a figure
 
