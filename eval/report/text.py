@@ -15,12 +15,9 @@ BOLD = (
     'Bold: may be the best of its model. "Behind the lowest" is a paired comparison, and its intervals '
     "hold for all tokenizers of a model at once."
 )
-
-
 LOSSY_WHERE = (
-    "Where their bits go. The first row of each table is the lowest of the tokenizers that lose no text. A "
-    "token's bits are spread evenly over the characters that it stands for. A character that is lost, such "
-    "as a space, has none of its own."
+    "Where their bits go: a token's bits are spread evenly over the characters that it stands for, so a "
+    "character that is lost, such as a space, may have none."
 )
 OF_FIGURE = 3  # questions of a breakdown that are shown in a figure
 
@@ -84,7 +81,9 @@ def _lossy(results: dict, about: str) -> str:
     found = [why, tables.as_markdown(rows, tables.LOSSY)]
     if shown := [row["tokenizer"] for row in rows if row["tokenizer"] in where]:
         best = [row["tokenizer"] for row in main_rows(results["rows"]) if row["tokenizer"] in where][:1]
-        found += [LOSSY_WHERE, breakdown_tables({name: where[name] for name in [*best, *shown]}, about, 0)]
+        beside = f" For comparison, {code(best[0])} loses no text." if best else ""
+        broken_down = breakdown_tables({name: where[name] for name in [*best, *shown]}, about, skip=0)
+        found += [LOSSY_WHERE + beside, broken_down]
     return "\n" + "\n\n".join(found) + "\n"
 
 

@@ -16,7 +16,7 @@ from eval.breakdown import break_down_bits, character_bits, context_seen, read_t
 from eval.report.passages import choose_passages, cut
 from model.scoring import windows
 from tests.tokenizers.families import CHANGING, plugin
-from tokenizers import load_tokenizer, save_tokenizer
+from tokenizers import Tokenizer, load_tokenizer, save_tokenizer
 
 SPECS = ["byte", "char", "bpe-400", "unigram-400"]
 
@@ -101,27 +101,55 @@ def test_without_offsets_it_is_not_known_where_the_bits_go(name, tiny_corpus, tm
         laid(tiny_corpus, encode(tiny_corpus, name, tmp_path))
 
 
-class OfSpaces(Split):
-    """A split whose first document has no tokens, as a document of spaces under WordPiece."""
+class Encoded(Split):
+    """A split of these documents, of which some may be changed by the tokenizer."""
 
     lossy_documents = 1
-    tokens = 2
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, texts: list[str], tokenizer: Tokenizer) -> None:
+        encoded = [tokenizer.encode(text) for text in texts]
+        self.sequenced = [np.array([tokenizer.eot, *ids, tokenizer.eot]) for ids in encoded]
+        self.tokens = sum(map(len, encoded))
 
     def sequences(self) -> list[np.ndarray]:
-        return [np.array([9, 9]), np.array([9, 2, 1, 9])]
+        return self.sequenced
+
+
+def text_of(texts: list[str], **bands: tuple[list[str], np.ndarray]) -> breakdown.TestText:
+    sizes = [len(character.encode()) for text in texts for character in text]
+    return breakdown.TestText(texts, np.array(sizes, dtype=np.uint8), bands)
+
+
+ANY = st.text(
+    st.one_of(st.sampled_from("aAbthe  \né\u0301ﬁ①ﷺ日▁"), st.characters(exclude_categories=["Cs"])),
+    min_size=1,
+)
+
+
+@given(texts=st.lists(ANY, min_size=1, max_size=5))
+def test_the_bits_of_every_document_add_up_whatever_it_is(folder, texts):
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    split = Encoded(texts, tokenizer)
+    token_bits = np.random.default_rng(0).exponential(3, split.tokens + len(texts)).astype(np.float16)
+    bits, token = character_bits(text_of(texts), split, tokenizer, token_bits)
+    assert len(bits) == len(token) == sum(map(len, texts)) and (bits >= 0).all()
+    at = done = 0
+    for text, sequence in zip(texts, split.sequences(), strict=True):
+        tokens = len(sequence) - 2
+        expected = token_bits[at : at + tokens].astype(float).sum()
+        assert bits[done : done + len(text)].sum() == pytest.approx(expected, rel=1e-12)
+        at, done = at + tokens + 1, done + len(text)
 
 
 def test_a_document_without_tokens_has_no_bits_and_no_context(tmp_path):
     kinds = ["letter", "space"], np.array([1, 1, 0, 0, 1, 0], dtype=np.uint8)
-    text = breakdown.TestText(["  ", "ab c"], np.ones(6, dtype=np.uint8), {"kind": kinds})
+    texts, tokenizer = ["  ", "ab c"], plugin("Words", tmp_path)
+    text, split = text_of(texts, kind=kinds), Encoded(texts, tokenizer)
     token_bits = np.array([7, 4, 2, 7], dtype=np.float16)  # eot is 7
-    bits, token = character_bits(text, OfSpaces(), plugin("Words", tmp_path), token_bits)
+    bits, token = character_bits(text, split, tokenizer, token_bits)
     assert bits.tolist() == [0, 0, 2, 2, 0, 2]
     assert token.tolist() == [-1, -1, 0, 0, 1, 1]
-    found = break_down_bits(text, OfSpaces(), bits, token, 8, 4)
+    found = break_down_bits(text, split, bits, token, 8, 4)
     context = found["context in characters"]
     assert {name: (part["chars"], part["bits"]) for name, part in context.items()} == {
         "0": (4, 4.0),

@@ -28,8 +28,10 @@ def make(tiny_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Calla
     def find(name: str) -> Tokenizer:
         if name not in made:
             folder, saved = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("saved")
-            save_tokenizer((CHANGING | KEEPING)[name](texts, folder), saved)
+            fresh = (CHANGING | KEEPING)[name](texts, folder)
+            save_tokenizer(fresh, saved)
             made[name] = load_tokenizer(saved)
+            assert np.array_equal(made[name].offsets(texts[0]), fresh.offsets(texts[0]))
         return made[name]
 
     return find
