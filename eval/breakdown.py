@@ -10,6 +10,8 @@ import numpy as np
 
 from data_prep.arrays import Split
 from data_prep.corpus import Corpus
+from tokenizers import Tokenizer
+from tokenizers.offsets import spread
 
 from .intrinsic import code_values
 
@@ -84,33 +86,69 @@ def _word_bands(corpus: Corpus, texts: list[str]) -> tuple[list[str], np.ndarray
 
 
 def character_bits(
-    text: TestText, split: Split, table: list[bytes], prefix: bytes, token_bits: np.ndarray
+    text: TestText, split: Split, tokenizer: Tokenizer, token_bits: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bits of each character (1-d float64) and index of the token with its first byte (1-d int64).
+    """Bits of each character (1-d float64) and index of the token that it belongs to (1-d int64).
 
-    The bits of a token are spread evenly over its bytes. `token_bits` has the content of `token_bits.npy`,
-    every token and `eot`; the returned indices do not count `eot`. `table` holds the bytes of each id.
-    `prefix` is what a document's tokens have before its text; its bits are added to those of the first
-    character.
+    The characters of a document have the bits of its tokens. `token_bits` has the content of
+    `token_bits.npy`, every token and `eot`; the returned indices do not count `eot`. Where the bytes of
+    tokens are those of the text, the bits of a token are spread evenly over its bytes, and a character
+    belongs to the token with its first byte. Elsewhere they are spread evenly over the characters that the
+    token stands for, and a character that none stands for belongs to the next token, or the last; -1 in a
+    document without tokens.
+
+    Raises:
+        ValueError: it is not known which characters a token stands for.
     """
     sequences = split.sequences()
-    tokens = np.concatenate([sequence[1:-1] for sequence in sequences])
     is_text = np.ones(len(token_bits), dtype=bool)
     is_text[np.cumsum([len(sequence) - 1 for sequence in sequences]) - 1] = False  # eot
-    sizes = np.array([len(content) for content in table])[tokens]
-    shares = np.repeat(token_bits[is_text].astype(np.float64) / sizes, sizes)
+    values = token_bits[is_text].astype(np.float64)
+    tokens = np.concatenate([sequence[1:-1] for sequence in sequences])
+    sizes = np.array([len(content) for content in tokenizer.table])[tokens]
+    if split.lossy_documents or not tokenizer.has_bytes or not sizes.all():
+        return _by_offsets(text, sequences, tokenizer, values)
+    shares = np.repeat(values / sizes, sizes)
     of_byte = np.repeat(np.arange(len(tokens)), sizes)
     taken = text.sizes.astype(np.int64)
-    firsts = np.cumsum([0, *(len(t) for t in text.texts[:-1])])
-    taken[firsts] += len(prefix)
+    # Bytes that tokens have before the text belong to its first character
+    taken[_starts([len(document) for document in text.texts])] += _bytes_before(split, sequences, sizes)
     ends = np.cumsum(taken)
     return np.add.reduceat(shares, ends - taken), of_byte[ends - text.sizes]
+
+
+def _starts(lengths: list[int]) -> np.ndarray:
+    """Where each of several consecutive parts begins, 1-d int64."""
+    return np.cumsum([0, *lengths[:-1]])
+
+
+def _bytes_before(split: Split, sequences: list[np.ndarray], sizes: np.ndarray) -> np.ndarray:
+    """The number of bytes that the tokens of each document have before its text, 1-d int64."""
+    starts = _starts([len(sequence) - 2 for sequence in sequences])
+    return np.add.reduceat(sizes, starts) - split.document_bytes()
+
+
+def _by_offsets(
+    text: TestText, sequences: list[np.ndarray], tokenizer: Tokenizer, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Like `character_bits`, by the offsets of tokens; `values`, 1-d float64, are the bits of each token."""
+    bits, token, done = [], [], 0
+    for document, sequence in zip(text.texts, sequences, strict=True):
+        tokens, offsets = len(sequence) - 2, tokenizer.offsets(document)
+        if len(offsets) != tokens:
+            raise ValueError(f"{tokenizer.spec}: there are offsets of {len(offsets)} tokens, not {tokens}")
+        bits.append(spread(offsets, values[done : done + tokens], len(document)))
+        ends = np.maximum.accumulate(offsets[:, 1])
+        found = np.searchsorted(ends, np.arange(len(document)), side="right")
+        token.append(done + np.minimum(found, tokens - 1) if tokens else np.full(len(document), -1))
+        done += tokens
+    return np.concatenate(bits), np.concatenate(token)
 
 
 def context_seen(split: Split, token_chars: np.ndarray, block_size: int, stride: int) -> np.ndarray:
     """Characters before each token that are in its window, 1-d int64.
 
-    `token_chars`, 1-d, is the number of characters that begin in each token; `eot` is not counted. The
+    `token_chars`, 1-d, is the number of characters that belong to each token; `eot` is not counted. The
     windows are those of `model.scoring.windows`.
     """
     found, done = [], 0
@@ -134,8 +172,8 @@ def break_down_bits(
     The answers to a question add up to the whole text, except for documents without an answer, such as those
     without a language. `bits` and `token` are the return values of `character_bits`.
     """
-    token_chars = np.bincount(token, minlength=split.tokens)
-    seen = context_seen(split, token_chars, block_size, stride)[token]
+    token_chars = np.bincount(token[token >= 0], minlength=split.tokens)
+    seen = np.append(context_seen(split, token_chars, block_size, stride), 0)[token]  # 0 without tokens
     between = [f"{low:,} to {high - 1:,}" for low, high in itertools.pairwise(CONTEXT[1:])]
     names = [str(CONTEXT[0]), *between, f"{CONTEXT[-1]:,} and more"]
     context = (names, (np.searchsorted(CONTEXT, seen, side="right") - 1).astype(np.uint8))

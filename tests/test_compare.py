@@ -19,6 +19,7 @@ import yaml
 
 from common.files import sha256_file
 from data_prep.arrays import TokenArrays
+from tests.tokenizers.families import other_file, plugin
 from tokenizers import folder_name, save_tokenizer, train_tokenizer
 
 COMPARE = [sys.executable, "compare.py"]
@@ -648,6 +649,34 @@ def test_published_tokenizers_are_ranked_with_trained_ones_and_lossy_ones_are_se
     assert label not in (report / "results.csv").read_text()
     assert results["intrinsic"][label]["test"]["words_one_token"] is None
     assert "3 of 3 runs are done\n" in compare(path, "--allow_lossy", "true").stdout
+
+
+def test_where_the_bits_go_adds_up_for_a_tokenizer_that_loses_text(tiny_source, tmp_path):
+    texts = [json.loads(line)["text"] for line in tiny_source.read_text().splitlines()]
+    other_file("wordpiece", texts, tmp_path / "wordpiece")
+    unknown = plugin("Unknown", tmp_path).spec
+    lossy = f"file:{tmp_path / 'wordpiece' / 'tokenizer.json'}"
+    comparison = comparison_of(tiny_source, tmp_path) | {"models": BIGRAM, "budget": {"chars": 3000}} | SILENT
+    comparison |= {"tokenizers": ["byte", lossy, {"unknown": unknown}], "allow_lossy": True}
+    done = compare(write(tmp_path / "tiny.yaml", comparison))
+    assert done.returncode == 0, done.stderr
+    report = tmp_path / "tiny" / "report"
+    results = json.loads((report / "results.json").read_text())
+    (row,) = results["lossy_rows"]
+    assert row["tokenizer"] == "wordpiece" and row["lossy_documents"] > 0
+    for answers in results["where"]["wordpiece"].values():
+        assert sum(part["chars"] for part in answers.values()) == row["test_chars"]
+        bits = sum(part["bits"] for part in answers.values())
+        assert bits / row["test_chars"] == pytest.approx(row["test_bpc"], rel=1e-3)  # stored in float16
+    assert results["where"]["wordpiece"]["kind of character"]["space"]["bits"] == 0
+    assert set(results["where"]) == {"byte", "wordpiece"} and set(results["where_unknown"]) == {"unknown"}
+    text = (report / "report.md").read_text()
+    apart = text.partition("Not ranked")[2].partition("## Figures")[0]
+    assert "Bits per character by kind of character, of bigram with the first seed." in apart
+    assert "Where the bits of `unknown` go is not shown. python:" in text
+    page = (report / "report.html").read_text()
+    assert "You can choose from the best 1 of 2 tokenizers" in page
+    assert "Also shown, though they lose text: wordpiece." in page
 
 
 # ---- budgets, sweeps, seeds

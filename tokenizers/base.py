@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow
 
 from .arrow import BATCH_BYTES, array
+from .offsets import by_bytes
 from .parts import parts
 
 # Marks the end of a text in bytes, where it takes the place of `eot`; UTF-8 never contains this byte. So if
@@ -154,6 +155,27 @@ class Tokenizer(ABC):
     def decode(self, ids: Iterable[int]) -> str:
         """Decode `ids` to a text; bytes that are not valid UTF-8 become U+FFFD."""
         return self.decode_bytes(ids).decode(errors="replace")
+
+    def offsets(self, text: str) -> np.ndarray:
+        """The characters of `text` that each of its tokens stands for, as ranges [begin, end): (T, 2) int64.
+
+        T is the number of ids in `encode(text)`. The parts of a character stand for the same character. A
+        token may stand for no character, so that its range is empty, and a character for which no token
+        stands is in no range.
+
+        Raises:
+            ValueError: it is not known, because the bytes of the tokens are not those of the text; or as for
+                `encode`.
+        """
+        utf8, ids = to_utf8(text, text), self.encode(text)
+        if not self.has_bytes or self.decode_bytes(ids) != utf8:
+            raise ValueError(f"{self.spec}: it is not known which characters a token stands for")
+        return by_bytes(self._sizes(ids), utf8)
+
+    def _sizes(self, ids: np.ndarray) -> np.ndarray:
+        """The number of bytes of each token, 1-d int64."""
+        table = self.table
+        return np.array([len(table[i]) for i in ids.tolist()], dtype=np.int64)
 
     @property
     def table(self) -> list[bytes]:

@@ -12,8 +12,9 @@ from typing import Literal
 import numpy as np
 import tiktoken
 
-from .base import Tokenizer
-from .library import normalizer
+from .base import Tokenizer, to_utf8
+from .library import normalized_offsets, normalizer
+from .offsets import by_bytes, through
 from .parts import parts
 from .patterns import DEFAULT, PATTERNS, grouped
 from .specs import trained_size
@@ -100,6 +101,18 @@ class BPETokenizer(Tokenizer):
 
     def _words(self, text: str) -> np.ndarray:
         return self.encoding.encode_to_numpy(text, disallowed_special=())
+
+    def offsets(self, text: str) -> np.ndarray:
+        """See `Tokenizer.offsets`."""
+        ids = self.encode(text)
+        spelled = self.decode_bytes(ids)
+        if not self.ranks.normalization or spelled == to_utf8(text, text):
+            return super().offsets(text)
+        sources, done = [], 0
+        for part in parts(text):
+            sources.append(done + normalized_offsets(self.ranks.normalization, part))
+            done += len(part)
+        return through(by_bytes(self._sizes(ids), spelled), np.concatenate(sources), len(text))
 
     def token_bytes(self) -> list[bytes]:
         """See `Tokenizer.token_bytes`."""

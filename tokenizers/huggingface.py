@@ -43,6 +43,7 @@ class HuggingFaceTokenizer(Tokenizer):
             self._tokenizer.encode_special_tokens = True
             self._tokenizer.no_padding()
             self._tokenizer.no_truncation()
+            self._tokenizer.post_processor = None  # it may cut spaces off the offsets
             self._vocabulary: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
             largest = max(self._vocabulary.values(), default=-1)
             self.typed: dict = json.loads(self._tokenizer.to_str())
@@ -72,6 +73,13 @@ class HuggingFaceTokenizer(Tokenizer):
         """Like `Tokenizer.encode_parts`, in one part: where any tokenizer ends a word is not known."""
         utf8 = to_utf8(text, text)
         yield utf8, self._encode(text, utf8)
+
+    def offsets(self, text: str) -> np.ndarray:
+        """See `Tokenizer.offsets`; they are those of the library."""
+        to_utf8(text, text)
+        with library_errors(f"{self.spec}: the Hugging Face library fails on a text"):
+            ranges = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return np.array(ranges, dtype=np.int64).reshape(-1, 2)
 
     def token_bytes(self) -> list[bytes]:
         """See `Tokenizer.token_bytes`."""

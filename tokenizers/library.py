@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 
 @functools.cache
 def library() -> ModuleType:
@@ -62,3 +64,16 @@ def library_errors(what: str) -> Iterator[None]:
 def normalizer(form: str) -> Any:
     """The library's normalizer of a Unicode normalization form, such as NFC."""
     return getattr(library().normalizers, form)()
+
+
+def normalized_offsets(form: str, text: str) -> np.ndarray:
+    """The characters of `text` that each character of its normalization comes from: (N, 2) int64.
+
+    The ranges [begin, end) are those of the library. Where several characters become one, it names the first.
+    """
+    pieces = library().PreTokenizedString(text)
+    pieces.normalize(normalizer(form).normalize)
+    character = library().Regex(r"[\s\S]")
+    pieces.split(lambda _, whole: whole.split(character, "isolated"))
+    ranges = [place for _, place, _ in pieces.get_splits("original", "char")]
+    return np.array(ranges, dtype=np.int64).reshape(-1, 2)

@@ -27,6 +27,8 @@ class PluginTokenizer(Tokenizer):
     its own. It may also have:
 
     token_bytes() -> list[bytes]: the bytes of each id, which joined are those of the text
+    offsets(text) -> list[tuple[int, int]]: the characters [begin, end) of the text that each token stands
+        for; needed only where the bytes of tokens are unknown or are not those of the text
     train(texts, vocab_size): learn from an iterable of texts; `vocab_size` is N - 1, as `eot` is an id, too
     save(folder), load(folder): write what was learned to an existing folder, and read it again
     """
@@ -107,6 +109,24 @@ class PluginTokenizer(Tokenizer):
     def _decode(self, ids: Iterable[int]) -> bytes:
         with self._errors():
             return str(self.tokenizer.decode([int(i) for i in ids if i != self.eot])).encode()
+
+    def offsets(self, text: str) -> np.ndarray:
+        """See `Tokenizer.offsets`; by the user's `offsets` if there is one.
+
+        Raises:
+            ValueError: as for `Tokenizer.offsets`; or the user's are not ranges in the text.
+        """
+        if not hasattr(self.tokenizer, "offsets"):
+            return super().offsets(text)
+        with self._errors():
+            ranges = np.asarray(self.tokenizer.offsets(text), dtype=np.int64)
+        if ranges.size == 0:
+            return np.zeros((0, 2), dtype=np.int64)
+        if ranges.ndim != 2 or ranges.shape[1] != 2:
+            self._refuse(f"offsets() returned an array of shape {ranges.shape}, not a pair for each token")
+        if ranges.min() < 0 or ranges.max() > len(text) or (ranges[:, 0] > ranges[:, 1]).any():
+            self._refuse("offsets() returned a range that is not in the text")
+        return ranges
 
     def token_bytes(self) -> list[bytes]:
         """See `Tokenizer.token_bytes`. Without the user's own, what each id alone is decoded to."""

@@ -12,7 +12,8 @@ import numpy as np
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as model_format
 
-from .base import Tokenizer
+from .base import Tokenizer, to_utf8
+from .parts import parts
 
 SPACE = "▁"  # U+2581: SentencePiece's replacement for a space, which it cannot tell from a real U+2581
 SPACE_BYTES = SPACE.encode()
@@ -126,6 +127,28 @@ class SentencePieceTokenizer(Tokenizer):
             ids += self._literal_space
             ids += self._continuing.encode(part)
         return np.array(ids, dtype=np.uint32)
+
+    def offsets(self, text: str) -> np.ndarray:
+        """See `Tokenizer.offsets`. In a text that is changed, they are those of the library.
+
+        It gives a character that becomes several tokens to the last of them; the others stand for none.
+        """
+        if self.decode_bytes(self.encode(text)) == to_utf8(text, text):
+            return super().offsets(text)
+        ranges: list[tuple[int, int]] = []
+        at, processor = 0, self.processor
+        for part in parts(text):
+            for number, piece in enumerate(part.split(SPACE)):  # as in `_ids`
+                if number:
+                    ranges += [(at, at + 1)] * len(self._literal_space)
+                    at, processor = at + 1, self._continuing
+                elif piece == "" != part and processor is self.processor:
+                    ranges += [(at, at)] * len(self._first_space)
+                found = processor.encode(piece, return_type="offset_mapping")["offsets"]
+                ranges += [(at + begin, at + end) for begin, end in found]
+                at += len(piece)
+            processor = self._continuing
+        return np.array(ranges, dtype=np.int64).reshape(-1, 2)
 
     def token_bytes(self) -> list[bytes]:
         """See `Tokenizer.token_bytes`."""

@@ -120,6 +120,7 @@ versions may add columns, but keep the names and units of these.
 | `runs` | the results of each run |
 | `intrinsic` | by tokenizer and split: metrics that need no model (docs/metric.md) |
 | `where` | by tokenizer: bits by context, kind of character, word frequency, language and domain |
+| `where_unknown` | the tokenizers that are not in `where`, each with the reason |
 """
 
 

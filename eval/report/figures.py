@@ -28,6 +28,7 @@ def make_figures(
     few = [members[0] for members in grouped(main, family_of).values()][:MANY]
     best = main[0]["model"]
     few_names = ", ".join(row["tokenizer"] for row in few)
+    known_names = ", ".join(row["tokenizer"] for row in few if row["tokenizer"] in where)
     panel = _curve_panel(styles, entries)
     bars = (
         "Bars are 95 % intervals of each point. Differences between tokenizers are more certain than "
@@ -86,9 +87,9 @@ def make_figures(
             "where_the_bits_go",
             f"{best}: where the bits go",
             "Bits per character with the first seed on parts of the test text, for the best tokenizer of "
-            f"each family: {few_names}. A token's bits are spread evenly over its bytes. Context: characters "
-            "before the token in its window. Frequency: occurrences of the word per million words of "
-            "training text."
+            f"each family: {known_names}. A token's bits are spread evenly over the text that it stands for. "
+            "Context: characters before the token in its window. Frequency: occurrences of the word per "
+            "million words of training text."
             f"{learning.few_in_words(where, few)}",
             learning.parts_of_text(where, few, styles, 250, 230),
             columns=3,

@@ -15,33 +15,49 @@ BOLD = (
     'Bold: may be the best of its model. "Behind the lowest" is a paired comparison, and its intervals '
     "hold for all tokenizers of a model at once."
 )
+LOSSY_WHERE = (
+    "Where their bits go: a token's bits are spread evenly over the characters that it stands for, so a "
+    "character that is lost, such as a space, may have none."
+)
+OF_FIGURE = 3  # questions of a breakdown that are shown in a figure
 
 
 def compared(rows: list[dict], names: list[str]) -> str:
-    """A sentence about the tokenizers, model and seed of the passages."""
-    main = main_rows(rows)
-    some = f"the best {len(names)} of {len(main)}" if len(names) < len(main) else f"{len(names)}"
-    return f"You can choose from {some} tokenizers, scored by {main[0]['model']} with the first seed."
+    """Sentences about the tokenizers, model and seed of the passages, which have these `names`."""
+    main = [row["tokenizer"] for row in main_rows(rows)]
+    ranked = [name for name in main if name in names]
+    lossy = [name for name in names if name not in main]
+    some = f"{len(ranked)} of {len(main)}" if len(ranked) < len(main) else f"{len(main)}"
+    best = "the best " * (len(ranked) < len(main) and ranked == main[: len(ranked)])
+    also = f" Also shown, though they lose text: {', '.join(lossy)}." if lossy else ""
+    model = main_rows(rows)[0]["model"]
+    return f"You can choose from {best}{some} tokenizers, scored by {model} with the first seed.{also}"
 
 
-def breakdown_tables(where: dict[str, dict], about: str) -> str:
+def breakdown_tables(where: dict[str, dict], about: str, skip: int = OF_FIGURE) -> str:
     """Bits per character by group of documents, as Markdown tables; the other breakdowns are a figure.
 
     `where` maps tokenizers to the return value of `break_down_bits`; `about` completes the sentence "Bits per
-    character by language, ".
+    character by language, ". The first `skip` questions are left out.
     """
     found = []
-    for question, parts in list(next(iter(where.values())).items())[3:]:
-        answers = {name: part["chars"] for name, part in parts.items() if part["chars"] >= LEAST}
+    for question in list(next(iter(where.values()), {}))[skip:]:
+        parts = {name: of[question] for name, of in where.items()}
+        every = dict.fromkeys(answer for part in parts.values() for answer in part)
+        sizes = {
+            answer: sorted(part[answer]["chars"] if answer in part else 0 for part in parts.values())
+            for answer in every
+        }
+        answers = [answer for answer in every if sizes[answer][0] >= LEAST]
         if not answers:
             continue
-        rows = [["characters", *(f"{chars:,}" for chars in answers.values())]]
+        rows = [["characters", *(_range(sizes[answer]) for answer in answers)]]
         rows += [
-            [code(name), *(f"{of[question][answer]['bpc']:.3f}" for answer in answers)]
-            for name, of in where.items()
+            [code(name), *(f"{part[answer]['bpc']:.3f}" for answer in answers)]
+            for name, part in parts.items()
         ]
-        few = [name for name, chars in answers.items() if chars < FEW]
-        left_out = [name for name in parts if name not in answers]
+        few = [answer for answer in answers if sizes[answer][0] < FEW]
+        left_out = [answer for answer in every if answer not in answers]
         said = f"Bits per character by {question}, {about}"
         if few:
             said += f" Uncertain, with fewer than {FEW:,} characters: {', '.join(map(code, few))}."
@@ -51,12 +67,32 @@ def breakdown_tables(where: dict[str, dict], about: str) -> str:
     return "\n\n".join(found)
 
 
-def _lossy(rows: list[dict]) -> str:
-    """The table of rows that are not ranked, with the reason."""
+def _range(sizes: list[int]) -> str:
+    """The smallest and the largest of sorted sizes."""
+    return " – ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
+
+
+def _lossy(results: dict, about: str) -> str:
+    """The tables of rows that are not ranked, with the reason; `about` as for `breakdown_tables`."""
+    rows, where = results["lossy_rows"], results["where"]
     if not rows:
         return ""
     why = "Not ranked, because these tokenizers lose text, and less text needs fewer bits:"
-    return f"\n{why}\n\n{tables.as_markdown(rows, tables.LOSSY)}\n"
+    found = [why, tables.as_markdown(rows, tables.LOSSY)]
+    if shown := [row["tokenizer"] for row in rows if row["tokenizer"] in where]:
+        best = [row["tokenizer"] for row in main_rows(results["rows"]) if row["tokenizer"] in where][:1]
+        beside = f" For comparison, {code(best[0])} loses no text." if best else ""
+        broken_down = breakdown_tables({name: where[name] for name in [*best, *shown]}, about, skip=0)
+        found += [LOSSY_WHERE + beside, broken_down]
+    return "\n" + "\n\n".join(found) + "\n"
+
+
+def _unknown(reasons: dict[str, str]) -> str:
+    """A sentence for each tokenizer whose bits cannot be divided among the characters of the text."""
+    return "\n\n".join(
+        f"Where the bits of {code(name)} go is not shown. {plain(reason)}."
+        for name, reason in reasons.items()
+    )
 
 
 def page_text(results: dict, comparison: Comparison, figures: list[Figure], samples: str) -> str:
@@ -64,6 +100,10 @@ def page_text(results: dict, comparison: Comparison, figures: list[Figure], samp
     rows, corpus = results["rows"], results["corpus"]
     best = main_rows(rows)[0]
     overlap = comparison.overlap
+    where, of_first = results["where"], f"of {best['model']} with the first seed."
+    ranked = {
+        row["tokenizer"]: where[row["tokenizer"]] for row in main_rows(rows) if row["tokenizer"] in where
+    }
     ambiguity = "\n\n".join(map(plain, distances(rows)))
     shown = "\n\n".join(f"### {plain(figure.title)}\n\n{in_markdown(figure)}" for figure in figures)
     return f"""## All results
@@ -73,12 +113,14 @@ def page_text(results: dict, comparison: Comparison, figures: list[Figure], samp
 {tables.as_markdown(rows, tables.columns_of(rows))}
 
 {ambiguity}
-{_lossy(results["lossy_rows"])}{skipped_runs(results["runs"])}
+{_lossy(results, of_first)}{skipped_runs(results["runs"])}
 ## Figures
 
 {shown}
 
-{breakdown_tables(results["where"], f"of {best['model']} with the first seed.")}
+{breakdown_tables(ranked, of_first)}
+
+{_unknown(results["where_unknown"])}
 
 ## What length costs
 

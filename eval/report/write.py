@@ -48,9 +48,10 @@ def make_report(comparison: Comparison) -> dict:
     results["warnings"] = comparison_warnings(part)
     results["recommendation"] = recommend(comparison, results, errors)
     results["intrinsic"] = measure_tokenizers(part)
-    first, main = first_runs(comparison, rows), main_rows(rows)
+    first, main = first_runs(comparison, [*rows, *results["lossy_rows"]]), main_rows(rows)
     curves = [(row, validations(first[row["tokenizer"], row["model"]])) for row in rows]
-    results["where"], passages = _look_closer(comparison, main, first)
+    lossy = [row for row in results["lossy_rows"] if row["model"] == main[0]["model"]]
+    results["where"], results["where_unknown"], passages = _look_closer(comparison, main + lossy, first)
     samples = collect_samples(comparison, main, first)
     with new_folder(comparison.folder / "report") as report:
         (report / "results.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -75,8 +76,11 @@ def _about(part: Comparison, results: dict) -> str:
 
 def _look_closer(
     comparison: Comparison, rows: list[dict], first: dict[tuple[str, str], RunSpec]
-) -> tuple[dict[str, dict], dict]:
-    """The breakdown of each tokenizer's bits under one model, and the passages on which they differ most."""
+) -> tuple[dict[str, dict], dict[str, str], dict]:
+    """The breakdown of each tokenizer's bits under one model, and the passages on which they differ most.
+
+    In between, the reason for each tokenizer of which neither is known.
+    """
     splits = {
         row["tokenizer"]: TokenArrays(first[row["tokenizer"], row["model"]].config.data).split(
             "test", comparison.test_chars
@@ -85,19 +89,22 @@ def _look_closer(
     }
     text = read_test_text(Corpus(comparison.folder / "corpus"), splits[rows[0]["tokenizer"]].chosen)
     where: dict[str, dict] = {}
+    unknown: dict[str, str] = {}
     bits: dict[str, np.ndarray] = {}
     for row in rows:
         name, run = row["tokenizer"], first[row["tokenizer"], row["model"]]
         split = splits[name]
         tokenizer = load_tokenizer(run.config.data / "tokenizer")
-        if not tokenizer.has_bytes:
-            continue
         token_bits = np.load(run.folder / "token_bits.npy")
-        of_char, token = character_bits(text, split, tokenizer.token_bytes(), tokenizer.prefix, token_bits)
+        try:
+            of_char, token = character_bits(text, split, tokenizer, token_bits)
+        except ValueError as error:
+            unknown[name] = str(error)
+            continue
         where[name] = break_down_bits(text, split, of_char, token, row["block_size"], row["stride"])
         if len(bits) < COMPARED:
             bits[name] = of_char
-    return where, choose_passages(text.texts, bits)
+    return where, unknown, choose_passages(text.texts, bits)
 
 
 def publish_report(comparison: Comparison) -> list[str]:

@@ -1,9 +1,13 @@
-"""Small tokenizers of the kinds that published models have, as files of the Hugging Face library."""
+"""Small tokenizers of the kinds that published models have, and plug-ins."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import sentencepiece
+
+from tokenizers import Tokenizer, train_tokenizer
 from tokenizers.library import library
 
 Change = Callable[[dict], None]
@@ -148,3 +152,122 @@ def other_file(kind: str, texts: list[str], folder: Path) -> Path:
 
 OTHER_KINDS = {"llama2": True, "gemma": True, "metaspace": False, "wordpiece": False, "wordlevel": False}
 """each with whether it is lossless on text of known characters"""
+
+
+PLUGINS = '''
+import re
+
+class Words:
+    """Words of lower case by their length: white space and everything else is lost."""
+
+    vocab_size = 9
+
+    def encode(self, text):
+        return [min(len(word), 8) for word in re.findall(r"\\w+", text)]
+
+    def decode(self, ids):
+        return " ".join("x" * i for i in ids)
+
+    def offsets(self, text):
+        return [match.span() for match in re.finditer(r"\\w+", text)]
+
+
+class Unknown:
+    """Bytes, but does not say so."""
+
+    vocab_size = 256
+
+    def encode(self, text):
+        return list(text.encode())
+
+    def decode(self, ids):
+        return bytes(ids).decode()
+
+
+class Lowering(Unknown):
+    """Has the bytes of its tokens, which are not those of a text with capitals."""
+
+    def encode(self, text):
+        return list(text.lower().encode())
+
+    def token_bytes(self):
+        return [bytes([i]) for i in range(256)]
+
+
+class Fewer(Unknown):
+    def offsets(self, text):
+        return [(0, 1), (0, 1)]
+
+
+class NotPairs(Unknown):
+    def offsets(self, text):
+        return list(range(len(text)))
+
+
+class Outside(Unknown):
+    def offsets(self, text):
+        return [(i, i + 2) for i in range(len(text))]
+
+
+class Broken(Unknown):
+    def offsets(self, text):
+        return 1 / 0
+'''
+
+
+def plugin(name: str, folder: Path) -> Tokenizer:
+    """One of the plug-ins above."""
+    (folder / "mine.py").write_text(PLUGINS)
+    return train_tokenizer(f"python:{folder / 'mine.py'}:{name}", ())
+
+
+def sentencepiece_file(texts: list[str], folder: Path, **options: object) -> Path:
+    """A model with SentencePiece's default normalization, nmt_nfkc, and other options."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts), model_writer=model, minloglevel=2, **options
+    )
+    (folder / "m.model").write_bytes(model.getvalue())
+    return folder / "m.model"
+
+
+def published(path: Path, folder: Path, change: Callable[[dict], None] = lambda content: None) -> Tokenizer:
+    """The tokenizer of a changed copy of a tokenizer.json."""
+    content = json.loads(path.read_text())
+    change(content)
+    return train_tokenizer(f"file:{written(content, folder, 'changed.json')}", ())
+
+
+Make = Callable[[list[str], Path], Tokenizer]
+CHANGING: dict[str, Make] = {
+    "wordpiece": lambda t, f: published(other_file("wordpiece", t, f), f),
+    "wordlevel": lambda t, f: published(other_file("wordlevel", t, f), f),
+    "unigram": lambda t, f: published(other_file("metaspace", t, f), f),
+    "unigram NFKC": lambda t, f: published(
+        other_file("metaspace", t, f), f, lambda c: c.update(normalizer={"type": "NFKC"})
+    ),
+    "sentencepiece": lambda t, f: train_tokenizer(f"file:{sentencepiece_file(t, f, vocab_size=150)}", ()),
+    "sentencepiece, byte fallback": lambda t, f: train_tokenizer(
+        f"file:{sentencepiece_file(t, f, vocab_size=400, byte_fallback=True)}", ()
+    ),
+    **{
+        f"byte-level {form}": lambda t, f, form=form: published(
+            byte_level_file("gpt2", t, f), f, lambda c: c.update(normalizer={"type": form})
+        )
+        for form in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase")
+    },
+    "prefix space": lambda t, f: published(
+        byte_level_file("prefix space", t, f), f, lambda c: c.update(post_processor=BYTE_LEVEL)
+    ),
+    "plug-in": lambda t, f: plugin("Words", f),
+}
+"""tokenizers that change some texts"""
+KEEPING: dict[str, Make] = {
+    **{
+        spec: lambda t, f, spec=spec: train_tokenizer(spec, t)
+        for spec in ("byte", "char", "bpe-400", "unigram-400", "spbpe-400")
+    },
+    "gemma": lambda t, f: published(other_file("gemma", t, f), f),
+    "llama2": lambda t, f: published(other_file("llama2", t, f), f),
+    "falcon": lambda t, f: published(byte_level_file("falcon", t, f), f),
+}

@@ -167,6 +167,10 @@ def test_passages_say_which_tokenizers_model_and_seed_they_are_of():
     some, whole = (compared(rows, names[:count]) for count in (8, 10))
     assert some == "You can choose from the best 8 of 10 tokenizers, scored by gpt with the first seed."
     assert whole == "You can choose from 10 tokenizers, scored by gpt with the first seed."
+    assert compared(rows, [*names[1:], "wordpiece"]) == (
+        "You can choose from 9 of 10 tokenizers, scored by gpt with the first seed. "
+        "Also shown, though they lose text: wordpiece."
+    )
 
 
 def test_no_name_breaks_a_table():
@@ -198,6 +202,19 @@ def test_a_language_of_few_characters_is_said_to_be_one_or_left_out():
     assert "Left out, with fewer than 100 characters: `ru`." in text
     assert "| tokenizer | `de` | `it` |" in text
     assert breakdown_tables(where_by_language(ru={"bpc": 4.0, "chars": 40}), "of gpt.") == ""
+    assert breakdown_tables({}, "of gpt.") == ""
+
+
+def test_a_table_of_contexts_has_the_range_of_their_sizes():
+    sizes = {"a": {"0": 150, "1 to 3": 4000, "4 to 15": 300}, "b": {"1 to 3": 5000, "4 to 15": 300}}
+    where = {
+        name: {"context": {answer: {"bpc": 2.0, "chars": chars} for answer, chars in of.items()}}
+        for name, of in sizes.items()
+    }
+    said, *_, counts, first, second = breakdown_tables(where, "of gpt.", skip=0).splitlines()
+    assert "Uncertain, with fewer than 2,000 characters: `4 to 15`." in said and "characters: `0`." in said
+    assert counts == "| characters | 4,000 – 5,000 | 300 |"
+    assert (first, second) == ("| `a` | 2.000 | 2.000 |", "| `b` | 2.000 | 2.000 |")
 
 
 def test_runs_that_skipped_batches_are_named():
