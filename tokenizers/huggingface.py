@@ -59,7 +59,12 @@ class HuggingFaceTokenizer(Tokenizer):
         return type(self), (self.content, self.spec, self._end)
 
     def encoding(self, text: str) -> Any:
-        """The library's `Encoding` of a text, with `ids`, `offsets` and `word_ids`."""
+        """The library's `Encoding` of a text, with `ids`, `offsets` and `word_ids`.
+
+        Raises:
+            ValueError: as for `encode`, or the library fails on the text.
+        """
+        to_utf8(text, text)
         with library_errors(f"{self.spec}: the Hugging Face library fails on a text"):
             return self._tokenizer.encode(text, add_special_tokens=False)
 
@@ -76,10 +81,7 @@ class HuggingFaceTokenizer(Tokenizer):
 
     def offsets(self, text: str) -> np.ndarray:
         """See `Tokenizer.offsets`; they are those of the library."""
-        to_utf8(text, text)
-        with library_errors(f"{self.spec}: the Hugging Face library fails on a text"):
-            ranges = self._tokenizer.encode(text, add_special_tokens=False).offsets
-        return np.array(ranges, dtype=np.int64).reshape(-1, 2)
+        return np.array(self.encoding(text).offsets, dtype=np.int64).reshape(-1, 2)
 
     def token_bytes(self) -> list[bytes]:
         """See `Tokenizer.token_bytes`."""
