@@ -14,6 +14,7 @@ from .parts import parts
 # Marks the end of a text in bytes, where it takes the place of `eot`; UTF-8 never contains this byte. So if
 # decoded and source bytes are equal, the texts end in the same places.
 END = b"\xff"
+MOST_IDS = 1 << 24  # far more than published vocabularies have: a damaged file would take all memory
 FEW_TOKENS = 300  # below this a Python loop decodes faster than a call to pyarrow
 
 

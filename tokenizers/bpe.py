@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Literal
 import numpy as np
 import tiktoken
 
-from .base import Tokenizer
+from .base import MOST_IDS, Tokenizer
 from .library import normalizer
 from .parts import parts
 from .patterns import DEFAULT, PATTERNS, grouped
@@ -40,8 +41,15 @@ class MergeRanks:
 
     def __post_init__(self) -> None:
         missing = [byte for byte in sorted(UTF8_BYTES) if bytes([byte]) not in self.ranks]
-        if missing:  # tiktoken would panic, which is not an Exception
+        # Otherwise tiktoken would panic, which is not an Exception, or take all memory
+        if missing:
             raise ValueError(f"the vocabulary has no token for the byte 0x{missing[0]:02x}")
+        ids = [*self.ranks.values(), *self.special.values(), *self.added.values()]
+        if len(set(ids)) < len(ids):
+            twice = next(i for i, count in Counter(ids).items() if count > 1)
+            raise ValueError(f"several tokens have the id {twice}")
+        if min(ids) < 0 or max(ids) >= MOST_IDS:
+            raise ValueError(f"the ids are {min(ids)} to {max(ids)}, not 0 to at most {MOST_IDS - 1}")
 
 
 class BPETokenizer(Tokenizer):

