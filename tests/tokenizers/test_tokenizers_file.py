@@ -29,6 +29,7 @@ FAST = {
     "gpt2",
     "NFC",
     "NFKC",
+    "qwen3.5",
     "unknown token that cannot occur",
     "without the bytes that UTF-8 never has",
     "special in text",
