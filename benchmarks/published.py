@@ -23,8 +23,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -236,17 +238,20 @@ def rows(options: PublishedOptions) -> list[Row]:
     columns = HEAD.count("|") + 1
     print(f"| {HEAD} |\n|---|---|---:|---|{'---:|' * (columns - 4)}", flush=True)
     found = []
-    for source in SOURCES:
-        if wanted and source.name not in wanted:
-            continue
-        kept = read_json(results / f"{source.name}.json")
-        if kept and (kept["refused"] or kept["texts"] == options.texts):
-            row = Row(**kept)
-        else:
-            row = measure(source, source.fetch(packages), packages, options)
-            write_json(results / f"{source.name}.json", asdict(row))
-        print(row, flush=True)
-        found.append(row)
+    # Each in a new process: what was loaded before makes encoding slower.
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as new_process:
+        for source in SOURCES:
+            if wanted and source.name not in wanted:
+                continue
+            kept = read_json(results / f"{source.name}.json")
+            if kept and (kept["refused"] or kept["texts"] == options.texts):
+                row = Row(**kept)
+            else:
+                path = source.fetch(packages)
+                row = new_process.submit(measure, source, path, packages, options).result()
+                write_json(results / f"{source.name}.json", asdict(row))
+            print(row, flush=True)
+            found.append(row)
     return found
 
 

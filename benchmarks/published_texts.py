@@ -110,7 +110,7 @@ def documents(size: float) -> list[str]:
     """English prose and code in equal parts, in documents of up to 6,000 characters; `size` MB in all."""
     prose = (topics[name] for name in sorted(topics))
     code = (path.read_text(encoding="utf-8") for path in code_files())
-    return [*_beginnings(prose, size / 2), *_beginnings(code, size / 2)]
+    return [*_parts(prose, size / 2), *_parts(code, size / 2)]
 
 
 def code_files() -> list[Path]:
@@ -125,14 +125,15 @@ def code_files() -> list[Path]:
     return random.Random(0).sample(modules, len(modules))
 
 
-def _beginnings(texts: Iterator[str], size: float) -> Iterator[str]:
+def _parts(texts: Iterator[str], size: float) -> Iterator[str]:
     wanted = size * 1e6
     for text in texts:
-        if wanted <= 0:
-            return
-        text = text[:6000]
-        wanted -= len(text.encode())
-        yield text
+        for start in range(0, len(text), 6000):
+            if wanted <= 0:
+                return
+            part = text[start : start + 6000]
+            wanted -= len(part.encode())
+            yield part
 
 
 def _excerpt(text: str, draw: random.Random) -> str:
