@@ -1,5 +1,6 @@
 """The interface of all tokenizers."""
 
+import functools
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -163,7 +164,7 @@ class Tokenizer(ABC):
             self._table = self.token_bytes()
         return self._table
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of everything that determines the encoding; equal on every machine."""
         digest = hashlib.sha256()
