@@ -19,10 +19,23 @@ from tokenizers import (
 )
 from tokenizers.bpe import BPETokenizer
 from tokenizers.huggingface import HuggingFaceTokenizer
+from tokenizers.patterns import SAME_WORDS
+from tokenizers.tokenizer_json import byte_letters
 
 from . import conftest
 from .damage import mutations, tokenizer_json
-from .families import BYTE_LEVEL_KINDS, OTHER_KINDS, Change, add, byte_level_file, other_file, split, written
+from .families import (
+    BYTE_LEVEL_KINDS,
+    OTHER_KINDS,
+    WITHOUT_REGEX,
+    Change,
+    add,
+    byte_level_file,
+    other_file,
+    sequence,
+    split,
+    written,
+)
 from .test_tokenizers_published import changed, check_ids, random_texts
 
 FAST = {
@@ -314,3 +327,32 @@ def test_a_damaged_file_is_one_line_or_gives_the_ids_of_its_library(
 )
 def test_the_label_of_a_file_is_a_short_name(spec: str, label: str) -> None:
     assert folder_name(spec) == label
+
+
+# ---- words
+
+
+@pytest.fixture(scope="module")
+def pairs(train_texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """A tokenizer.json with a token for every two bytes, so that ids show where words end."""
+    path = byte_level_file("gpt2", train_texts, tmp_path_factory.mktemp("pairs"))
+    content = json.loads(path.read_bytes())
+    letters = sorted(byte_letters(), key=byte_letters().__getitem__)
+    merges = [[left, right] for left in letters for right in letters]
+    tokens = [*letters, *("".join(merge) for merge in merges)]
+    content["model"].update(vocab={token: i for i, token in enumerate(tokens)}, merges=merges)
+    return content
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("pattern", [None, *sorted(SAME_WORDS)])
+def test_words_end_as_in_the_library(pattern: str | None, pairs: dict, tmp_path: Path) -> None:
+    """Around every character of the planes that have characters of their own."""
+    words = {"pre_tokenizer": sequence(split(pattern), WITHOUT_REGEX)} if pattern else {}
+    path = written({**pairs, **words}, tmp_path)
+    tokenizer, own = read(path), tokenizer_json(path)
+    assert isinstance(tokenizer, BPETokenizer)
+    points = [*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000)]
+    for start in range(0, len(points), 500):
+        text = "".join(f"a{c}B {c}{c}1{c}.{c} \n" for c in map(chr, points[start : start + 500]))
+        assert tokenizer.encode(text).tolist() == own(text), hex(points[start])
