@@ -36,7 +36,7 @@ from .families import (
     split,
     written,
 )
-from .test_tokenizers_published import changed, check_ids, random_texts
+from .test_tokenizers_published import bytes_file, changed, check_ids, random_texts
 
 FAST = {
     "gpt2",
@@ -227,6 +227,21 @@ def test_a_ranks_file_is_known_by_its_content(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"'file:{path}:gpt4'"):
         read(path)
     assert train_tokenizer(f"file:{path}:gpt4", ()).encode("abb").tolist() == [256, ord("b")]
+
+
+def test_an_id_without_a_token_is_left_out(tmp_path: Path) -> None:
+    """Whisper's file has one."""
+    tokenizer = train_tokenizer(f"file:{bytes_file(tmp_path, '= 256')}:gpt4", ())
+    assert (tokenizer.vocab_size, tokenizer.eot) == (257, 256)
+
+
+def test_qwens_ranks_are_read_as_qwen_reads_them(tmp_path: Path) -> None:
+    """Its code normalizes text, and its pattern ends a word after a line end."""
+    path = bytes_file(tmp_path, "CiA= 256\nIAo= 257\n")  # "\n ", " \n"
+    tokenizer = train_tokenizer(f"file:{path}:qwen", ())
+    assert tokenizer.encode("e\u0301 \n ").tolist() == [*"é".encode(), 257, ord(" ")]
+    other = train_tokenizer(f"file:{path}:gpt4-1digit", ())
+    assert other.encode("a \n ").tolist() == [ord("a"), ord(" "), 256]
 
 
 def test_a_pattern_for_another_file_is_refused(train_texts: list[str], tmp_path: Path) -> None:

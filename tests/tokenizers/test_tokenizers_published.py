@@ -212,21 +212,6 @@ def test_ids_at_which_tiktoken_would_panic_are_refused(line: str, message: str, 
     assert str(path) in str(caught.value)
 
 
-def test_an_id_without_a_token_is_left_out(tmp_path: Path) -> None:
-    """Whisper's file has one."""
-    tokenizer = train_tokenizer(f"file:{bytes_file(tmp_path, '= 256')}:gpt4", ())
-    assert (tokenizer.vocab_size, tokenizer.eot) == (257, 256)
-
-
-def test_qwens_ranks_are_read_as_qwen_reads_them(tmp_path: Path) -> None:
-    """Its code normalizes text, and its pattern ends a word after a line end."""
-    path = bytes_file(tmp_path, "CiA= 256\nIAo= 257\n")  # "\n ", " \n"
-    tokenizer = train_tokenizer(f"file:{path}:qwen", ())
-    assert tokenizer.encode("e\u0301 \n ").tolist() == [*"é".encode(), 257, ord(" ")]
-    other = train_tokenizer(f"file:{path}:gpt4-1digit", ())
-    assert other.encode("a \n ").tolist() == [ord("a"), ord(" "), 256]
-
-
 # ---- tokenizer.json
 
 
