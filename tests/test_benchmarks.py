@@ -74,3 +74,20 @@ def test_interrupts_of_a_comparison_are_answered_and_change_nothing(tmp_path):
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert set(figures) == {"answer_to_a_ctrl_c_s", "slowest_answer_s"}
     assert "3 interrupts, " in done.stdout
+
+
+@pytest.mark.extended
+def test_published_tokenizers_are_compared_with_their_own_libraries(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.published", "--texts", "200", "--rounds", "1"]
+    command += ["--only", "gpt3_encoder,bert_uncased,mistral_v1,clip"]
+    command += ["--folder", tmp_path, "--json", tmp_path / "figures.json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["gpt3_encoder_equal_texts"] == figures["bert_uncased_equal_texts"] == 200
+    apart = figures["mistral_v1_with_u_2581_and_other_ids_texts"]
+    assert figures["mistral_v1_equal_texts"] + apart == 200 and apart > 0
+    assert figures["gpt3_encoder_lost_texts"] == figures["gpt3_encoder_lost_odd_texts"] == 0
+    assert "| clip | other | refused: " in done.stdout
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.stdout == done.stdout  # results are kept

@@ -16,7 +16,7 @@
     python:PATH.py:NAME         a tokenizer of your own; python:PATH.py:NAME-N if it is trained
 
 N is the size of the whole vocabulary, including end of text and fallback bytes. PATTERN is gpt2, gpt4 (the
-default), gpt4-2digits, gpt4-1digit, gpt4o or llama3.
+default), gpt4-2digits, gpt4-1digit, gpt4o, llama3, qwen or qwen3.5.
 """
 
 import hashlib

@@ -1,5 +1,6 @@
 """The interface of all tokenizers."""
 
+import functools
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from .parts import parts
 # Marks the end of a text in bytes, where it takes the place of `eot`; UTF-8 never contains this byte. So if
 # decoded and source bytes are equal, the texts end in the same places.
 END = b"\xff"
+MOST_IDS = 1 << 24  # far more than published vocabularies have: a damaged file would take all memory
 FEW_TOKENS = 300  # below this a Python loop decodes faster than a call to pyarrow
 
 
@@ -184,7 +186,7 @@ class Tokenizer(ABC):
             self._table = self.token_bytes()
         return self._table
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of everything that determines the encoding; equal on every machine."""
         digest = hashlib.sha256()

@@ -4,6 +4,7 @@ import base64
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Literal
 import numpy as np
 import tiktoken
 
-from .base import Tokenizer, to_utf8
+from .base import MOST_IDS, Tokenizer, to_utf8
 from .library import normalized_offsets, normalizer
 from .offsets import by_bytes, through
 from .parts import parts
@@ -43,8 +44,15 @@ class MergeRanks:
 
     def __post_init__(self) -> None:
         missing = [byte for byte in sorted(UTF8_BYTES) if bytes([byte]) not in self.ranks]
-        if missing:  # tiktoken would panic, which is not an Exception
+        # Otherwise tiktoken would panic, which is not an Exception, or take all memory
+        if missing:
             raise ValueError(f"the vocabulary has no token for the byte 0x{missing[0]:02x}")
+        ids = [*self.ranks.values(), *self.special.values(), *self.added.values()]
+        if len(set(ids)) < len(ids):
+            twice = next(i for i, count in Counter(ids).items() if count > 1)
+            raise ValueError(f"several tokens have the id {twice}")
+        if min(ids) < 0 or max(ids) >= MOST_IDS:
+            raise ValueError(f"the ids are {min(ids)} to {max(ids)}, not 0 to at most {MOST_IDS - 1}")
 
 
 class BPETokenizer(Tokenizer):
@@ -187,7 +195,8 @@ def read_ranks(path: Path) -> dict[bytes, int]:
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             token, rank = line.split()
-            ranks[base64.b64decode(token, validate=True)] = int(rank)
+            if token != b"=":  # an id without a token, in Whisper's file
+                ranks[base64.b64decode(token, validate=True)] = int(rank)
         except ValueError:
             raise ValueError(
                 f"{path} line {number} is not a token in base64 and its rank: "

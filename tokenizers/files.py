@@ -193,7 +193,10 @@ def _vocabulary_and_merges(path: Path, vocabulary: dict[str, int], merges: Path)
         raise ValueError(
             f"{path}: its tokens end in </w>, so it is not byte-level BPE: give its tokenizer.json"
         )
-    lines = merges.read_text(encoding="utf-8").split("\n")
+    try:
+        lines = merges.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{merges} is damaged: it is not text in UTF-8") from None
     if lines[0].startswith("#version"):
         del lines[0]
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
@@ -211,17 +214,20 @@ def _tekken(path: Path, content: dict[str, Any]) -> MergeRanks:
     """The tables of Mistral's tekken.json: ranks, in front of which stand the ids of special tokens."""
     try:
         config = content["config"]
-        shift = int(config["default_num_special_tokens"])
-        size = int(config["default_vocab_size"]) - shift
-        ranks = {
-            base64.b64decode(entry["token_bytes"], validate=True): int(entry["rank"]) + shift
-            for entry in content["vocab"][:size]
-        }
+        shift = config["default_num_special_tokens"]
+        size = config["default_vocab_size"] - shift
+        if not isinstance(pattern := config["pattern"], str):
+            raise ValueError("its pattern is not a text")
+        ranks: dict[bytes, int] = {}
+        for place, entry in enumerate(content["vocab"][:size]):
+            if entry["rank"] != place:
+                raise ValueError(f"the token at place {place} has another rank")
+            ranks[base64.b64decode(entry["token_bytes"], validate=True)] = place + shift
         named = content.get("special_tokens") or [
             {"rank": i, "token_str": name} for i, name in enumerate(("<unk>", "<s>", "</s>"))
         ]
         special = {str(token["token_str"]): int(token["rank"]) for token in named}
-        return MergeRanks(ranks, str(config["pattern"]), special, special.get("</s>"))
+        return MergeRanks(ranks, pattern, special, special.get("</s>"))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is not a complete tekken.json: {' '.join(str(error).split())}") from None
 

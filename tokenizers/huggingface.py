@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Tokenizer, to_utf8
+from .base import MOST_IDS, Tokenizer, to_utf8
 from .library import library, library_errors
 from .tokenizer_json import byte_letters, end_of_text
 
@@ -38,6 +38,7 @@ class HuggingFaceTokenizer(Tokenizer):
         self.spec = spec
         self.content = {**content, **dict.fromkeys(NOT_ENCODING)}
         self._end = end
+        check_model(content["model"])
         with library_errors("the Hugging Face library cannot read it"):
             self._tokenizer = library().Tokenizer.from_str(json.dumps(content))
             self._tokenizer.encode_special_tokens = True
@@ -47,6 +48,8 @@ class HuggingFaceTokenizer(Tokenizer):
             self._vocabulary: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
             largest = max(self._vocabulary.values(), default=-1)
             self.typed: dict = json.loads(self._tokenizer.to_str())
+        if largest >= MOST_IDS:
+            raise ValueError(f"its largest id is {largest}, not at most {MOST_IDS - 1}")
         for text in PROBES:
             self._encode(text, b"")
         eot = end_of_text(self.typed, end)
@@ -118,6 +121,30 @@ class HuggingFaceTokenizer(Tokenizer):
         """See `Tokenizer.load`."""
         about = json.loads((folder / CONTENT).read_text(encoding="utf-8"))
         return cls(about["content"], spec, about["end"])
+
+
+def check_model(model: dict) -> None:
+    """Check what the library does not refuse in a usable way. Parts of another type are left to it.
+
+    Of a merge whose result is longer than every token, or without `continuing_subword_prefix`, it panics in
+    a way that ends the process.
+
+    Raises:
+        ValueError: a merge does not give a token, or `dropout` makes ids random.
+    """
+    if model.get("dropout"):
+        raise ValueError(f"a BPE model with dropout {model['dropout']!r}, which gives other ids each time")
+    vocabulary, merges = model.get("vocab"), model.get("merges")
+    prefix = model.get("continuing_subword_prefix") or ""
+    if not (isinstance(vocabulary, dict) and isinstance(merges, list) and isinstance(prefix, str)):
+        return
+    for merge in merges:
+        halves = merge.split(" ") if isinstance(merge, str) else merge
+        if not (isinstance(halves, list) and [type(half) for half in halves] == [str, str]):
+            return
+        left, right = halves
+        if not right.startswith(prefix) or left + right.removeprefix(prefix) not in vocabulary:
+            raise ValueError(f"the merge {merge!r}, whose result is not a token")
 
 
 def steps(part: dict | None) -> list[dict]:

@@ -18,6 +18,12 @@ PATTERNS = {
     # cl100k_base: up to three digits. Llama 3's pattern differs in white space at the end of a text.
     "gpt4": _GPT4.replace("DIGITS", "1,3"),
     "llama3": rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,3}}{_REST}",
+    # Like Llama 3's, with one digit; from Qwen 3.5 on, marks are part of words.
+    "qwen": rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{_REST}",
+    "qwen3.5": (
+        rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?[\p{{L}}\p{{M}}]+|\p{{N}}"
+        r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    ),
     # gpt4 with fewer digits per token, which leaves more of a small vocabulary for words (nanochat: two).
     "gpt4-2digits": _GPT4.replace("DIGITS", "1,2"),
     "gpt4-1digit": _GPT4.replace("DIGITS", "1"),
@@ -34,7 +40,8 @@ DEFAULT = "gpt4"
 SAME_WORDS = frozenset(
     {
         PATTERNS["llama3"],
-        PATTERNS["llama3"].replace("{1,3}", ""),  # Qwen
+        PATTERNS["qwen"],
+        PATTERNS["qwen3.5"],
         (
             rf"[^\r\n\p{{L}}\p{{N}}]?{_LETTERS[0]}*{_LETTERS[1]}+{_CONTRACTIONS}?"
             rf"|[^\r\n\p{{L}}\p{{N}}]?{_LETTERS[0]}+{_LETTERS[1]}*{_CONTRACTIONS}?"

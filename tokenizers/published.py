@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tiktoken
 
-from .bpe import BPETokenizer, MergeRanks, read_ranks
+from .bpe import BPETokenizer, MergeRanks, NormalForm, read_ranks
 from .patterns import OF_ENCODING, PATTERNS
 
 # Known ranks files by SHA-256, with their patterns, which the files themselves do not contain.
@@ -17,7 +17,13 @@ KNOWN_RANKS = {
     "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7": "gpt4",  # cl100k_base
     "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d": "gpt4o",  # o200k_base
     "82e9d31979e92ab929cd544440f129d9ecd797b69e327f80f17e1c50d5551b55": "llama3",  # Llama 3's tokenizer.model
+    "d0bdbaf59b0762c8c807617e2d8ea51420eb1b1de266df2495be755c8e0ed6ed": "gpt4o",  # Llama 4's
+    "b34b360dbb493e781e479794586d661700670d65564001f23024971d1f2fa126": "gpt2",  # Whisper
+    "b2b1b8dfb5cc5f024bafc373121c6aba3f66f9a5a0269e243470a1de16a33186": "qwen",  # Qwen
+    "8dde380a6405e935f5de16a99eb61c824f3f814dd1ed298784c72babb7a03cdd": "qwen3.5",  # Qwen 3.5
 }
+# The code that comes with these ranks normalizes text before it splits it.
+NORMALIZATION: dict[str, NormalForm] = {"qwen": "NFC", "qwen3.5": "NFC"}
 
 
 def read_encoding(spec: str) -> BPETokenizer | None:
@@ -62,4 +68,4 @@ def ranks_file(path: Path, pattern: str | None, spec: str) -> MergeRanks:
             f"{path}: a ranks file does not contain the pattern that splits text into words: name it, as in "
             f"'{spec.partition(':')[0]}:{path}:gpt4' (known: {', '.join(PATTERNS)})"
         )
-    return MergeRanks(read_ranks(path), PATTERNS[pattern])
+    return MergeRanks(read_ranks(path), PATTERNS[pattern], normalization=NORMALIZATION.get(pattern))

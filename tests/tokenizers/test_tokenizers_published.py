@@ -202,6 +202,16 @@ def test_a_ranks_file_without_a_byte_is_refused(tmp_path: Path) -> None:
         train_tokenizer(f"tiktoken:{path}:gpt4", ())
 
 
+@pytest.mark.parametrize(
+    ("line", "message"), [("YWI= 0\n", "the id 0"), ("YWI= -1\n", "the ids are -1 to 255")]
+)
+def test_ids_at_which_tiktoken_would_panic_are_refused(line: str, message: str, tmp_path: Path) -> None:
+    path = bytes_file(tmp_path, line)
+    with pytest.raises(ValueError, match=message) as caught:
+        train_tokenizer(f"file:{path}:gpt4", ())
+    assert str(path) in str(caught.value)
+
+
 # ---- tokenizer.json
 
 
