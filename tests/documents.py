@@ -4,9 +4,11 @@ import os
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,9 +103,9 @@ class Checkout:
         for number in range(50):
             part = "\n\n".join(texts[number::50])
             (self.folder / "my" / "folder" / f"{number:02}.txt").write_text(part)
-        rows = [text.replace('"', "'") for text in texts]
-        csv = "text\n" + "".join(f'"{row}"\n' for row in rows)
-        (self.folder / "my" / "texts.csv").write_text(csv)
+        with closing(sqlite3.connect(self.folder / "my" / "texts.db")) as database, database:
+            database.execute("CREATE TABLE documents (text TEXT)")
+            database.executemany("INSERT INTO documents VALUES (?)", [(text,) for text in texts])
 
     def shrink(self, file: Path) -> None:
         """Make a comparison file small: two tokenizers, a tiny model, a few steps on the small text."""
