@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -22,9 +23,12 @@ from common.files import (
     write_json,
 )
 
-from .sources import CATEGORY_COLUMNS, SITE, Document, check_source, hash_split, input_files, read_documents
+from .config import CorpusConfig
+from .document import CATEGORY_COLUMNS, SITE, Document
+from .inputs import LeftOut
+from .sources import hash_split, input_files, read_documents
 
-FORMAT = 4
+FORMAT = 5
 SPLITS = ("train", "val", "test")
 LABEL_COLUMNS = (*CATEGORY_COLUMNS, "group")  # columns with repeated values
 # Large strings have 64-bit offsets, so a row group is one array whatever its size.
@@ -36,29 +40,6 @@ ROW_GROUP_CHARS = 1_000_000  # characters in memory at a time, when writing and 
 ROW_GROUP_DOCUMENTS = 50_000  # most documents in memory at a time, as each has an overhead
 
 
-@dataclass(frozen=True)
-class CorpusConfig:
-    """A source of text and how it is split."""
-
-    source: str = "shakespeare"
-    """shakespeare, text:PATH, jsonl:PATH, parquet:PATH (a file, a folder or a glob) or hub:NAME[:CONFIG],
-    a dataset of the Hugging Face Hub"""
-    text_column: str = "text"
-    """column that holds the text (jsonl, parquet and hub)"""
-    val_fraction: float = 0.05
-    """share of the documents for validation, unless the source has a validation split"""
-    test_fraction: float = 0.05
-    """share of the documents for the test, unless the source has a test split"""
-
-    def __post_init__(self) -> None:
-        check_source(self.source)
-        if not (self.val_fraction > 0 < self.test_fraction and self.val_fraction + self.test_fraction < 1):
-            raise ValueError(
-                f"corpus.val_fraction {self.val_fraction} and corpus.test_fraction {self.test_fraction} "
-                "must be above 0 and together below 1"
-            )
-
-
 class Corpus:
     """A corpus on disk: `manifest.json` and, per split, Parquet files of `id`, `text` and `LABEL_COLUMNS`."""
 
@@ -66,6 +47,11 @@ class Corpus:
         self.folder = folder
         self.manifest = read_manifest(folder, FORMAT, "corpus", "data_prep.corpus")
         self.fingerprint: str = self.manifest["fingerprint"]
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What of the source is not in the corpus."""
+        return LeftOut({reason: tuple(found) for reason, found in self.manifest["left_out"].items()})
 
     def files(self, split: str) -> list[Path]:
         """The Parquet files of a split, in order."""
@@ -139,7 +125,7 @@ def corpus_changes(config: CorpusConfig, folder: Path) -> list[str]:
 
 
 def _made_from(config: CorpusConfig) -> str:
-    inputs = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in input_files(config.source)]
+    inputs = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in input_files(config.source).files]
     return fingerprint([FORMAT, asdict(config), inputs])
 
 
@@ -162,23 +148,17 @@ def make_corpus(config: CorpusConfig, folder: Path, replace: bool = False) -> Co
 
     with new_folder(folder) as temporary:
         writers = {split: _SplitWriter(temporary, split) for split in SPLITS}
-        dropped = 0
+        left_out = LeftOut()
         split_by_group = False
-        for document in read_documents(
-            config.source, config.text_column, config.val_fraction, config.test_fraction
-        ):
+        for document in read_documents(config, left_out):
             if not document.text:
-                dropped += 1
+                left_out.add("empty documents", document.id)
                 continue
-            for name in ("text", *LABEL_COLUMNS):
-                try:
-                    (getattr(document, name) or "").encode()
-                except UnicodeEncodeError as error:
-                    column = "" if name == "text" else f"{name}: "
-                    raise ValueError(
-                        f"document {document.id}: {column}a lone surrogate at character {error.start}: "
-                        "UTF-8 cannot hold it"
-                    ) from None
+            if not config.min_chars <= len(document.text) <= (config.max_chars or math.inf):
+                short = len(document.text) < config.min_chars
+                bound = f"shorter than {config.min_chars:,}" if short else f"longer than {config.max_chars:,}"
+                left_out.add(f"documents {bound} characters", document.id)
+                continue
             split = document.split
             if split is None:
                 group = None if (document.group or "").startswith(SITE) else document.group
@@ -219,7 +199,7 @@ def make_corpus(config: CorpusConfig, folder: Path, replace: bool = False) -> Co
             "fingerprint": fingerprint(content),
             "splits": splits,
             "categories": categories,
-            "empty_documents_dropped": dropped,
+            "left_out": left_out,
             "files": {str(p.relative_to(temporary)): sha256_file(p) for p in files},
         }
         write_json(temporary / "manifest.json", manifest)
@@ -310,6 +290,8 @@ def main(arguments: Arguments) -> None:
     corpus = make_corpus(arguments.corpus, arguments.out, arguments.replace)
     for split, counts in corpus.manifest["splits"].items():
         print(f"{split:5}  {counts['documents']:>9,} documents  {counts['chars']:>13,} characters")
+    for line in corpus.left_out.lines():
+        print(line)
 
 
 if __name__ == "__main__":

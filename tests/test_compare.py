@@ -477,7 +477,7 @@ REFUSED = [
     ({"models": {"gpt": {"model": {"n_layers": 3}}}}, "did you mean 'n_layer'"),
     ({"context": {"chars": 400_000}}, "shorter than one context"),
     ({"context": {"chars": 30_000}}, "the test split is shorter than one context"),
-    ({"corpus": {"source": "jsonl:/nowhere/*.jsonl"}}, "no .jsonl file at /nowhere"),
+    ({"corpus": {"source": "jsonl:/nowhere/*.jsonl"}}, "no jsonl file at /nowhere"),
     ({"budget": {}}, "budget: give exactly one of chars, tokens, flops, steps, seconds"),
     ({"tokenizers": []}, "tokenizers is empty"),
     (

