@@ -96,7 +96,7 @@ class Checkout:
             self.shrink(file)
 
     def _write_texts(self) -> None:
-        """The code and documents of the repository as somebody's own texts: 150 files, and all in a database."""
+        """The code and documents of the repository as somebody's texts: 150 files, and all in a database."""
         sources = sorted(self.folder.glob("[a-z]*/*.py")) + sorted(self.folder.glob("docs/*.md"))
         texts = [path.read_text() for path in sources]
         (self.folder / "my" / "folder").mkdir(parents=True)
