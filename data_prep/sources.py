@@ -183,7 +183,7 @@ class RowReader:
         if isinstance(value, bool | int | float):
             value = json.dumps(value)
         if isinstance(value, str) and _is_utf8(value):
-            return value or None
+            return value
         if value not in (None, ""):
             self.left_out.add(f"values of the column '{column}' that are not text", place)
         return None
@@ -193,7 +193,7 @@ class RowReader:
         column, text = self.config.group_column, self._top(values)
         if column not in values or column == text:
             return None if text == "url" else _host(values.get("url"))
-        return self._label(values[column], column, place)
+        return self._label(values[column], column, place) or None
 
 
 def _is_utf8(text: str) -> bool:

@@ -45,7 +45,8 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str, replace: bool 
     folder, config = comparison.folder, comparison.corpus
     corpus = find_corpus(config, folder / "corpus")
     replaces = ["--replace=true"] if replace else []
-    make_corpus = ["data_prep.corpus", *(f"--corpus.{name}={value}" for name, value in vars(config).items())]
+    given = {name: value for name, value in vars(config).items() if value is not None}
+    make_corpus = ["data_prep.corpus", *(f"--corpus.{name}={value}" for name, value in given.items())]
     make_corpus += [f"--out={folder / 'corpus'}", *replaces]
     found = [_prep("corpus", make_corpus, {}, bool(corpus))]
 
