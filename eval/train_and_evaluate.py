@@ -41,6 +41,7 @@ def main(arguments: Arguments) -> int:
         if code == 0:
             stop.no_longer()
             ranks.without_timeout()
+            ranks.wait()  # the first one writes the last checkpoint
             evaluate_run(arguments.run, arguments, ranks)
         return leave(code)
 
