@@ -74,7 +74,7 @@ def as_text(content: bytes, path: Path, offset: int = 0) -> str:
 def _json(path: Path) -> Iterator[Row]:
     with opened(path) as file:
         start = file.peek(4096).removeprefix(BOM).lstrip()  # type: ignore[attr-defined]
-        if start[:1] == b"[" and b"{" in start.partition(b"\n")[0] + start[:2000]:
+        if start[:1] == b"[" and b"{" in start[:2000]:
             yield from _json_array(path, file)
             return
         offset = 0

@@ -89,11 +89,8 @@ class RowReader:
 
     def __init__(self, config: CorpusConfig, left_out: LeftOut) -> None:
         self.config, self.left_out = config, left_out
-        self.text, *self.below = (
-            [config.text_column]
-            if "." not in config.text_column
-            else [config.text_column, *config.text_column.split(".")]
-        )
+        self.text = config.text_column
+        self.below = self.text.split(".") if "." in self.text else []  # the way to a nested column
 
     def columns(self, place: str, there: list[str]) -> list[str]:
         """The columns to read of those that are there: the text, and those of labels that exist.
