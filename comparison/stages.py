@@ -76,7 +76,7 @@ def make_tokenizers(comparison: Comparison, corpus: Corpus, replace: bool = Fals
 
 def _cost(item: tuple[str, str]) -> tuple[int, int]:
     """Sort key of labels and specs by training time: by family, then by size."""
-    families = ("bpe", "spbpe", "wordpiece", "superbpe", "unigram")
+    families = ("bpe", "spbpe", "wordpiece", "superbpe", "parity", "unigram")
     family, _, size = item[1].partition(":")[0].partition("-")
     return families.index(family) + 1 if family in families else 0, int(size or 0)
 
