@@ -154,9 +154,11 @@ def make_corpus(config: CorpusConfig, folder: Path, replace: bool = False) -> Co
             if not document.text:
                 left_out.add("empty documents", document.id)
                 continue
-            if not config.min_chars <= len(document.text) <= (config.max_chars or math.inf):
-                short = len(document.text) < config.min_chars
-                bound = f"shorter than {config.min_chars:,}" if short else f"longer than {config.max_chars:,}"
+            if not config.min_length <= len(document.text) <= (config.max_length or math.inf):
+                short = len(document.text) < config.min_length
+                bound = (
+                    f"shorter than {config.min_length:,}" if short else f"longer than {config.max_length:,}"
+                )
                 left_out.add(f"documents {bound} characters", document.id)
                 continue
             split = document.split

@@ -213,7 +213,7 @@ def test_rows_without_text_are_dropped_and_counted(name: str, tmp_path: Path) ->
 
 def test_documents_are_left_out_by_length(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(as_json_lines([{"text": "x" * i} for i in range(1, 201)]))
-    config = CorpusConfig(f"files:{tmp_path}", min_chars=11, max_chars=150)
+    config = CorpusConfig(f"files:{tmp_path}", min_length=11, max_length=150)
     corpus = make_corpus(config, tmp_path / "corpus")
     lengths = {len(text) for split in ("train", "val", "test") for text in corpus.texts(split)}
     assert lengths == set(range(11, 151))
