@@ -94,7 +94,7 @@ def explanations(module: ModuleType) -> list[str]:
 )
 def test_help_explains_every_field(module: ModuleType, fields: int, run_python: Callable) -> None:
     command = "data_prep.corpus" if module is data_prep.config else module.__name__
-    done = run_python("-m", command, "--help")
+    done = run_python("-m", command, "--help", "all")
     assert done.returncode == 0
     text = " ".join(done.stdout.split())
     assert len(explanations(module)) == fields
