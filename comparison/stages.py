@@ -8,7 +8,7 @@ from common.cli import log
 from data_prep.arrays import TokenArrays
 from data_prep.corpus import Corpus, make_corpus
 from data_prep.encode import make_arrays
-from data_prep.row_groups import usable_cores
+from data_prep.processes import usable_cores
 from data_prep.tokenizer import find_tokenizer, make_tokenizer
 from tokenizers import Tokenizer, check_spec, is_beginning, trained_size
 from training.budget import plan_block_size

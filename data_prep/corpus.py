@@ -1,11 +1,18 @@
-"""Read and split a source of text: `python -m data_prep.corpus --help`."""
+"""Read and split a source of text: `python -m data_prep.corpus --help`.
 
-import hashlib
-import json
-import math
+The units of the source are first read to `parts/` (parts.py), so an interrupted corpus is resumed, and
+several nodes can each read some of the units. The process that finds all of them read selects the documents
+to keep (selection.py) and publishes the corpus.
+"""
+
+import fcntl
+import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -13,31 +20,20 @@ import pyarrow
 import pyarrow.parquet
 
 from common.cli import run_command
-from common.files import (
-    check_replaceable,
-    fingerprint,
-    new_folder,
-    read_json,
-    read_manifest,
-    sha256_file,
-    write_json,
-)
+from common.files import check_replaceable, fingerprint, read_json, read_manifest, write_json
 
-from .config import CorpusConfig
-from .document import CATEGORY_COLUMNS, SITE, Document
+from .config import CorpusConfig, Source
+from .document import CATEGORY_COLUMNS, SITE
 from .inputs import LeftOut
-from .sources import hash_split, input_files, read_documents
+from .parts import FORMAT, SPLITS, read_texts, stage_all, staged
+from .processes import parse_part, usable_cores
+from .selection import Parts, files_of, select
+from .sources import Unit, find_units, input_files
 
-FORMAT = 5
-SPLITS = ("train", "val", "test")
-LABEL_COLUMNS = (*CATEGORY_COLUMNS, "group")  # columns with repeated values
-# Large strings have 64-bit offsets, so a row group is one array whatever its size.
-SCHEMA = pyarrow.schema([(name, pyarrow.large_string()) for name in ("id", "text", *LABEL_COLUMNS)])
-SHARD_CHARS = 100_000_000  # a Parquet file is closed once it holds this many characters
+MANIFEST, PARTS, LOCK = "manifest.json", "parts", ".lock"
 # A site is large, and not treated as one group, if it exceeds both this number and this share of documents
 LARGE_SITE_PAGES, LARGE_SITE = 20, 0.05
-ROW_GROUP_CHARS = 1_000_000  # characters in memory at a time, when writing and reading
-ROW_GROUP_DOCUMENTS = 50_000  # most documents in memory at a time, as each has an overhead
+REFUSAL = "give another folder or name, or --replace to discard it and everything made from it"
 
 
 class Corpus:
@@ -93,14 +89,7 @@ class Corpus:
         return [value for table in tables for value in table.column(name).to_pylist()]
 
 
-def read_texts(path: Path) -> Iterator[str]:
-    """The texts of one Parquet file of a corpus, in order."""
-    file = pyarrow.parquet.ParquetFile(path)
-    for group in range(file.num_row_groups):
-        yield from file.read_row_group(group, columns=["text"]).column("text").to_pylist()
-
-
-def find_corpus(config: CorpusConfig, folder: Path) -> Corpus | None:
+def find_corpus(config: Source, folder: Path) -> Corpus | None:
     """The corpus in `folder` if it is what `make_corpus` would make, else None.
 
     Raises:
@@ -114,7 +103,7 @@ def find_corpus(config: CorpusConfig, folder: Path) -> Corpus | None:
     return None
 
 
-def corpus_changes(config: CorpusConfig, folder: Path) -> list[str]:
+def corpus_changes(config: Source, folder: Path) -> list[str]:
     """The options in which the corpus in `folder` differs from `config`, such as corpus.source."""
     manifest = read_json(folder / "manifest.json")
     if manifest is None:
@@ -124,155 +113,219 @@ def corpus_changes(config: CorpusConfig, folder: Path) -> list[str]:
     return [f"corpus.{key}" for key, value in asdict(config).items() if manifest["config"].get(key) != value]
 
 
-def _made_from(config: CorpusConfig) -> str:
-    inputs = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in input_files(config.source).files]
+def _made_from(config: Source) -> str:
+    sources = config.mixture.values() if isinstance(config, CorpusConfig) and config.mixture else [config]
+    inputs = [
+        [str(path), path.stat().st_size, path.stat().st_mtime_ns]
+        for source in sources
+        for path in input_files(source.source).files
+    ]
     return fingerprint([FORMAT, asdict(config), inputs])
 
 
-def make_corpus(config: CorpusConfig, folder: Path, replace: bool = False) -> Corpus:
+def make_corpus(
+    config: Source,
+    folder: Path,
+    replace: bool = False,
+    processes: int | None = None,
+) -> Corpus:
     """Read a source, split it and write the corpus, unless `folder` already holds it.
 
-    A corpus of other text is replaced only if `replace` is set.
+    The work is done by `processes` processes, by default one per core. If it is interrupted, the same call
+    resumes. A corpus of other text is replaced only if `replace` is set. A source that is not a
+    `CorpusConfig` may have test text alone.
 
     Raises:
         ValueError: the source has no text, a split is empty, `folder` holds another corpus, or as
-            `read_documents`. `folder` is unchanged.
+            `read_unit`. The corpus in `folder` is unchanged.
+    """
+    corpus = make_part(config, folder, (1, 1), replace, processes)
+    assert corpus is not None
+    return corpus
+
+
+def make_part(
+    config: Source,
+    folder: Path,
+    part: tuple[int, int],
+    replace: bool = False,
+    processes: int | None = None,
+) -> Corpus | None:
+    """Do the K-th of N parts of the work of `make_corpus`: every N-th unit of the source from the K-th.
+
+    Returns the corpus if it is complete, put together by the process that finds all units read; else None.
     """
     if corpus := find_corpus(config, folder):
         return corpus
-    check_replaceable(folder, "manifest.json")
-    refusal = "give another folder or name, or --replace to discard it and everything made from it"
+    if not (folder / PARTS / LOCK).exists():
+        check_replaceable(folder, MANIFEST)
     if not replace and (differs := corpus_changes(config, folder)):
-        raise ValueError(f"{folder} holds another corpus ({', '.join(differs)}): {refusal}")
-    made_from, old = _made_from(config), read_json(folder / "manifest.json")
+        raise ValueError(f"{folder} holds another corpus ({', '.join(differs)}): {REFUSAL}")
+    inputs, (units, left_out) = _made_from(config), find_units(config)
+    making = _Making(config, folder, inputs, units, left_out, replace, processes or usable_cores())
+    making.read(*part)
+    return making.finish()
 
-    with new_folder(folder) as temporary:
-        writers = {split: _SplitWriter(temporary, split) for split in SPLITS}
-        left_out = LeftOut()
-        split_by_group = False
-        for document in read_documents(config, left_out):
-            if not document.text:
-                left_out.add("empty documents", document.id)
-                continue
-            if not config.min_length <= len(document.text) <= (config.max_length or math.inf):
-                short = len(document.text) < config.min_length
-                bound = (
-                    f"shorter than {config.min_length:,}" if short else f"longer than {config.max_length:,}"
+
+@dataclass(frozen=True)
+class _Making:
+    """A corpus that is being made."""
+
+    config: Source
+    folder: Path
+    inputs: str
+    """fingerprint of the options and input files"""
+    units: list[Unit]
+    left_out: LeftOut
+    """files that are left out"""
+    replace: bool
+    processes: int
+
+    @property
+    def parts(self) -> list[Path]:
+        """The folder of the part of each unit."""
+        return [self.folder / PARTS / f"{number:05}" for number in range(len(self.units))]
+
+    def read(self, first: int, step: int) -> None:
+        """Make the part of every `step`-th unit from the `first`-th."""
+        # Units of a source with max_chars are read in order, so by one process
+        own = [
+            (first == 1 if unit.config.max_chars else number % step == first - 1)
+            for number, unit in enumerate(self.units)
+        ]
+        (self.folder / PARTS).mkdir(parents=True, exist_ok=True)
+        (self.folder / PARTS / LOCK).touch()
+        try:
+            stage_all(list(compress(self.units, own)), list(compress(self.parts, own)), self.processes)
+            if _made_from(self.config) != self.inputs:
+                raise ValueError(
+                    f"{self.config.source} has changed while it was read: run the same command again"
                 )
-                left_out.add(f"documents {bound} characters", document.id)
-                continue
-            split = document.split
-            if split is None:
-                group = None if (document.group or "").startswith(SITE) else document.group
-                split_by_group |= group is not None
-                key = document.text if group is None else group
-                split = hash_split(key, config.val_fraction, config.test_fraction)
-            writers[split].add(document)
-        for writer in writers.values():
-            writer.close()
-        splits = {split: writer.counts() for split, writer in writers.items()}
+        except BaseException:  # also Ctrl-C
+            self._remove_empty_folders()
+            raise
+
+    def finish(self) -> Corpus | None:
+        """Publish the corpus if all units are read; None if they are not."""
+        try:
+            lock = open(self.folder / PARTS / LOCK, "a")
+        except FileNotFoundError:  # another process has published the corpus
+            return find_corpus(self.config, self.folder)
+        with lock:
+            # So that a single process does it. If the file system has no locks, or shows a node the changes
+            # of another one late, several do the same at a time, which is harmless.
+            with suppress(OSError):
+                fcntl.lockf(lock, fcntl.LOCK_EX)
+            if not find_corpus(self.config, self.folder):
+                found = [staged(part, unit) for part, unit in zip(self.parts, self.units, strict=True)]
+                made = [part for part in found if part]
+                if len(made) < len(found):
+                    return None
+                try:
+                    parts = self._select(dict(zip(self.parts, made, strict=True)))
+                    manifest = self._manifest(parts)
+                except ValueError:
+                    shutil.rmtree(self.folder / PARTS)
+                    self._remove_empty_folders()
+                    raise
+                self._publish(parts, manifest)
+        shutil.rmtree(self.folder / PARTS, ignore_errors=True)
+        return Corpus(self.folder)
+
+    def _select(self, parts: Parts) -> Parts:
+        config = self.config
+        if isinstance(config, CorpusConfig) and (config.mixture or config.deduplicate):
+            return select(config, parts, [unit.domain for unit in self.units], self.processes)
+        return parts
+
+    def _manifest(self, parts: Parts) -> dict:
+        """The content of the manifest.
+
+        Raises:
+            ValueError: there is no text, a split is empty, or the folder holds a corpus of other text.
+        """
+        made, source = list(parts.values()), self.config.source
+        splits = {split: _total([part["splits"][split] for part in made]) for split in SPLITS}
         if not any(counts["documents"] for counts in splits.values()):
-            raise ValueError(f"{config.source} holds no text")
-        for split, counts in splits.items():
-            if not counts["documents"]:
+            raise ValueError(f"{source} holds no text")
+        for split in SPLITS if isinstance(self.config, CorpusConfig) else ("test",):
+            if not splits[split]["documents"]:
                 remedy = "give more documents or larger fractions"
-                if split_by_group:
+                if any(part["split_by_group"] for part in made):
                     remedy = (
                         "there are few groups, and documents of a group stay together: give larger "
                         "fractions, or remove the column 'group'"
                     )
-                raise ValueError(f"{config.source}: no document falls into the {split} split: {remedy}")
-        labels = set().union(*(writer.labels for writer in writers.values()))
+                raise ValueError(f"{source}: no document falls into the {split} split: {remedy}")
+        labels = set().union(*(part["labels"] for part in made))
         categories = [name for name in CATEGORY_COLUMNS if name in labels]
         content = {split: counts["sha256"] for split, counts in splits.items()}
-        if categories:
-            content["categories"] = [writer.category_digest.hexdigest() for writer in writers.values()]
-        if "group" in labels:
-            content["groups"] = [writer.group_digest.hexdigest() for writer in writers.values()]
-        if old and not replace and old["fingerprint"] != fingerprint(content):
+        for name, counted in (("categories", bool(categories)), ("groups", "group" in labels)):
+            digests = [counts.pop(name) for counts in splits.values()]
+            if counted:
+                content[name] = digests
+        old = read_json(self.folder / MANIFEST)
+        if old and not self.replace and old["fingerprint"] != fingerprint(content):
             raise ValueError(
-                f"{folder} holds a corpus of other text, because {config.source} has changed: {refusal}"
+                f"{self.folder} holds a corpus of other text, because {source} has changed: {REFUSAL}"
             )
-        files = sorted(p for p in temporary.rglob("*.parquet"))
-        manifest = {
+        left_out = LeftOut()
+        for counted_in in (self.left_out, *(LeftOut(part["left_out"]) for part in made)):
+            left_out.merge(counted_in)
+        return {
             "format": FORMAT,
-            "config": asdict(config),
-            "made_from": made_from,
+            "config": asdict(self.config),
+            "made_from": self.inputs,
             "fingerprint": fingerprint(content),
             "splits": splits,
             "categories": categories,
             "left_out": left_out,
-            "files": {str(p.relative_to(temporary)): sha256_file(p) for p in files},
+            "files": {
+                name: parts[path.parent]["files"][path.name] for name, path in _published(parts).items()
+            },
         }
-        write_json(temporary / "manifest.json", manifest)
-    return Corpus(folder)
+
+    def _publish(self, parts: Parts, manifest: dict) -> None:
+        """Move the files in. The manifest makes them valid: it is removed first and written last."""
+        (self.folder / MANIFEST).unlink(missing_ok=True)
+        for split in SPLITS:
+            (self.folder / split).mkdir(exist_ok=True)
+            for old in (self.folder / split).glob("*.parquet"):
+                if f"{split}/{old.name}" not in manifest["files"]:
+                    old.unlink(missing_ok=True)
+        for name, path in _published(parts).items():
+            with suppress(FileNotFoundError):  # already moved, before an interruption or by another process
+                path.rename(self.folder / name)
+        write_json(self.folder / MANIFEST, manifest)
+
+    def _remove_empty_folders(self) -> None:
+        parts = self.folder / PARTS
+        if parts.exists() and os.listdir(parts) == [LOCK]:
+            (parts / LOCK).unlink()
+        for folder in (parts, self.folder):
+            with suppress(OSError):  # it holds something, or does not exist
+                folder.rmdir()
 
 
-class _SplitWriter:
-    """Writes a split, and counts its documents, characters and bytes and their SHA-256."""
+def _published(parts: Parts) -> dict[str, Path]:
+    """The name that each file of the parts has in the corpus, such as train/00000.parquet."""
+    return {
+        f"{split}/{number:05}.parquet": path
+        for split in SPLITS
+        for number, path in enumerate(
+            path for folder, part in parts.items() for path in files_of(folder, part, split)
+        )
+    }
 
-    def __init__(self, folder: Path, split: str) -> None:
-        self.folder = folder / split
-        self.folder.mkdir()
-        self.digest, self.category_digest, self.group_digest = (hashlib.sha256() for _ in range(3))
-        self.documents = self.chars = self.bytes = 0
-        self.shards = self.shard_chars = self.pending_chars = 0
-        self.pending: list[Document] = []
-        self.labels: set[str] = set()  # LABEL_COLUMNS that any document has
-        self.writer: pyarrow.parquet.ParquetWriter | None = None
 
-    def add(self, document: Document) -> None:
-        encoded = document.text.encode()
-        self.documents += 1
-        self.chars += len(document.text)
-        self.bytes += len(encoded)
-        # Lengths between the texts, so that the same text split in another way has another hash.
-        self.digest.update(len(encoded).to_bytes(8, "little"))
-        self.digest.update(encoded)
-        categories = [getattr(document, name) for name in CATEGORY_COLUMNS]
-        self.category_digest.update(json.dumps(categories).encode())
-        self.group_digest.update(json.dumps(document.group).encode())
-        self.labels |= {name for name in LABEL_COLUMNS if getattr(document, name) is not None}
-        self.pending.append(document)
-        self.pending_chars += len(document.text)
-        if self.pending_chars >= ROW_GROUP_CHARS or len(self.pending) >= ROW_GROUP_DOCUMENTS:
-            self._flush()
-
-    def _flush(self) -> None:
-        if not self.pending:
-            return
-        if self.writer is None:
-            path = self.folder / f"{self.shards:05}.parquet"
-            self.writer = pyarrow.parquet.ParquetWriter(
-                path,
-                SCHEMA,
-                compression="lz4",  # a third larger than zstd, read in a third of the time
-                use_dictionary=list(LABEL_COLUMNS),  # ids and texts are unique
-                write_statistics=False,  # would store the least and greatest text several times
-            )
-        columns = [[getattr(document, name) for document in self.pending] for name in SCHEMA.names]
-        self.writer.write_table(pyarrow.table(columns, schema=SCHEMA))
-        self.shard_chars += self.pending_chars
-        self.pending, self.pending_chars = [], 0
-        if self.shard_chars >= SHARD_CHARS:
-            self._end_shard()
-
-    def _end_shard(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
-            self.writer, self.shards, self.shard_chars = None, self.shards + 1, 0
-
-    def close(self) -> None:
-        self._flush()
-        self._end_shard()
-
-    def counts(self) -> dict:
-        return {
-            "documents": self.documents,
-            "chars": self.chars,
-            "bytes": self.bytes,
-            "sha256": self.digest.hexdigest(),
-        }
+def _total(parts: list[dict]) -> dict:
+    """The counts of a split from those of its parts. Each hash is that of the hashes of the parts."""
+    held = [part for part in parts if part["documents"]] or parts[:1]
+    total: dict = {key: sum(part[key] for part in held) for key in ("documents", "chars", "bytes")}
+    for key in ("sha256", "categories", "groups"):
+        digests = [part[key] for part in held]
+        total[key] = digests[0] if len(digests) == 1 else fingerprint(digests)
+    return total
 
 
 @dataclass(frozen=True)
@@ -283,13 +336,22 @@ class Arguments:
     """folder to write, such as out/shakespeare/corpus"""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     """the text and how it is split"""
+    processes: int | None = None
+    """processes that read at a time (default: one per CPU core)"""
+    part: str | None = None
+    """K/N, such as 3/8: only every N-th unit of the source from the K-th; a unit is a large file or several
+    small ones. The process that ends last puts the corpus together (default: all units)"""
     replace: bool = False
     """replace a corpus of other text in that folder"""
 
 
 def main(arguments: Arguments) -> None:
-    """Make the corpus and print the size of each split."""
-    corpus = make_corpus(arguments.corpus, arguments.out, arguments.replace)
+    """Make the corpus, or a part of it, and print the size of each split."""
+    part = parse_part(arguments.part or "1/1")
+    corpus = make_part(arguments.corpus, arguments.out, part, arguments.replace, arguments.processes)
+    if corpus is None:
+        print(f"part {arguments.part}: read; the other parts are not finished")
+        return
     for split, counts in corpus.manifest["splits"].items():
         print(f"{split:5}  {counts['documents']:>9,} documents  {counts['chars']:>13,} characters")
     for line in corpus.left_out.lines():

@@ -7,7 +7,6 @@ nodes can each encode a part. The process that finds all shards staged publishes
 
 import fcntl
 import itertools
-import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from tokenizers import Tokenizer, load_tokenizer
 
 from .arrays import FORMAT, TokenArrays, describe_file, narrowest_dtype
 from .corpus import SPLITS, Corpus
-from .row_groups import Shard, Task, encode_all, usable_cores, write_shard
+from .processes import parse_part, usable_cores
+from .row_groups import Shard, Task, encode_all, write_shard
 
 MANIFEST = "manifest.json"
 
@@ -208,18 +208,6 @@ class Arguments:
     arrays (default: all shards)"""
     replace: bool = False
     """replace other token arrays in that folder"""
-
-
-def parse_part(text: str) -> tuple[int, int]:
-    """Parse a part "K/N" and return K and N.
-
-    Raises:
-        ValueError: `text` does not have this form, or not 1 <= K <= N.
-    """
-    match = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise ValueError(f"part {text} must be K/N with 1 <= K <= N, such as 3/8")
-    return int(match[1]), int(match[2])
 
 
 def main(arguments: Arguments) -> None:

@@ -38,6 +38,11 @@ class LeftOut(dict[str, tuple[int, str]]):
         count, first = self.get(reason, (0, str(example)))
         self[reason] = count + 1, first
 
+    def merge(self, other: "LeftOut") -> None:
+        """Add what another one has counted."""
+        for reason, (count, first) in other.items():
+            self[reason] = self.get(reason, (0, first))[0] + count, self.get(reason, (0, first))[1]
+
     def lines(self) -> list[str]:
         """A line for each reason."""
         return [f"left out: {count:,} {reason}, such as {first}" for reason, (count, first) in self.items()]
@@ -104,6 +109,10 @@ def _walk(folder: Path, left_out: LeftOut) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
+        if _is_output(Path(at)):
+            left_out.add("folders that Codebook wrote", at)
+            folders.clear()
+            continue
         for name in [name for name in folders if name.startswith(".") or name in NOT_HERE]:
             left_out.add("hidden folders", os.path.join(at, name))
             folders.remove(name)
@@ -121,6 +130,15 @@ def _walk(folder: Path, left_out: LeftOut) -> Iterator[Path]:
             else:
                 seen.add(real)
                 yield path
+
+
+def _is_output(at: Path) -> bool:
+    """True for the folder of a comparison or a corpus, also while it is made."""
+    return any(
+        (folder / "parts" / ".lock").exists()
+        or ((folder / "manifest.json").exists() and (folder / "train").exists())
+        for folder in (at, at / "corpus")
+    )
 
 
 def _is_wanted(path: Path, formats: tuple[str, ...], left_out: LeftOut) -> bool:

@@ -1,12 +1,10 @@
 """Documents of text files: whole files, lines, paragraphs or passages."""
 
-import os
 import re
 from collections.abc import Iterator
 from itertools import chain, pairwise
 from pathlib import Path
 
-from .config import CorpusConfig
 from .document import Document
 from .inputs import opened
 from .rows import as_text, read_lines
@@ -20,29 +18,29 @@ READ = 1 << 16  # bytes that are read of a long line at a time
 WHITE_SPACE = re.compile(r"[ \t\r\n\v\f]+")
 
 
-def read_text_files(files: list[Path], config: CorpusConfig) -> Iterator[Document]:
-    """The documents of text files, in order.
+def read_text_file(
+    path: Path, document: str, folder: Path, fractions: tuple[float, float], limit: int | None = None
+) -> Iterator[Document]:
+    """The documents of a text file, in order; the group of a part of it is its path below `folder`.
+
+    A `document` is a file, line, paragraph or passage. Only passages have a split: with the `fractions` of
+    the validation and test split, first come those for training, then the others. With a `limit` a file is
+    divided into passages as if it ended at this many characters.
 
     Raises:
-        ValueError: a file is not UTF-8, or its compressed content is damaged; names the place.
+        ValueError: the file is not UTF-8, or its compressed content is damaged; names the place.
     """
-    # Group names are part of the corpus's fingerprint, which must not change when the files are moved.
-    folder = os.path.commonpath([path.parent for path in files])
-    kind = config.document
-    if kind == "auto":
-        kind = "file" if len(files) >= FEW_FILES else "passage"
-    for path in files:
-        group = str(path.relative_to(folder))
-        if kind == "file":
-            with opened(path) as file:
-                yield Document(str(path), as_text(file.read(), path))
-        elif kind == "line":
-            for number, line in enumerate(read_lines(path), start=1):
-                yield Document(f"{path}:{number}", line.rstrip("\r\n"), group=group)
-        elif kind == "paragraph":
-            yield from _paragraphs(path, group)
-        else:
-            yield from _passages(path, group, config.val_fraction, config.test_fraction)
+    group = str(path.relative_to(folder))
+    if document == "file":
+        with opened(path) as file:
+            yield Document(str(path), as_text(file.read(), path))
+    elif document == "line":
+        for number, line in enumerate(read_lines(path), start=1):
+            yield Document(f"{path}:{number}", line.rstrip("\r\n"), group=group)
+    elif document == "paragraph":
+        yield from _paragraphs(path, group)
+    else:
+        yield from _passages(path, group, fractions, limit)
 
 
 def _paragraphs(path: Path, group: str) -> Iterator[Document]:
@@ -58,12 +56,16 @@ def _paragraphs(path: Path, group: str) -> Iterator[Document]:
         paragraph, start = [], number + 1
 
 
-def _passages(path: Path, group: str, val_fraction: float, test_fraction: float) -> Iterator[Document]:
+def _passages(
+    path: Path, group: str, fractions: tuple[float, float], limit: int | None
+) -> Iterator[Document]:
     """Split a file at paragraph ends, or at line ends in a long paragraph: first train, then val, then test.
 
     Reads the file twice, the first time for its length, and keeps one passage in memory.
     """
     total, longest = _measure(path)
+    total = total if limit is None else min(total, limit)
+    val_fraction, test_fraction = fractions
     size = min(PASSAGE_CHARS, total // 60)  # a small file has as many passages, for all three splits
     if longest <= max(LONGEST_LINE, LONGEST_SHARE * total):
         lines, least = read_lines(path), 2 * size
@@ -88,6 +90,8 @@ def _passages(path: Path, group: str, val_fraction: float, test_fraction: float)
             )
             yield Document(f"{path}:{start}", "".join(passage), split, group=group)
             start, length, passage = start + length, 0, []
+            if start >= total:
+                return
 
 
 def _measure(path: Path) -> tuple[int, int]:

@@ -1,16 +1,8 @@
 """Encode and check row groups of a corpus in several processes, and write them shard by shard."""
 
-import functools
-import os
-import signal
-import sys
-import threading
-import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +12,7 @@ from tokenizers import Tokenizer
 from tokenizers.arrow import lengths, offsets
 
 from .arrays import DOCUMENT, MARK_CHARS, ArrayWriter, narrowest_dtype
-
-
-def usable_cores() -> int:
-    """The number of CPU cores available to this process: on a cluster, those of its job."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from .processes import in_processes
 
 
 @dataclass(frozen=True)
@@ -108,13 +96,13 @@ def mark_tokens(tokens: np.ndarray, documents: np.ndarray, tokenizer: Tokenizer)
     return np.searchsorted(ends, wanted, side="right").clip(max=len(tokens) - 1)
 
 
-@functools.lru_cache(maxsize=1)
+@lru_cache(maxsize=1)
 def token_chars(tokenizer: Tokenizer) -> np.ndarray:
     """The number of characters whose first byte each id contains: (vocab_size) int64."""
     return np.array([sum(byte & 0xC0 != 0x80 for byte in token) for token in tokenizer.table])
 
 
-@functools.lru_cache(maxsize=1)
+@lru_cache(maxsize=1)
 def _open(path: Path) -> pyarrow.parquet.ParquetFile:
     return pyarrow.parquet.ParquetFile(path)
 
@@ -128,47 +116,7 @@ def encode_all(
         ValueError: as for `encode_row_group`.
     """
     _open.cache_clear()  # a file may have been replaced
-    processes = min(processes, len(tasks))
-    if processes <= 1:
-        for task in tasks:
-            yield encode_row_group(tokenizer, dtype, allow_lossy, task)
-        return
-    # A forked process inherits the tokenizer; where forking is unsafe, it is pickled.
-    context = get_context("fork" if sys.platform == "linux" else "spawn")
-    arguments = (os.getpid(), tokenizer, dtype, allow_lossy)
-    with ProcessPoolExecutor(processes, context, _begin, arguments) as pool:
-        waiting: deque[Future[Group]] = deque()
-        try:
-            for task in tasks:
-                waiting.append(pool.submit(_encode, task))
-                if len(waiting) >= 2 * processes:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-_arguments: tuple[Tokenizer, np.dtype, bool]  # arguments of `encode_row_group` in a process of the pool
-
-
-def _begin(parent: int, tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool) -> None:
-    """Prepare a process of the pool: it ends with its parent and leaves Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    global _arguments
-    _arguments = tokenizer, dtype, allow_lossy
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-def _encode(task: Task) -> Group:
-    return encode_row_group(*_arguments, task)
+    yield from in_processes(partial(encode_row_group, tokenizer, dtype, allow_lossy), tasks, processes)
 
 
 def write_shard(

@@ -7,7 +7,7 @@
     parquet:PATH               Parquet files
     hub:NAME[:CONFIG]          a data set of the Hugging Face hub, or a local folder in its layout
 
-PATH is a file, a folder or a glob.
+PATH is a file, a folder or a glob. A source is divided into units, which can be read at the same time.
 """
 
 import hashlib
@@ -16,19 +16,22 @@ import os
 import sys
 import urllib.parse
 import urllib.request
+from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .config import CorpusConfig, check_source
+from .config import CorpusConfig, Source, check_source
 from .document import CATEGORY_COLUMNS, SITE, Document
 from .inputs import ENDINGS, Found, LeftOut, find_files, format_of, sniff
-from .passages import read_text_files
+from .passages import FEW_FILES, read_text_file
 from .rows import Row, read_rows
 from .shakespeare import read_plays
 
 FORMATS = {"text": ("text",), "jsonl": ("jsonl",), "parquet": ("parquet",), "files": tuple(ENDINGS)}
+UNIT_BYTES = 64_000_000  # on disk, so several times as much text where files are compressed
 NO_TEXT = "rows whose text is null"
 
 
@@ -51,43 +54,150 @@ def input_files(source: str) -> Found:
     return find_files(argument, FORMATS[kind]) if kind in FORMATS else Found([])
 
 
-def read_documents(config: CorpusConfig, left_out: LeftOut | None = None) -> Iterator[Document]:
-    """Read the documents of a source in a fixed order, with only a few in memory at a time.
+@dataclass(frozen=True)
+class Unit:
+    """A part of a source that is read by itself: some of its files."""
 
-    What is left out is added to `left_out`. The columns for language and domain of a row are kept if they
-    exist. The group of a row is the value of its column `group` or, without this column, the host of its
-    `url`. The group of a scene is the play. The group of a passage is the path of its file below the common
-    folder of all files.
+    config: Source
+    """how it is read"""
+    fractions: tuple[float, float]
+    """shares of the validation and test split, where the source has no splits of its own"""
+    files: tuple[Path, ...] = ()
+    """its files, in order; empty for what is downloaded"""
+    folder: Path = Path()
+    """the common folder of all text files of the source"""
+    split: str | None = None
+    """the split of its documents, if the source has its own"""
+    domain: str | None = None
+    """the name of its source in a mixture"""
+
+
+def find_units(config: Source) -> tuple[list[Unit], LeftOut]:
+    """The units of a source in a fixed order, and the files that are left out.
+
+    The units of a source are the same wherever it is. A source that is not a `CorpusConfig`, which has
+    fractions for its splits, is all test text unless it has splits of its own.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    left_out = LeftOut()
+    fractions = (0.0, 1.0)
+    if isinstance(config, CorpusConfig):
+        fractions = config.val_fraction, config.test_fraction
+        if config.source == "mixture":
+            units = []
+            for domain, part in config.mixture.items():
+                of_domain, of_part = find_units(part)
+                units += [replace(unit, fractions=fractions, domain=domain) for unit in of_domain]
+                left_out.merge(of_part)
+            return units, left_out
+    kind, _ = check_source(config.source)
+    if kind in ("shakespeare", "hub"):
+        return [Unit(config, fractions)], left_out
+    found = input_files(config.source)
+    text = [path for path in found.files if _format(path, kind) == "text"]
+    others = sorted(set(found.files) - set(text))
+    if config.document == "auto":
+        config = replace(config, document="file" if len(text) >= FEW_FILES else "passage")
+    # Group names are part of the corpus's fingerprint, which must not change when the files are moved
+    folder = Path(os.path.commonpath([path.parent for path in text])) if text else Path()
+    units = [Unit(config, fractions, tuple(files), folder) for files in [*_batches(text), *_batches(others)]]
+    return units, found.left_out
+
+
+def _batches(files: list[Path]) -> Iterator[list[Path]]:
+    """Consecutive files that together have `UNIT_BYTES`, or one that alone has more."""
+    batch: list[Path] = []
+    size = 0
+    for path in files:
+        if batch and size + path.stat().st_size > UNIT_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(path)
+        size += path.stat().st_size
+    if batch:
+        yield batch
+
+
+def _format(path: Path, kind: str) -> str:
+    return kind if kind != "files" else format_of(path) or sniff(path)
+
+
+def read_documents(config: Source, left_out: LeftOut | None = None) -> Iterator[Document]:
+    """Read the documents of all units of a source; as `read_unit`."""
+    units, of_files = find_units(config)
+    left_out = LeftOut() if left_out is None else left_out
+    left_out.merge(of_files)
+    for unit in units:
+        yield from read_unit(unit, left_out)
+
+
+def read_unit(unit: Unit, left_out: LeftOut, limit: int | None = None) -> Iterator[Document]:
+    """Read the documents of a unit in a fixed order, with only a few in memory at a time.
+
+    What is left out is added to `left_out`. Reading stops at documents with `limit` characters in all; of
+    each split, if the source has its own.
+
+    The columns for language and domain of a row are kept if they exist. The group of a row is the value of
+    its column `group` or, without this column, the host of its `url`. The group of a scene is the play. The
+    group of a passage is the path of its file below the common folder of all files.
 
     Raises:
         ValueError: text is not UTF-8, a column is missing or has the wrong type, a file is damaged, or the
             hub cannot be reached; names the place.
     """
-    left_out = LeftOut() if left_out is None else left_out
-    kind, argument = check_source(config.source)
+    config = unit.config
+    own_splits = check_source(config.source)[0] in ("shakespeare", "hub")
+    chars: Counter[str | None] = Counter()
+    for document in _read(unit, RowReader(config, left_out), limit):
+        part = document.split if own_splits else None
+        if limit is not None and chars[part] >= limit:
+            if part is None:
+                return
+            continue
+        length = len(document.text)
+        if not length:
+            left_out.add("empty documents", document.id)
+        elif length < config.min_length:
+            left_out.add(f"documents shorter than {config.min_length:,} characters", document.id)
+        elif config.max_length and length > config.max_length:
+            left_out.add(f"documents longer than {config.max_length:,} characters", document.id)
+        else:
+            chars[part] += length
+            yield document if unit.domain is None else _of_domain(document, unit.domain)
+
+
+def _of_domain(document: Document, domain: str) -> Document:
+    """The document as a part of a mixture, in which sources may have groups of the same name."""
+    group = document.group
+    if group is not None and not group.startswith(SITE):
+        group = f"{domain}/{group}"
+    return replace(document, domain=domain, group=group)
+
+
+def _read(unit: Unit, reader: "RowReader", limit: int | None) -> Iterator[Document]:
+    kind, argument = check_source(unit.config.source)
     if kind == "shakespeare":
         yield from read_plays()
-        return
-    reader = RowReader(config, left_out)
-    if kind == "hub":
+    elif kind == "hub":
         yield from _hub(argument, reader)
-        return
-    found = input_files(config.source)
-    left_out.update(found.left_out)
-    formats = {path: kind if kind != "files" else format_of(path) or sniff(path) for path in found.files}
-    if text := [path for path in found.files if formats[path] == "text"]:
-        yield from read_text_files(text, config)
-    for path in found.files:
-        if formats[path] != "text":
-            choose = partial(reader.columns, str(path))
-            for row in read_rows(path, formats[path], choose):
+    for path in unit.files:
+        format_ = _format(path, kind)
+        if format_ == "text":
+            text = read_text_file(path, unit.config.document, unit.folder, unit.fractions, limit)
+            for document in text:
+                yield document
+                limit = None if limit is None else limit - len(document.text)
+        else:
+            for row in read_rows(path, format_, partial(reader.columns, str(path))):
                 yield from reader.documents(row)
 
 
 class RowReader:
     """Makes documents of rows."""
 
-    def __init__(self, config: CorpusConfig, left_out: LeftOut) -> None:
+    def __init__(self, config: Source, left_out: LeftOut) -> None:
         self.config, self.left_out = config, left_out
         self.text = config.text_column
         self.below = self.text.split(".") if "." in self.text else []  # the way to a nested column

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import data_prep.corpus
+import data_prep.parts
 from common.files import sha256_file
 from data_prep.arrays import MARK_CHARS, ArrayWriter, Split, TokenArrays, narrowest_dtype
 from data_prep.corpus import SPLITS, Corpus, make_corpus
@@ -39,8 +39,8 @@ def shards(tiny_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Tok
     folder = tmp_path_factory.mktemp("shards")
     config = data_prep.corpus.CorpusConfig(**tiny_corpus.manifest["config"])
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(data_prep.corpus, "ROW_GROUP_CHARS", 3_000)
-        monkeypatch.setattr(data_prep.corpus, "SHARD_CHARS", 9_000)
+        monkeypatch.setattr(data_prep.parts, "ROW_GROUP_CHARS", 3_000)
+        monkeypatch.setattr(data_prep.parts, "SHARD_CHARS", 9_000)
         corpus = make_corpus(config, folder / "corpus")
     return make_arrays(corpus, train_tokenizer("bpe-300", corpus.texts("train")), folder / "bpe-300")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-import data_prep.corpus
+import data_prep.parts
 from data_prep.corpus import SPLITS, Corpus, CorpusConfig, make_corpus, read_texts
 from data_prep.sources import hash_split
 
@@ -103,12 +103,12 @@ def test_a_large_corpus_is_written_in_several_files(
     config: CorpusConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = make_corpus(config, tmp_path / "whole")
-    monkeypatch.setattr(data_prep.corpus, "ROW_GROUP_CHARS", 50)
-    monkeypatch.setattr(data_prep.corpus, "SHARD_CHARS", 120)
+    monkeypatch.setattr(data_prep.parts, "ROW_GROUP_CHARS", 50)
+    monkeypatch.setattr(data_prep.parts, "SHARD_CHARS", 120)
     parts = make_corpus(config, tmp_path / "parts")
     assert len(whole.files("train")) == 1 < len(parts.files("train"))
     assert all(sum(map(len, read_texts(path))) >= 120 for path in parts.files("train")[:-1])
-    monkeypatch.setattr(data_prep.corpus, "ROW_GROUP_DOCUMENTS", 1)
+    monkeypatch.setattr(data_prep.parts, "ROW_GROUP_DOCUMENTS", 1)
     single = make_corpus(config, tmp_path / "single")
     file = pyarrow.parquet.ParquetFile(single.files("train")[0])
     assert {file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)} == {1}
@@ -130,7 +130,7 @@ def test_the_fingerprint_depends_on_how_the_same_text_is_split(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = {"a held-out text": "val", "another one": "test"}
-    monkeypatch.setattr(data_prep.corpus, "hash_split", lambda text, *_: own.get(text, "train"))
+    monkeypatch.setattr(data_prep.parts, "hash_split", lambda text, *_: own.get(text, "train"))
     made = []
     for i, cut in enumerate((["ab", "c"], ["a", "bc"])):
         config = write_jsonl(tmp_path / f"{i}.jsonl", [*cut, *own])

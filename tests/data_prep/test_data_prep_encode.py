@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import data_prep.corpus
 import data_prep.encode
+import data_prep.parts
 from data_prep.arrays import TokenArrays
 from data_prep.corpus import Corpus, CorpusConfig, make_corpus, read_texts
 from data_prep.encode import Arguments, Encoding, main, make_arrays
@@ -57,8 +57,8 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def sharded(tiny_corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
     """The small corpus in several Parquet files per split, each with several row groups."""
-    monkeypatch.setattr(data_prep.corpus, "ROW_GROUP_CHARS", 5_000)
-    monkeypatch.setattr(data_prep.corpus, "SHARD_CHARS", 20_000)
+    monkeypatch.setattr(data_prep.parts, "ROW_GROUP_CHARS", 5_000)
+    monkeypatch.setattr(data_prep.parts, "SHARD_CHARS", 20_000)
     source = tiny_corpus.manifest["config"]["source"]
     return make_corpus(CorpusConfig(source, val_fraction=0.1, test_fraction=0.1), tmp_path / "corpus")
 
@@ -576,7 +576,7 @@ def test_parts_of_the_same_corpus_in_other_files_are_encoded_again(
     sharded: Corpus, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode_part(sharded, tmp_path / "parts", "1/2")
-    monkeypatch.setattr(data_prep.corpus, "SHARD_CHARS", 30_000)
+    monkeypatch.setattr(data_prep.parts, "SHARD_CHARS", 30_000)
     again = make_corpus(CorpusConfig(**sharded.manifest["config"]), tmp_path / "again")
     assert again.fingerprint == sharded.fingerprint
     tokenizer = load_tokenizer(tmp_path / "parts" / "tokenizer")
@@ -589,8 +589,8 @@ def test_parts_of_the_same_corpus_in_other_files_are_encoded_again(
 def test_a_lossy_encoding_discards_its_own_shards_and_nothing_else(
     in_parts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data_prep.corpus, "ROW_GROUP_CHARS", 100)
-    monkeypatch.setattr(data_prep.corpus, "SHARD_CHARS", 300)
+    monkeypatch.setattr(data_prep.parts, "ROW_GROUP_CHARS", 100)
+    monkeypatch.setattr(data_prep.parts, "SHARD_CHARS", 300)
     texts = [f"document {i}, and some more of it" for i in range(60)]
     corpus, folder = corpus_of([*texts, "CAPITALS"], tmp_path / "source"), tmp_path / "arrays"
     make_arrays(corpus, ByteTokenizer(), folder)

@@ -354,7 +354,7 @@ def test_ordinary_long_lines_are_not_cut(tmp_path: Path) -> None:
     ("document", "expected"),
     [
         ("file", ["one\ntwo\r\n\n \nthree\n"]),
-        ("line", ["one", "two", "", " ", "three"]),
+        ("line", ["one", "two", " ", "three"]),
         ("paragraph", ["one\ntwo", "three"]),
     ],
 )

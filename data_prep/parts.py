@@ -1,0 +1,207 @@
+"""The parts of a corpus while it is made: each holds the documents of one unit of the source.
+
+A part is a folder, `parts/00012/`, which appears once it is complete: Parquet files of each split, and a
+`part.json` that says what it was made from. So an interrupted corpus is resumed at the first missing part.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+from tqdm import tqdm
+
+from common.files import fingerprint, new_folder, read_json, sha256_file, write_json
+
+from .document import CATEGORY_COLUMNS, SITE, Document
+from .inputs import LeftOut
+from .processes import in_processes
+from .sources import Unit, hash_split, read_unit
+
+FORMAT = 6  # of a corpus
+SPLITS = ("train", "val", "test")
+HELD_OUT = ("val", "test")
+LABEL_COLUMNS = (*CATEGORY_COLUMNS, "group")  # columns with repeated values
+# Large strings have 64-bit offsets, so a row group is one array whatever its size.
+SCHEMA = pyarrow.schema([(name, pyarrow.large_string()) for name in ("id", "text", *LABEL_COLUMNS)])
+SHARD_CHARS = 100_000_000  # a Parquet file is closed once it holds this many characters
+ROW_GROUP_CHARS = 1_000_000  # characters in memory at a time, when writing and reading
+ROW_GROUP_DOCUMENTS = 50_000  # most documents in memory at a time, as each has an overhead
+
+
+def read_texts(path: Path) -> Iterator[str]:
+    """The texts of one Parquet file of a corpus, in order."""
+    for columns in _read(path, ["text"]):
+        yield from columns["text"]
+
+
+def read_documents(path: Path, split: str) -> Iterator[Document]:
+    """The documents of one Parquet file of a split, in order."""
+    for columns in _read(path, SCHEMA.names):
+        for values in zip(*columns.values(), strict=True):
+            yield Document(split=split, **dict(zip(columns, values, strict=True)))
+
+
+def _read(path: Path, names: list[str]) -> Iterator[dict[str, list]]:
+    """The values of columns, one row group at a time."""
+    file = pyarrow.parquet.ParquetFile(path)
+    for group in range(file.num_row_groups):
+        yield file.read_row_group(group, columns=names, use_threads=False).to_pydict()
+
+
+def made_from(unit: Unit, limit: int | None) -> str:
+    """The fingerprint of all that the part of a unit depends on."""
+    files = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in unit.files]
+    options = [asdict(unit.config), unit.fractions, str(unit.folder), unit.domain]
+    return fingerprint([FORMAT, options, files, limit])
+
+
+def staged(folder: Path, unit: Unit) -> dict | None:
+    """The content of part.json if the folder holds the part of this unit, else None."""
+    part = read_json(folder / "part.json")
+    return part if part and part["made_from"] == made_from(unit, part["limit"]) else None
+
+
+def stage_all(units: list[Unit], folders: list[Path], processes: int) -> None:
+    """Make the part of each unit in its folder, unless it is there.
+
+    Units of a source with `max_chars` are read one after the other, up to that amount.
+
+    Raises:
+        ValueError: as `read_unit`. Complete parts stay.
+    """
+    left: dict[tuple[str | None, str | None], int] = {}
+    free: list[tuple[Unit, Path]] = []
+    with tqdm(total=len(units), desc="corpus", unit=" parts", leave=False, disable=None) as bar:
+        for unit, folder in zip(units, folders, strict=True):
+            if unit.config.max_chars is None:
+                free.append((unit, folder))
+                continue
+            limit = left.get((unit.domain, unit.split), unit.config.max_chars)
+            splits = stage((unit, folder), limit)["splits"]
+            left[unit.domain, unit.split] = max(0, limit - sum(counts["chars"] for counts in splits.values()))
+            bar.update()
+        for _ in in_processes(stage, free, processes, ahead=len(free)):
+            bar.update()
+
+
+def stage(task: tuple[Unit, Path], limit: int | None = None) -> dict:
+    """Make the part of a unit in a folder, unless it is there; returns the content of its part.json.
+
+    Raises:
+        ValueError: as `read_unit`.
+    """
+    unit, folder = task
+    part = staged(folder, unit)
+    if part is None or part["limit"] != limit:
+        left_out = LeftOut()
+        documents = () if limit == 0 else read_unit(unit, left_out, limit)
+        record = {"made_from": made_from(unit, limit), "limit": limit}
+        part = write_part(folder, documents, unit.fractions, left_out, record)
+    return part
+
+
+def write_part(
+    folder: Path,
+    documents: Iterable[Document],
+    fractions: tuple[float, float],
+    left_out: LeftOut,
+    record: dict,
+) -> dict:
+    """Write documents as a part, each in its own split or, without one, in that of `hash_split`.
+
+    `record` says what the part is made from. Returns the content of its part.json.
+    """
+    with new_folder(folder) as temporary:
+        writers = {split: SplitWriter(temporary, split) for split in SPLITS}
+        by_group = False
+        for document in documents:
+            split = document.split
+            if split is None:
+                group = None if (document.group or "").startswith(SITE) else document.group
+                by_group |= group is not None
+                split = hash_split(document.text if group is None else group, *fractions)
+            writers[split].add(document)
+        for writer in writers.values():
+            writer.close()
+        part = {
+            **record,
+            "splits": {split: writer.counts() for split, writer in writers.items()},
+            "labels": sorted(set().union(*(writer.labels for writer in writers.values()))),
+            "split_by_group": by_group,
+            "left_out": left_out,
+            "files": {path.name: sha256_file(path) for path in sorted(temporary.glob("*.parquet"))},
+        }
+        write_json(temporary / "part.json", part)
+    return part
+
+
+class SplitWriter:
+    """Writes a split of a part, and counts its documents, characters and bytes and their SHA-256."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.folder, self.split = folder, split
+        self.digest, self.category_digest, self.group_digest = (hashlib.sha256() for _ in range(3))
+        self.documents = self.chars = self.bytes = 0
+        self.shards = self.shard_chars = self.pending_chars = 0
+        self.pending: list[Document] = []
+        self.labels: set[str] = set()  # LABEL_COLUMNS that any document has
+        self.writer: pyarrow.parquet.ParquetWriter | None = None
+
+    def add(self, document: Document) -> None:
+        encoded = document.text.encode()
+        self.documents += 1
+        self.chars += len(document.text)
+        self.bytes += len(encoded)
+        # Lengths between the texts, so that the same text split in another way has another hash.
+        self.digest.update(len(encoded).to_bytes(8, "little"))
+        self.digest.update(encoded)
+        categories = [getattr(document, name) for name in CATEGORY_COLUMNS]
+        self.category_digest.update(json.dumps(categories).encode())
+        self.group_digest.update(json.dumps(document.group).encode())
+        self.labels |= {name for name in LABEL_COLUMNS if getattr(document, name) is not None}
+        self.pending.append(document)
+        self.pending_chars += len(document.text)
+        if self.pending_chars >= ROW_GROUP_CHARS or len(self.pending) >= ROW_GROUP_DOCUMENTS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self.pending:
+            return
+        if self.writer is None:
+            path = self.folder / f"{self.split}-{self.shards:05}.parquet"
+            self.writer = pyarrow.parquet.ParquetWriter(
+                path,
+                SCHEMA,
+                compression="lz4",  # a third larger than zstd, read in a third of the time
+                use_dictionary=list(LABEL_COLUMNS),  # ids and texts are unique
+                write_statistics=False,  # would store the least and greatest text several times
+            )
+        columns = [[getattr(document, name) for document in self.pending] for name in SCHEMA.names]
+        self.writer.write_table(pyarrow.table(columns, schema=SCHEMA))
+        self.shard_chars += self.pending_chars
+        self.pending, self.pending_chars = [], 0
+        if self.shard_chars >= SHARD_CHARS:
+            self._end_shard()
+
+    def _end_shard(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+            self.writer, self.shards, self.shard_chars = None, self.shards + 1, 0
+
+    def close(self) -> None:
+        self._flush()
+        self._end_shard()
+
+    def counts(self) -> dict:
+        return {
+            "documents": self.documents,
+            "chars": self.chars,
+            "bytes": self.bytes,
+            "sha256": self.digest.hexdigest(),
+            "categories": self.category_digest.hexdigest(),
+            "groups": self.group_digest.hexdigest(),
+        }
