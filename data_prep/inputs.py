@@ -109,12 +109,11 @@ def _walk(folder: Path, left_out: LeftOut) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        if _is_output(Path(at)):
-            left_out.add("folders that Codebook wrote", at)
-            folders.clear()
-            continue
         for name in [name for name in folders if name.startswith(".") or name in NOT_HERE]:
             left_out.add("hidden folders", os.path.join(at, name))
+            folders.remove(name)
+        for name in [name for name in folders if _is_output(Path(at, name))]:
+            left_out.add("folders that Codebook wrote", os.path.join(at, name))
             folders.remove(name)
         folders.sort()
         for name in sorted(names):
