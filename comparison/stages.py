@@ -6,6 +6,7 @@ import time
 
 from common.cli import log
 from data_prep.arrays import TokenArrays
+from data_prep.contamination import in_words, measure_contamination
 from data_prep.corpus import Corpus, make_corpus
 from data_prep.encode import make_arrays
 from data_prep.processes import usable_cores
@@ -37,7 +38,7 @@ def make_data(comparison: Comparison, replace: bool = False) -> None:
         f"corpus {comparison.corpus.source}: {chars:,} characters, {documents} documents for training / "
         "validation / test"
     )
-    for line in corpus.left_out.lines():
+    for line in [*corpus.left_out.lines(), *in_words(measure_contamination(corpus), corpus)]:
         log(line)
     # All tokenizers before any arrays: if the corpus is too small for a vocabulary, arrays stay unchanged
     tokenizers = make_tokenizers(comparison, corpus, replace)

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import stats
 
 from data_prep.arrays import TokenArrays, choose_documents
+from data_prep.contamination import in_words, known_contamination
 from data_prep.corpus import Corpus
 from tokenizers import trained_size
 
@@ -21,9 +22,10 @@ LADDER, ENOUGH_SIZES = 3, 5
 
 
 def comparison_warnings(comparison: Comparison) -> list[str]:
-    """Sentences about few seeds, little test text, short documents and few sizes; empty if all is well.
+    """Sentences about few seeds, little or contaminated test text, short documents and few sizes.
 
-    They depend on the comparison, its corpus and, if contexts are in tokens, its arrays.
+    There are none if all is well. They depend on the comparison, its corpus and, if contexts are in tokens,
+    its arrays.
 
     Raises:
         ValueError: the corpus is missing.
@@ -32,6 +34,7 @@ def comparison_warnings(comparison: Comparison) -> list[str]:
     return [
         *_seeds(comparison),
         *_text(chars, groups),
+        *_contamination(comparison),
         *_documents(chars, _context_chars(comparison)),
         *_sizes(comparison),
     ]
@@ -89,6 +92,13 @@ def _text(chars: np.ndarray, groups: np.ndarray | None) -> list[str]:
         f"Intervals are {wider:.2f} times as wide as with very many, and hold only for text like these "
         f"{count}. {MORE_TEXT} if you can."
     ]
+
+
+def _contamination(comparison: Comparison) -> list[str]:
+    """Test or validation documents that also stand in the training text."""
+    corpus = Corpus(comparison.folder / "corpus")
+    found = known_contamination(corpus)
+    return in_words(found, corpus) if found else []
 
 
 def _documents(chars: np.ndarray, context: float | None) -> list[str]:

@@ -19,15 +19,16 @@ from .parts import read_texts
 SIMILAR = 0.8
 WORDS = 5  # in a shingle, as for FineWeb (Penedo et al. 2024)
 BANDS, ROWS = 28, 4  # of MinHash: similarities of 0.8 are found with a probability above 0.9999
-# ASCII letters and digits with all other characters beyond ASCII. Chinese and Japanese are written without
+# Words are runs of ASCII letters and digits with all characters beyond ASCII. Chinese and Japanese have no
 # spaces, so each of their characters is a word
-WORD = re.compile(rb"[\xe3-\xe9]..|(?:[0-9a-z_]|[\xc2-\xe2\xea-\xf4][\x80-\xbf]+)+", re.DOTALL)
+APART = re.compile(rb"([\xe3-\xe9]..)", re.DOTALL)
+BLANKS = bytes(byte if byte > 127 or chr(byte).isalnum() else ord(" ") for byte in range(256))
 POWERS = np.array([0x9E3779B97F4A7C15 ** (i + 1) % 2**64 for i in range(WORDS)], dtype=np.uint64)
 
 
 def shingles(text: str) -> np.ndarray:
     """Hashes of the distinct 5-word shingles of a text: 1-d uint64, sorted. A shorter text has one."""
-    words = WORD.findall(text.lower().encode())
+    words = b" ".join(APART.split(text.lower().encode())).translate(BLANKS).split()
     hashes = np.fromiter(map(zlib.crc32, words), dtype=np.uint64, count=len(words))
     if len(hashes) <= WORDS:
         return np.array([zlib.crc32(b" ".join(words))], dtype=np.uint64)

@@ -138,7 +138,8 @@ were measured on a machine that may have had other work.
 - **Text.** Source `{comparison.corpus.source}`. Every row scored the same {corpus["test_chars"]:,}
   characters of {corpus["test_documents"]} test documents (SHA-256 `{corpus["test_sha256"][:16]}…`).
   Tokenizers and models were trained on the training split only, tokenizers on at most
-  {comparison.train_chars:,} characters of it in documents drawn at random.{labels_in_words(comparison)}
+  {comparison.train_chars:,} characters of it in documents drawn at
+  random.{_contamination(results)}{labels_in_words(comparison)}
 - **Bits per character**: the sum over documents of -log2 p(tokens), divided by the characters of the
   source text. Every token is scored once, each document is scored alone, and the end of a document is
   not counted.
@@ -183,6 +184,17 @@ def skipped_runs(runs: list[dict]) -> str:
     return (
         "\n**Not on the same text:** these runs skipped batches (number) because the loss or a gradient was "
         f"not finite: {', '.join(named)}.\n"
+    )
+
+
+def _contamination(results: dict) -> str:
+    """The number of test documents that also stand in the training text."""
+    if not (found := results["contamination"]):
+        return ""
+    counts = found["test"]
+    return (
+        f" Of the test documents, {counts['exactly']:,} also stand in the training text exactly and "
+        f"{counts['nearly']:,} nearly (estimated Jaccard similarity of their 5-word shingles at least 0.8)."
     )
 
 

@@ -16,6 +16,7 @@ from common.files import new_folder
 from comparison import Comparison, RunSpec, protocol
 from comparison.warnings import comparison_warnings
 from data_prep.arrays import TokenArrays
+from data_prep.contamination import known_contamination
 from data_prep.corpus import Corpus
 from tokenizers import load_tokenizer
 
@@ -47,6 +48,7 @@ def make_report(comparison: Comparison) -> dict:
     rows, part = results["rows"], evaluated_part(comparison, results)
     results["warnings"] = comparison_warnings(part)
     results["recommendation"] = recommend(comparison, results, errors)
+    results["contamination"] = known_contamination(Corpus(comparison.folder / "corpus"))
     results["intrinsic"] = measure_tokenizers(part)
     first, main = first_runs(comparison, [*rows, *results["lossy_rows"]]), main_rows(rows)
     curves = [(row, validations(first[row["tokenizer"], row["model"]])) for row in rows]
