@@ -194,7 +194,8 @@ class _Making:
             for number, unit in enumerate(self.units)
         ]
         (self.folder / PARTS).mkdir(parents=True, exist_ok=True)
-        (self.folder / PARTS / LOCK).touch()
+        with suppress(FileNotFoundError):  # another process has just published the corpus
+            (self.folder / PARTS / LOCK).touch()
         try:
             stage_all(list(compress(self.units, own)), list(compress(self.parts, own)), self.processes)
             if _made_from(self.config) != self.inputs:

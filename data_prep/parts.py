@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow
@@ -139,6 +140,11 @@ def write_part(
     return part
 
 
+@lru_cache(10_000)
+def _as_json(*labels: str | None) -> bytes:
+    return json.dumps(labels[0] if len(labels) == 1 else labels).encode()
+
+
 class SplitWriter:
     """Writes a split of a part, and counts its documents, characters and bytes and their SHA-256."""
 
@@ -159,10 +165,10 @@ class SplitWriter:
         # Lengths between the texts, so that the same text split in another way has another hash.
         self.digest.update(len(encoded).to_bytes(8, "little"))
         self.digest.update(encoded)
-        categories = [getattr(document, name) for name in CATEGORY_COLUMNS]
-        self.category_digest.update(json.dumps(categories).encode())
-        self.group_digest.update(json.dumps(document.group).encode())
-        self.labels |= {name for name in LABEL_COLUMNS if getattr(document, name) is not None}
+        self.category_digest.update(_as_json(document.language, document.domain))
+        self.group_digest.update(_as_json(document.group))
+        if len(self.labels) < len(LABEL_COLUMNS):
+            self.labels |= {name for name in LABEL_COLUMNS if getattr(document, name) is not None}
         self.pending.append(document)
         self.pending_chars += len(document.text)
         if self.pending_chars >= ROW_GROUP_CHARS or len(self.pending) >= ROW_GROUP_DOCUMENTS:

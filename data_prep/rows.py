@@ -217,6 +217,17 @@ def _of_batches(path: Path, batches: Iterator[Any], columns: list[str]) -> Itera
             raise ValueError(f"{path} is damaged after row {number}: {_first_line(error)}") from None
         if batch is None:
             return
+        for values, problem in _values(batch, columns):
+            yield Row(f"{path}:{number}", f"{path} row {number}", None if problem else values, problem)
+            number += 1
+
+
+def _values(batch: Any, columns: list[str]) -> Iterator[tuple[dict[str, Any], str]]:
+    """The values of each row of a batch, and what is wrong with it."""
+    try:
+        for row in zip(*(batch.column(name).to_pylist() for name in columns), strict=True):
+            yield dict(zip(columns, row, strict=True)), ""
+    except UnicodeDecodeError:  # raised before the first row
         for scalars in zip(*map(batch.column, columns), strict=True):
             values, problem = {}, ""
             for name, scalar in zip(columns, scalars, strict=True):
@@ -227,8 +238,7 @@ def _of_batches(path: Path, batches: Iterator[Any], columns: list[str]) -> Itera
                         f"column '{name}' is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
                         f"{error.start} of the text"
                     )
-            yield Row(f"{path}:{number}", f"{path} row {number}", None if problem else values, problem)
-            number += 1
+            yield values, problem
 
 
 def _refuse_twice(path: Path, columns: list[str]) -> None:

@@ -34,6 +34,8 @@ class Cluster:
     """training processes per node (default: one per GPU, or one without GPUs)"""
     runs_at_once: int | None = None
     """training runs at a time (default: as many as the cluster starts)"""
+    corpus_parts: int = 1
+    """jobs that share the reading of the source"""
     encode_parts: int = 1
     """jobs that share the encoding of the corpus with one tokenizer"""
     requeues: int = 20

@@ -1,7 +1,8 @@
 """The jobs of a comparison: their commands, their dependencies, and which of them are done."""
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,10 +46,11 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str, replace: bool 
     folder, config = comparison.folder, comparison.corpus
     corpus = find_corpus(config, folder / "corpus")
     replaces = ["--replace=true"] if replace else []
-    given = {name: value for name, value in vars(config).items() if value is not None}
-    make_corpus = ["data_prep.corpus", *(f"--corpus.{name}={value}" for name, value in given.items())]
-    make_corpus += [f"--out={folder / 'corpus'}", *replaces]
-    found = [_prep("corpus", make_corpus, {}, bool(corpus))]
+    given = {name: value for name, value in asdict(config).items() if value not in (None, {})}
+    make_corpus = ["prep.sbatch", "data_prep.corpus", f"--out={folder / 'corpus'}", *replaces]
+    make_corpus += [f"--corpus.{name}={_written(value)}" for name, value in given.items()]
+    shared = [f"part {number}" for number in range(1, cluster.corpus_parts + 1)] * (cluster.corpus_parts > 1)
+    found = [Stage("corpus", "prep", make_corpus, {}, shared, [bool(corpus)] * cluster.corpus_parts)]
 
     ready = {}  # for each tokenizer: true if its arrays exist
     parts = [f"part {number}" for number in range(1, cluster.encode_parts + 1)]
@@ -111,6 +113,11 @@ def _largest(comparison: Comparison, spec: str) -> str | None:
     """The label of the largest tokenizer of which `spec` is the beginning, and from which it is cut."""
     larger = {label: other for label, other in comparison.specs.items() if is_beginning(spec, other)}
     return max(larger, key=lambda label: trained_size(larger[label]) or 0, default=None)
+
+
+def _written(value: object) -> str:
+    """The value of an option on the command line."""
+    return json.dumps(value) if isinstance(value, dict) else str(value)
 
 
 def _prep(name: str, command: list[str], needs: dict[str, str], done: bool) -> Stage:

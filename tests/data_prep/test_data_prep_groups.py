@@ -2,6 +2,7 @@
 
 import json
 import random
+import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from benchmarks.debian_corpus import group as debian_group
 from data_prep.corpus import SPLITS, Corpus, CorpusConfig, make_corpus
 from data_prep.document import Document
 from data_prep.inputs import LeftOut
-from data_prep.sources import hash_split, read_documents
+from data_prep.sources import _site, hash_split, read_documents
 
 ROWS = [
     {"text": "one", "language": "en", "domain": "news"},
@@ -437,3 +438,13 @@ def test_small_sites_are_groups_and_pages_of_a_large_one_are_not(tmp_path: Path)
     _, counts = np.unique(clusters, return_counts=True)
     assert (counts == 1).sum() >= pages
     assert counts.max() <= 5
+
+
+@given(st.lists(st.sampled_from(["http://", "https://", "www.", "a", "b9", ".", *"-/?#@éA\n %", ":80"])))
+def test_the_site_of_a_url_is_its_host(parts: list[str]) -> None:
+    url = "".join(parts)
+    try:
+        host = (urllib.parse.urlsplit(url).hostname or "").removeprefix("www.")
+    except ValueError:
+        host = ""
+    assert _site(url) == (f"site:{host}" if host else None)

@@ -106,7 +106,7 @@ def test_groups_of_different_sources_are_different_groups(tmp_path: Path) -> Non
         one=Part(f"text:{tmp_path}/one", document="line"),
         two=Part(f"text:{tmp_path}/two", document="passage"),
     )
-    with pytest.raises(ValueError, match="corpus.mixture.one: no document falls into the .* split"):
+    with pytest.raises(ValueError, match=r"corpus\.mixture\.one: no document falls into the .* split"):
         make_corpus(config, tmp_path / "corpus")  # all its lines are one group
     config = mixture(one=Part(f"text:{tmp_path}/one"), two=Part(f"text:{tmp_path}/two"))
     corpus = make_corpus(config, tmp_path / "corpus")

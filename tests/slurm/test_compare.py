@@ -46,12 +46,17 @@ def test_one_command_runs_a_whole_comparison_with_the_submitted_code(compared, t
     login = environment(wandb_server.url, tmp_path / "home")
     del login["WANDB_DIR"]  # in the folders of the runs, the default
     compared.content["tracking"]["wandb"] = "auto"
-    compared.cluster_content |= {"encode_parts": "2", "runs_at_once": "1", "all": {"begin": "now+5"}}
+    compared.cluster_content |= {
+        "corpus_parts": "2",
+        "encode_parts": "2",
+        "runs_at_once": "1",
+        "all": {"begin": "now+5"},
+    }
     compared.content["budget"] = {"steps": 400}
     jobs = compared.submit(checkout=checkout, environment=login)
     ids = {what.split(",")[0]: id_ for id_, what in jobs.items()}
     assert list(ids) == [
-        "corpus",
+        "corpus (2 jobs)",
         *("tokenizer byte", "encode byte (2 jobs)", "tokenizer bpe-300", "encode bpe-300 (2 jobs)"),
         *("prepare", "train (2 jobs)", "evaluate (2 jobs)", "report"),
     ]
@@ -67,7 +72,7 @@ def test_one_command_runs_a_whole_comparison_with_the_submitted_code(compared, t
     call("scancel", "--batch", "--signal=USR1", f"{train}_1")
     compared.ends()
     assert re.findall(r"^\w+ +(.*)$", compared.status(), re.M) == [
-        *("1 done", "2 done", "4 done", "1 done", "2 done", "2 done", "1 done")
+        *("2 done", "2 done", "4 done", "1 done", "2 done", "2 done", "1 done")
     ]
     found = bpc(compared.folder)
     assert len(found) == 2
