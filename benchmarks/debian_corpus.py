@@ -91,12 +91,17 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    """Write the corpus, without duplicate texts, and print the size of each language."""
-    target = arguments.out / "debian.jsonl"
+    """Write the texts."""
+    debian_texts(arguments.out)
+
+
+def debian_texts(folder: Path) -> Path:
+    """Write debian.jsonl to a folder, without duplicate texts, and print the size of each language."""
+    target = folder / "debian.jsonl"
     if target.exists():
         print(f"{target} already exists: nothing to do")
-        return
-    arguments.out.mkdir(parents=True, exist_ok=True)
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
     by_text: dict[str, dict] = {}
     with tempfile.TemporaryDirectory() as temporary:
         output_of(["apt-get", "-o", f"Dir::Cache={temporary}", "download", *DOMAINS], cwd=temporary)
@@ -111,12 +116,12 @@ def main(arguments: Arguments) -> None:
         size[document["language"] or "code"] += len(text.encode())
     for language, total in [*size.most_common(), ("all", size.total())]:
         print(f"{language:4}{total / 1e6:>8.1f} MB")
+    return target
 
 
 def debian_corpus(folder: Path, name: str = "corpus", held_out: float = 0.05) -> Corpus:
     """The text as a corpus in `folder/name`, made once; `held_out` is the share of validation and of test."""
-    main(Arguments(folder))
-    source = f"jsonl:{folder / 'debian.jsonl'}"
+    source = f"jsonl:{debian_texts(folder)}"
     return make_corpus(CorpusConfig(source, val_fraction=held_out, test_fraction=held_out), folder / name)
 
 

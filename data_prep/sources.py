@@ -32,7 +32,8 @@ from .rows import Row, read_rows
 from .shakespeare import read_plays
 
 FORMATS = {"text": ("text",), "jsonl": ("jsonl",), "parquet": ("parquet",), "files": tuple(ENDINGS)}
-UNIT_BYTES = 64_000_000  # on disk, so several times as much text where files are compressed
+# Size of a unit on disk, unless there would be more units than that; a larger file is a unit of its own
+UNIT_BYTES, MOST_UNITS = 64_000_000, 1000
 NO_TEXT = "rows whose text is null"
 
 
@@ -108,15 +109,17 @@ def find_units(config: Source) -> tuple[list[Unit], LeftOut]:
 
 
 def _batches(files: list[Path]) -> Iterator[list[Path]]:
-    """Consecutive files that together have `UNIT_BYTES`, or one that alone has more."""
+    """Consecutive files that together have the size of a unit, or one that alone has more."""
+    sizes = [path.stat().st_size for path in files]
+    most = max(UNIT_BYTES, sum(sizes) / MOST_UNITS)
     batch: list[Path] = []
-    size = 0
-    for path in files:
-        if batch and size + path.stat().st_size > UNIT_BYTES:
+    total = 0
+    for path, size in zip(files, sizes, strict=True):
+        if batch and total + size > most:
             yield batch
-            batch, size = [], 0
+            batch, total = [], 0
         batch.append(path)
-        size += path.stat().st_size
+        total += size
     if batch:
         yield batch
 

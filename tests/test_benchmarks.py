@@ -91,3 +91,18 @@ def test_published_tokenizers_are_compared_with_their_own_libraries(tmp_path):
     assert "| clip | other | refused: " in done.stdout
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.stdout == done.stdout  # results are kept
+
+
+@pytest.mark.extended
+def test_the_making_of_a_corpus_is_measured(tmp_path):
+    rows = [{"text": "some words of a text " * 500, "language": "en"} for _ in range(200)]
+    (tmp_path / "debian.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = [sys.executable, "-m", "benchmarks.prep", "--mb", "2", "--rounds", "1"]
+    command += ["--folder", tmp_path, "--json", tmp_path / "figures.json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    wanted = "parquet_one_process_one_core_mb_per_s jsonl_two_processes_to_one_ratio "
+    wanted += "parquet_0_2_mb_peak_memory_of_a_process_mb contamination_one_core_mb_per_s"
+    assert set(wanted.split()) <= set(figures)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["debian.jsonl", "figures.json"]
