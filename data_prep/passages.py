@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from itertools import chain, pairwise
 from pathlib import Path
 
-from .config import CorpusConfig
+from .config import CorpusConfig, Source
 from .document import Document
-from .inputs import opened
+from .inputs import InputFile, opened
 from .rows import as_text, read_lines
 
 FEW_FILES = 20  # fewer text files are split into passages; of this many or more, each file is a document
@@ -28,24 +28,40 @@ def read_text_files(files: list[Path], config: CorpusConfig) -> Iterator[Documen
     """
     # Group names are part of the corpus's fingerprint, which must not change when the files are moved.
     folder = os.path.commonpath([path.parent for path in files])
-    kind = config.document
-    if kind == "auto":
-        kind = "file" if len(files) >= FEW_FILES else "passage"
+    kind = document_kind(config, len(files))
     for path in files:
         group = str(path.relative_to(folder))
-        if kind == "file":
-            with opened(path) as file:
-                yield Document(str(path), as_text(file.read(), path))
-        elif kind == "line":
-            for number, line in enumerate(read_lines(path), start=1):
-                yield Document(f"{path}:{number}", line.rstrip("\r\n"), group=group)
-        elif kind == "paragraph":
-            yield from _paragraphs(path, group)
-        else:
-            yield from _passages(path, group, config.val_fraction, config.test_fraction)
+        yield from read_text_file(path, kind, group, config.val_fraction, config.test_fraction)
 
 
-def _paragraphs(path: Path, group: str) -> Iterator[Document]:
+def document_kind(config: Source, files: int) -> str:
+    """What a document is in a source of so many text files: a file, line, paragraph or passage."""
+    if config.document != "auto":
+        return config.document
+    return "file" if files >= FEW_FILES else "passage"
+
+
+def read_text_file(
+    path: InputFile, kind: str, group: str, val_fraction: float, test_fraction: float
+) -> Iterator[Document]:
+    """The documents of one text file, of a kind that `document_kind` gives.
+
+    Raises:
+        ValueError: as `read_text_files`.
+    """
+    if kind == "file":
+        with opened(path) as file:
+            yield Document(str(path), as_text(file.read(), path))
+    elif kind == "line":
+        for number, line in enumerate(read_lines(path), start=1):
+            yield Document(f"{path}:{number}", line.rstrip("\r\n"), group=group)
+    elif kind == "paragraph":
+        yield from _paragraphs(path, group)
+    else:
+        yield from _passages(path, group, val_fraction, test_fraction)
+
+
+def _paragraphs(path: InputFile, group: str) -> Iterator[Document]:
     """The parts of a file between blank lines."""
     paragraph: list[str] = []
     start = 1
@@ -58,7 +74,7 @@ def _paragraphs(path: Path, group: str) -> Iterator[Document]:
         paragraph, start = [], number + 1
 
 
-def _passages(path: Path, group: str, val_fraction: float, test_fraction: float) -> Iterator[Document]:
+def _passages(path: InputFile, group: str, val_fraction: float, test_fraction: float) -> Iterator[Document]:
     """Split a file at paragraph ends, or at line ends in a long paragraph: first train, then val, then test.
 
     Reads the file twice, the first time for its length, and keeps one passage in memory.
@@ -90,7 +106,7 @@ def _passages(path: Path, group: str, val_fraction: float, test_fraction: float)
             start, length, passage = start + length, 0, []
 
 
-def _measure(path: Path) -> tuple[int, int]:
+def _measure(path: InputFile) -> tuple[int, int]:
     """The number of characters of a file, and of its longest line."""
     total = longest = line = 0
     for part in _parts(path, READ):
@@ -102,7 +118,7 @@ def _measure(path: Path) -> tuple[int, int]:
     return total, longest
 
 
-def _parts(path: Path, size: int) -> Iterator[str]:
+def _parts(path: InputFile, size: int) -> Iterator[str]:
     """The lines of a file, long ones in parts of about `size` bytes."""
     offset, rest = 0, b""
     with opened(path) as file:
@@ -121,7 +137,7 @@ def _parts(path: Path, size: int) -> Iterator[str]:
     as_text(rest, path, offset)
 
 
-def _cut_lines(path: Path, chars: int) -> Iterator[str]:
+def _cut_lines(path: InputFile, chars: int) -> Iterator[str]:
     """The lines of a file, long ones in parts that end with the first white space past `chars` characters."""
     rest = ""
     for part in chain(_parts(path, READ), [""]):

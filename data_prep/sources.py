@@ -12,10 +12,7 @@ PATH is a file, a folder or a glob.
 
 import hashlib
 import json
-import os
-import sys
 import urllib.parse
-import urllib.request
 from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
@@ -64,13 +61,13 @@ def read_documents(config: CorpusConfig, left_out: LeftOut | None = None) -> Ite
             hub cannot be reached; names the place.
     """
     left_out = LeftOut() if left_out is None else left_out
-    kind, argument = check_source(config.source)
+    kind, _ = check_source(config.source)
     if kind == "shakespeare":
         yield from read_plays()
         return
     reader = RowReader(config, left_out)
     if kind == "hub":
-        yield from _hub(argument, reader)
+        yield from _hub(config, reader)
         return
     found = input_files(config.source)
     left_out.update(found.left_out)
@@ -201,44 +198,12 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _hub(name: str, reader: RowReader) -> Iterator[Document]:
-    """Read a data set. Its train, validation and test splits are kept if it has all three, else ignored."""
-    name, _, config = name.partition(":")
-    if not os.path.exists(name) and not _hub_answers():
-        os.environ["HF_HUB_OFFLINE"] = "1"  # use the cache or fail at once
-    import datasets
+def _hub(config: CorpusConfig, reader: RowReader) -> Iterator[Document]:
+    from .hub import find_hub, read_hub_file  # which imports this module
 
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # errors are reported below, in one line
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()
-    try:
-        found = datasets.load_dataset(name, config or None)
-    except Exception as error:  # the library raises a dozen types, for the network and for the data
-        reason = " ".join(str(error.__cause__ or error).split())[:300] or type(error).__name__
-        raise ValueError(
-            f"hub:{name} cannot be loaded: {reason}; check the name and the network, "
-            "or download it on another machine and use parquet:PATH"
-        ) from None
-    own = {"train": "train", "validation": "val", "test": "test"}
-    keeps = set(own) <= set(found)
-    if any(split.info.builder_name == "text" for split in found.values()):
-        raise ValueError(f"hub:{name} is plain text, and the library changes its line ends: use text:PATH")
-    for split in own if keeps else found:
-        columns = reader.columns(f"hub:{name}", found[split].column_names)
-        for number, values in enumerate(found[split].select_columns(columns)):
-            place = f"{split}/{number}"
-            yield from reader.documents(Row(place, place, values), own[split] if keeps else None)
-
-
-def _hub_answers() -> bool:
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    try:
-        urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=5).close()
-    except urllib.error.HTTPError:
-        return True  # any answer will do
-    except OSError:
-        return False
-    return True
+    hub = find_hub(config)
+    for file in hub.files:
+        yield from read_hub_file(hub, file, reader, config)
 
 
 def _host(url: object) -> str | None:
@@ -262,3 +227,10 @@ def hash_split(key: str, val_fraction: float, test_fraction: float) -> str:
     if draw < test_fraction:
         return "test"
     return "val" if draw < test_fraction + val_fraction else "train"
+
+
+def draw_split(document: Document, val_fraction: float, test_fraction: float) -> str:
+    """`hash_split` of a document's group or, without a group or with a site, of its text."""
+    group = document.group
+    key = document.text if group is None or group.startswith(SITE) else group
+    return hash_split(key, val_fraction, test_fraction)

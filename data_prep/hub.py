@@ -1,0 +1,312 @@
+"""Read data sets of the Hugging Face hub file by file, without downloading what is not needed.
+
+`find_hub` resolves a data set to a commit and its files, and `read_hub_file` reads one of them. Of a Parquet
+file, only the columns of the text and the labels are fetched; other files are streamed, and only as far as
+their documents are taken. What is in the local cache of the hub is read there.
+"""
+
+import io
+import os
+import re
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from .config import CorpusConfig, Source, check_source
+from .document import Document
+from .passages import document_kind, read_text_file
+from .remote import RemoteFile, one_line
+from .rows import read_rows
+from .sources import RowReader, draw_split
+
+FORMATS = {"parquet": "parquet", "json": "jsonl", "csv": "csv", "arrow": "arrow", "text": "text"}
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
+HELD_OUT = {"validation": "val", "test": "test"}
+BLOCK = 1 << 20  # bytes of a stream in memory
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a data set."""
+
+    split: str | None
+    """train, val or test, if that is where its documents belong; None: the split of each is drawn"""
+    path: str
+    """its path in the data set's repository"""
+    size: int
+    """in bytes"""
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A data set at one commit."""
+
+    name: str
+    """its name on the hub, or a local folder"""
+    revision: str | None
+    """the commit; None for a local folder"""
+    format: str
+    """the format of its files, one of `inputs.ENDINGS`"""
+    files: list[HubFile]
+    """all files of the chosen configuration, in a fixed order"""
+    folder: str | None = None
+    """the folder of the files, if they are on this machine"""
+
+    @property
+    def has_test(self) -> bool:
+        """True if the data set has a test split, so that no other document is drawn for the test."""
+        return any(file.split == "test" for file in self.files)
+
+
+def find_hub(config: Source) -> Hub:
+    """Find the commit and the files of a data set.
+
+    The splits of the data set are kept if it has train, validation and test. If it has train and only one of
+    the other two, that one is the test, and validation documents are drawn from train. Otherwise all
+    splits are drawn.
+
+    Raises:
+        ValueError: the data set or its configuration does not exist or may not be read, its format is
+            unknown, or the hub does not answer and the data set is not in the local cache.
+    """
+    name, _, configuration = check_source(config.source)[1].partition(":")
+    datasets = _library()
+    folder = name if os.path.isdir(name) else None if _hub_answers() else _cached(name, config.revision)
+    place, revision = folder or name, None if folder else config.revision
+    try:
+        builder = datasets.load_dataset_builder(place, configuration or None, revision=revision)
+    except Exception as error:  # of a dozen types, for the network and for the data
+        raise ValueError(_explain(name, configuration, place, revision, error)) from None
+    found = {
+        str(split): list(dict.fromkeys(files)) for split, files in (builder.config.data_files or {}).items()
+    }
+    urls = [url for files in found.values() for url in files]
+    if not urls or builder.name not in FORMATS or any(url.lower().endswith(ARCHIVES) for url in urls):
+        formats = "Parquet, JSON, CSV, Arrow and text"
+        raise ValueError(f"hub:{name} holds files in the format {builder.name}; only {formats} can be read")
+    if folder:
+        root = os.path.realpath(folder)
+        paths = {url: os.path.relpath(url, root) for url in urls}
+        sizes = {url: os.path.getsize(url) for url in urls}
+        commit = None if folder == name else os.path.basename(folder)
+        _check_complete(name, commit, paths.values())
+    else:
+        paths, commit = _in_repository(name, urls)
+        sizes = _sizes(name, urls)
+    files = [
+        HubFile(split, paths[url], sizes[url])
+        for of_data_set, split in _splits(found).items()
+        for url in sorted(found[of_data_set])
+    ]
+    return Hub(name, commit, FORMATS[builder.name], files, folder)
+
+
+def read_hub_file(hub: Hub, file: HubFile, reader: RowReader, config: CorpusConfig) -> Iterator[Document]:
+    """The documents of one file, in order. No other file is read, and no more of this one than is needed.
+
+    A text file that is split into passages is downloaded to the hub's local cache, as its length is needed.
+
+    Raises:
+        ValueError: as `read_documents`, or the download fails; names the file.
+    """
+    test_fraction = 0.0 if hub.has_test else config.test_fraction
+    if hub.format == "text":
+        kind = document_kind(config, len(hub.files))
+        path = _input(hub, file, download=kind == "passage")
+        documents = read_text_file(path, kind, file.path, config.val_fraction, test_fraction)
+    else:
+        path = _input(hub, file)
+        rows = read_rows(path, hub.format, partial(reader.columns, path.name))
+        documents = (document for row in rows for document in reader.documents(row))
+    for document in documents:
+        split = file.split or document.split
+        if split is None and hub.has_test:
+            split = draw_split(document, config.val_fraction, test_fraction)
+        yield replace(document, split=split)
+
+
+# ---- finding a data set
+
+
+def _library() -> Any:
+    """The library `datasets`, silent: errors are reported in one line."""
+    import datasets
+    import huggingface_hub
+
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    huggingface_hub.logging.set_verbosity(huggingface_hub.logging.CRITICAL)
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+        huggingface_hub.utils.disable_progress_bars()
+    return datasets
+
+
+def _hub_answers() -> bool:
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=5).close()
+    except urllib.error.HTTPError:
+        return True  # any answer will do
+    except OSError:
+        return False
+    return True
+
+
+def _cached(name: str, revision: str | None) -> str:
+    """The folder of a data set in the local cache."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import IncompleteSnapshotError
+
+    try:
+        return snapshot_download(name, repo_type="dataset", revision=revision, local_files_only=True)
+    except IncompleteSnapshotError as error:
+        return error.snapshot_path  # the files of one configuration may be there
+    except Exception:  # also for what is not a name
+        reason = (
+            "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} does not answer"
+        )
+        raise ValueError(
+            f"hub:{name} cannot be loaded: {reason}, and it is not in the local cache: check the name and "
+            f"the network, or fetch it where there is one with 'hf download {name} --repo-type dataset'"
+        ) from None
+
+
+def _check_complete(name: str, commit: str | None, paths: Any) -> None:
+    """Refuse a cached data set if files are missing beside its others, as after a broken download."""
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    if commit is None:
+        return
+    try:
+        tree = [file.path for file in get_cached_repo_tree(name, repo_type="dataset", revision=commit)]
+    except CachedRepoTreeNotFoundError:  # it was not fetched as a whole
+        return
+    kinds = {(os.path.dirname(path), os.path.splitext(path)[1]) for path in paths}
+    for path in set(tree) - set(paths):
+        if (os.path.dirname(path), os.path.splitext(path)[1]) in kinds and not _local(name, commit, path):
+            raise ValueError(
+                f"hub:{name} is not complete in the local cache: {path} is missing; fetch it where there is "
+                f"a network with 'hf download {name} --repo-type dataset'"
+            )
+
+
+def _explain(name: str, configuration: str, place: str, revision: str | None, error: Exception) -> str:
+    """Why a data set is not found, and what to do."""
+    import datasets
+    from huggingface_hub import constants
+
+    reason = one_line(error)
+    if isinstance(error, datasets.exceptions.DatasetNotFoundError):
+        page = f"{constants.ENDPOINT}/datasets/{name}"
+        return (
+            f"hub:{name} cannot be loaded: {reason.rstrip('.')}: check the name and corpus.revision; if it "
+            f"is private or gated, accept its terms at {page} and set HF_TOKEN"
+        )
+    if isinstance(error, datasets.exceptions.DataFilesNotFoundError) or "doesn't contain any data" in reason:
+        where = "in the local cache" if place != name else "there"
+        return f"hub:{name} cannot be loaded: no Parquet, JSON, CSV, Arrow or text files are {where}"
+    if isinstance(error, RuntimeError) and "scripts" in reason:
+        return (
+            f"hub:{name} is made by a script, which is not run; its Parquet files may be at "
+            "corpus.revision: refs/convert/parquet"
+        )
+    if isinstance(error, ValueError):
+        try:
+            known = datasets.get_dataset_config_names(place, revision=revision)
+        except Exception:
+            known = []
+        listed = ", ".join(known)
+        if configuration and known and configuration not in known:
+            return f"hub:{name} has no configuration '{configuration}' (known: {listed})"
+        if not configuration and len(known) > 1:
+            return f"hub:{name} has several configurations; choose one with hub:{name}:CONFIG ({listed})"
+    return (
+        f"hub:{name} cannot be loaded: {reason}; check the name and the network, "
+        "or download it on another machine and use parquet:PATH"
+    )
+
+
+def _splits(found: dict[str, list[str]]) -> dict[str, str | None]:
+    """The splits of a data set to read, and where their documents belong."""
+    held_out = [split for split in HELD_OUT if split in found]
+    if "train" not in found or not held_out:
+        return dict.fromkeys(found)
+    if len(held_out) == 1:
+        return {"train": None, held_out[0]: "test"}
+    return {"train": "train", **HELD_OUT}
+
+
+def _in_repository(name: str, urls: list[str]) -> tuple[dict[str, str], str]:
+    """The paths of files in the repository of a data set, and its commit."""
+    matches = {url: re.fullmatch(r"hf://datasets/([^@]+)@([^/]+)/(.+)", url) for url in urls}
+    paths = {url: match[3] for url, match in matches.items() if match and match[1] == name}
+    if elsewhere := [url for url in urls if url not in paths]:
+        raise ValueError(f"hub:{name} has files that are not in its repository, such as {elsewhere[0]}")
+    first = matches[urls[0]]
+    assert first is not None
+    return paths, first[2]
+
+
+def _sizes(name: str, urls: list[str]) -> dict[str, int]:
+    from huggingface_hub import HfFileSystem, constants
+
+    files = HfFileSystem(endpoint=constants.ENDPOINT)  # knows the listings that `datasets` has asked for
+    try:
+        return {url: files.info(url)["size"] for url in urls}
+    except Exception as error:
+        raise ValueError(f"hub:{name} cannot be loaded: {one_line(error)}; check the network") from None
+
+
+# ---- reading a file
+
+
+@dataclass(frozen=True)
+class _HubInput:
+    """A file of a data set as an `InputFile`: in the local cache, or else read over the network."""
+
+    name: str
+    url: str
+    size: int
+    local: str | None
+
+    def __str__(self) -> str:
+        return self.name
+
+    def open(self, mode: Literal["rb"], buffering: int = -1) -> BinaryIO:
+        if self.local:
+            return open(self.local, mode, buffering)
+        remote = RemoteFile(self.url, self.name, self.size, stream=buffering != 0)
+        return remote if buffering == 0 else io.BufferedReader(remote, BLOCK)  # type: ignore[return-value]
+
+
+def _input(hub: Hub, file: HubFile, download: bool = False) -> _HubInput:
+    from huggingface_hub import hf_hub_download, hf_hub_url
+
+    name = f"hub:{hub.name}/{file.path}"
+    if hub.folder:
+        return _HubInput(name, "", file.size, os.path.join(hub.folder, file.path))
+    local = _local(hub.name, hub.revision, file.path)
+    if download and not local:
+        try:
+            local = hf_hub_download(hub.name, file.path, repo_type="dataset", revision=hub.revision)
+        except Exception as error:
+            raise ValueError(f"{name} cannot be downloaded: {one_line(error)}") from None
+    url = hf_hub_url(hub.name, file.path, repo_type="dataset", revision=hub.revision)
+    return _HubInput(name, url, file.size, local)
+
+
+def _local(name: str, commit: str | None, path: str) -> str | None:
+    """Where a file is in the local cache, if it is there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, path, revision=commit, repo_type="dataset")
+    return found if isinstance(found, str) and Path(found).exists() else None
