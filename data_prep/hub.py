@@ -75,7 +75,11 @@ def find_hub(config: Source) -> Hub:
             unknown, or the hub does not answer and the data set is not in the local cache.
     """
     name, _, configuration = check_source(config.source)[1].partition(":")
-    datasets = _library()
+    import datasets
+
+    _silence()
+    _limit_waiting()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     folder = name if os.path.isdir(name) else None if _hub_answers() else _cached(name, config.revision)
     place, revision = folder or name, None if folder else config.revision
     try:
@@ -94,7 +98,8 @@ def find_hub(config: Source) -> Hub:
         paths = {url: os.path.relpath(url, root) for url in urls}
         sizes = {url: os.path.getsize(url) for url in urls}
         commit = None if folder == name else os.path.basename(folder)
-        _check_complete(name, commit, paths.values())
+        if commit:
+            _check_complete(name, commit, set(paths.values()))
     else:
         paths, commit = _in_repository(name, urls)
         sizes = _sizes(name, urls)
@@ -133,17 +138,27 @@ def read_hub_file(hub: Hub, file: HubFile, reader: RowReader, config: CorpusConf
 # ---- finding a data set
 
 
-def _library() -> Any:
-    """The library `datasets`, silent: errors are reported in one line."""
-    import datasets
+def _silence() -> None:
+    """Let the library of the hub write no warnings and, into a log, no progress: errors are reported here."""
     import huggingface_hub
 
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     huggingface_hub.logging.set_verbosity(huggingface_hub.logging.CRITICAL)
     if not sys.stderr.isatty():
-        datasets.disable_progress_bars()
         huggingface_hub.utils.disable_progress_bars()
-    return datasets
+
+
+def _limit_waiting() -> None:
+    """Give a timeout to the requests that have none, such as those for the list of files."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    def limit(request: Any) -> None:
+        seconds = constants.HF_HUB_DOWNLOAD_TIMEOUT
+        timeout = request.extensions.get("timeout", {})
+        request.extensions["timeout"] = {key: each or seconds for key, each in timeout.items()}
+
+    session = get_session()
+    session.event_hooks = {"request": [*session.event_hooks["request"], limit]}
 
 
 def _hub_answers() -> bool:
@@ -153,8 +168,8 @@ def _hub_answers() -> bool:
         return False
     try:
         urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=5).close()
-    except urllib.error.HTTPError:
-        return True  # any answer will do
+    except urllib.error.HTTPError as error:
+        return error.code < 500  # else any answer will do
     except OSError:
         return False
     return True
@@ -179,20 +194,21 @@ def _cached(name: str, revision: str | None) -> str:
         ) from None
 
 
-def _check_complete(name: str, commit: str | None, paths: Any) -> None:
-    """Refuse a cached data set if files are missing beside its others, as after a broken download."""
+def _check_complete(name: str, commit: str, paths: set[str]) -> None:
+    """Refuse a cached data set if files beside its others are missing, as after a broken download."""
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
-    if commit is None:
-        return
+    def kind(path: str) -> tuple[str, str]:
+        return os.path.dirname(path), os.path.splitext(path)[1]
+
     try:
-        tree = [file.path for file in get_cached_repo_tree(name, repo_type="dataset", revision=commit)]
-    except CachedRepoTreeNotFoundError:  # it was not fetched as a whole
+        tree = get_cached_repo_tree(name, repo_type="dataset", revision=commit)
+    except CachedRepoTreeNotFoundError:  # `datasets` has put the files there
         return
-    kinds = {(os.path.dirname(path), os.path.splitext(path)[1]) for path in paths}
-    for path in set(tree) - set(paths):
-        if (os.path.dirname(path), os.path.splitext(path)[1]) in kinds and not _local(name, commit, path):
+    kinds = set(map(kind, paths))
+    for path in [file.path for file in tree if file.path not in paths]:
+        if kind(path) in kinds and not _local(name, commit, path):
             raise ValueError(
                 f"hub:{name} is not complete in the local cache: {path} is missing; fetch it where there is "
                 f"a network with 'hf download {name} --repo-type dataset'"
@@ -204,7 +220,7 @@ def _explain(name: str, configuration: str, place: str, revision: str | None, er
     import datasets
     from huggingface_hub import constants
 
-    reason = one_line(error)
+    reason = one_line(error).rpartition("Hugging Face Hub either: ")[2]
     if isinstance(error, datasets.exceptions.DatasetNotFoundError):
         page = f"{constants.ENDPOINT}/datasets/{name}"
         return (
@@ -291,6 +307,7 @@ class _HubInput:
 def _input(hub: Hub, file: HubFile, download: bool = False) -> _HubInput:
     from huggingface_hub import hf_hub_download, hf_hub_url
 
+    _silence()
     name = f"hub:{hub.name}/{file.path}"
     if hub.folder:
         return _HubInput(name, "", file.size, os.path.join(hub.folder, file.path))

@@ -110,4 +110,5 @@ class RemoteFile(io.RawIOBase):
 
 def one_line(error: Exception) -> str:
     """The message of an error, or its type."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    message = " ".join(str(error).split()).partition(" For more information check")[0]
+    return message[:300] or type(error).__name__
