@@ -23,7 +23,7 @@ TOKEN = "hf_of_the_tests"
 
 
 class HubServer:
-    """The server. Its attributes are there to be read, and the last two to be set, at any time."""
+    """The server. Its attributes are there to be read, and the last three to be set, at any time."""
 
     def __init__(self) -> None:
         self.commits: dict[str, dict[str, dict[str, bytes]]] = {}  # by data set and hash: the files
@@ -33,6 +33,7 @@ class HubServer:
         self.requests: list[tuple[str, str, str]] = []  # methods, paths and ranges
         self.cut: dict[str, list[int]] = {}  # for files: after how many bytes the next connections break
         self.busy = 0  # how many downloads to refuse with 503
+        self.down = False  # if everything is answered with 502
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self.url = f"http://127.0.0.1:{self.http.server_port}"
 
@@ -65,13 +66,16 @@ class HubServer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # which would delay each answer
     hub: HubServer
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
         path, query = unquote(address.path), parse_qs(address.query)
         self.hub.requests.append((self.command, path, self.headers.get("Range", "")))
-        if match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)(/.+)?", path):
+        if self.hub.down:
+            self._refuse(502, "")
+        elif match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)(/.+)?", path):
             self._answer_api(match[1], (match[2] or "/revision/main"), query)
         elif match := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/(.+)", path):
             self._resolve(match[1], match[2])
