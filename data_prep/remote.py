@@ -3,7 +3,7 @@
 import io
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 WAITS = (1, 2, 4, 8)  # seconds before a broken download is resumed; after the last wait it fails
@@ -65,7 +65,9 @@ class RemoteFile(io.RawIOBase):
             view[done : done + len(part)] = part
             done, failures = done + len(part), 0
             self.position += len(part)
-        if not self.stream:
+        if not self.stream and self.parts is not None:
+            with suppress(httpx.HTTPError):
+                next(self.parts, None)  # the end, so that the next read can use the same connection
             self._disconnect()
         return done
 
