@@ -24,7 +24,8 @@ from common.files import check_replaceable, fingerprint, read_json, read_manifes
 
 from .config import CorpusConfig, Source
 from .document import CATEGORY_COLUMNS, SITE
-from .inputs import LeftOut
+from .hub import HubFile
+from .inputs import LeftOut, state_of
 from .parts import FORMAT, SPLITS, read_texts, stage_all, staged
 from .processes import parse_part, usable_cores
 from .selection import Parts, files_of, select
@@ -115,11 +116,7 @@ def corpus_changes(config: Source, folder: Path) -> list[str]:
 
 def _made_from(config: Source) -> str:
     sources = config.mixture.values() if isinstance(config, CorpusConfig) and config.mixture else [config]
-    inputs = [
-        [str(path), path.stat().st_size, path.stat().st_mtime_ns]
-        for source in sources
-        for path in input_files(source.source).files
-    ]
+    inputs = [state_of(path) for source in sources for path in input_files(source.source).files]
     return fingerprint([FORMAT, asdict(config), inputs])
 
 
@@ -280,6 +277,12 @@ class _Making:
             "fingerprint": fingerprint(content),
             "splits": splits,
             "categories": categories,
+            "revisions": {
+                file.data_set: file.revision
+                for unit in self.units
+                for file in unit.files
+                if isinstance(file, HubFile)
+            },
             "left_out": left_out,
             "files": {
                 name: parts[path.parent]["files"][path.name] for name, path in _published(parts).items()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, Protocol, cast
 
 ENDINGS = {
     "text": (
@@ -28,6 +28,17 @@ FORMATS = {f".{ending}": name for name, endings in ENDINGS.items() for ending in
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 NOT_HERE = (".ipynb_checkpoints", "__pycache__", "__MACOSX")
 OF_SAVED_DATASET = ("dataset_dict.json", "dataset_info.json", "state.json")
+
+
+class InputFile(Protocol):
+    """A file to read, such as a path. As text it is what messages and documents call it."""
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+
+    def open(self, mode: Literal["rb"], buffering: int = -1) -> BinaryIO:
+        """Open it, with `peek`; or, with `buffering` 0, for reading here and there."""
 
 
 class LeftOut(dict[str, tuple[int, str]]):
@@ -54,6 +65,11 @@ class Found:
 
     files: list[Path]
     left_out: LeftOut = field(default_factory=LeftOut)
+
+
+def state_of(path: Path) -> list:
+    """The path, size and modification time of a file, which show whether it has changed."""
+    return [str(path), path.stat().st_size, path.stat().st_mtime_ns]
 
 
 def format_of(path: Path) -> str | None:
@@ -149,14 +165,14 @@ def _is_wanted(path: Path, formats: tuple[str, ...], left_out: LeftOut) -> bool:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: InputFile) -> Iterator[BinaryIO]:
     """Open a file for reading bytes; a compressed one is decompressed, whatever its name.
 
     Raises:
         ValueError: in the block, if the compressed content is damaged or cut.
     """
-    with open(path, "rb") as raw:
-        magic = raw.peek(6)
+    with path.open("rb") as raw:
+        magic = raw.peek(6)  # type: ignore[attr-defined]
         try:
             if magic.startswith(b"\x1f\x8b"):
                 with gzip.open(raw) as file:

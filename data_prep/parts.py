@@ -18,7 +18,8 @@ from tqdm import tqdm
 from common.files import fingerprint, new_folder, read_json, sha256_file, write_json
 
 from .document import CATEGORY_COLUMNS, SITE, Document
-from .inputs import LeftOut
+from .hub import HubFile
+from .inputs import LeftOut, state_of
 from .processes import in_processes
 from .sources import Unit, hash_split, read_unit
 
@@ -55,7 +56,7 @@ def _read(path: Path, names: list[str]) -> Iterator[dict[str, list]]:
 
 def made_from(unit: Unit, limit: int | None) -> str:
     """The fingerprint of all that the part of a unit depends on."""
-    files = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in unit.files]
+    files = [asdict(file) if isinstance(file, HubFile) else state_of(file) for file in unit.files]
     options = [asdict(unit.config), unit.fractions, str(unit.folder), unit.domain]
     return fingerprint([FORMAT, options, files, limit])
 
@@ -105,6 +106,19 @@ def stage(task: tuple[Unit, Path], limit: int | None = None) -> dict:
     return part
 
 
+def split_of(document: Document, val_fraction: float, test_fraction: float) -> str:
+    """The split of a document: its own or, without one, `hash_split` of its group or text."""
+    if document.split is not None:
+        return document.split
+    group = _group(document)
+    return hash_split(document.text if group is None else group, val_fraction, test_fraction)
+
+
+def _group(document: Document) -> str | None:
+    """The group that must be in one split. Pages of a site may be in different ones."""
+    return None if (document.group or "").startswith(SITE) else document.group
+
+
 def write_part(
     folder: Path,
     documents: Iterable[Document],
@@ -112,7 +126,7 @@ def write_part(
     left_out: LeftOut,
     record: dict,
 ) -> dict:
-    """Write documents as a part, each in its own split or, without one, in that of `hash_split`.
+    """Write documents as a part, each in the split of `split_of`.
 
     `record` says what the part is made from. Returns the content of its part.json.
     """
@@ -120,19 +134,15 @@ def write_part(
         writers = {split: SplitWriter(temporary, split) for split in SPLITS}
         by_group = False
         for document in documents:
-            split = document.split
-            if split is None:
-                group = None if (document.group or "").startswith(SITE) else document.group
-                by_group |= group is not None
-                split = hash_split(document.text if group is None else group, *fractions)
-            writers[split].add(document)
+            by_group |= document.split is None and _group(document) is not None
+            writers[split_of(document, *fractions)].add(document)
         for writer in writers.values():
             writer.close()
         part = {
             **record,
             "splits": {split: writer.counts() for split, writer in writers.items()},
-            "labels": sorted(set().union(*(writer.labels for writer in writers.values()))),
             "split_by_group": by_group,
+            "labels": sorted(set().union(*(writer.labels for writer in writers.values()))),
             "left_out": left_out,
             "files": {path.name: sha256_file(path) for path in sorted(temporary.glob("*.parquet"))},
         }

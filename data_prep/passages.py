@@ -3,10 +3,9 @@
 import re
 from collections.abc import Iterator
 from itertools import chain, pairwise
-from pathlib import Path
 
 from .document import Document
-from .inputs import opened
+from .inputs import InputFile, opened
 from .rows import as_text, read_lines
 
 FEW_FILES = 20  # fewer text files are split into passages; of this many or more, each file is a document
@@ -19,9 +18,9 @@ WHITE_SPACE = re.compile(r"[ \t\r\n\v\f]+")
 
 
 def read_text_file(
-    path: Path, document: str, folder: Path, fractions: tuple[float, float], limit: int | None = None
+    path: InputFile, document: str, group: str, fractions: tuple[float, float], limit: int | None = None
 ) -> Iterator[Document]:
-    """The documents of a text file, in order; the group of a part of it is its path below `folder`.
+    """The documents of a text file, in order; parts of it are in the same `group`.
 
     A `document` is a file, line, paragraph or passage. Only passages have a split: with the `fractions` of
     the validation and test split, first come those for training, then the others. With a `limit` a file is
@@ -30,7 +29,6 @@ def read_text_file(
     Raises:
         ValueError: the file is not UTF-8, or its compressed content is damaged; names the place.
     """
-    group = str(path.relative_to(folder))
     if document == "file":
         with opened(path) as file:
             yield Document(str(path), as_text(file.read(), path))
@@ -43,7 +41,7 @@ def read_text_file(
         yield from _passages(path, group, fractions, limit)
 
 
-def _paragraphs(path: Path, group: str) -> Iterator[Document]:
+def _paragraphs(path: InputFile, group: str) -> Iterator[Document]:
     """The parts of a file between blank lines."""
     paragraph: list[str] = []
     start = 1
@@ -57,7 +55,7 @@ def _paragraphs(path: Path, group: str) -> Iterator[Document]:
 
 
 def _passages(
-    path: Path, group: str, fractions: tuple[float, float], limit: int | None
+    path: InputFile, group: str, fractions: tuple[float, float], limit: int | None
 ) -> Iterator[Document]:
     """Split a file at paragraph ends, or at line ends in a long paragraph: first train, then val, then test.
 
@@ -94,7 +92,7 @@ def _passages(
                 return
 
 
-def _measure(path: Path) -> tuple[int, int]:
+def _measure(path: InputFile) -> tuple[int, int]:
     """The number of characters of a file, and of its longest line."""
     total = longest = line = 0
     for part in _parts(path, READ):
@@ -106,7 +104,7 @@ def _measure(path: Path) -> tuple[int, int]:
     return total, longest
 
 
-def _parts(path: Path, size: int) -> Iterator[str]:
+def _parts(path: InputFile, size: int) -> Iterator[str]:
     """The lines of a file, long ones in parts of about `size` bytes."""
     offset, rest = 0, b""
     with opened(path) as file:
@@ -125,7 +123,7 @@ def _parts(path: Path, size: int) -> Iterator[str]:
     as_text(rest, path, offset)
 
 
-def _cut_lines(path: Path, chars: int) -> Iterator[str]:
+def _cut_lines(path: InputFile, chars: int) -> Iterator[str]:
     """The lines of a file, long ones in parts that end with the first white space past `chars` characters."""
     rest = ""
     for part in chain(_parts(path, READ), [""]):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .inputs import opened
+from .inputs import InputFile, opened
 
 CHUNK = 1 << 20  # bytes of a JSON array that are read at a time
 BOM = codecs.BOM_UTF8
@@ -26,7 +26,7 @@ class Row:
     problem: str = ""
 
 
-def read_rows(path: Path, format_: str, choose: Choose) -> Iterator[Row]:
+def read_rows(path: InputFile, format_: str, choose: Choose) -> Iterator[Row]:
     """The rows of a file in a format: csv, parquet, arrow, or jsonl.
 
     `choose` gets the columns of a file that has the same in all rows.
@@ -43,7 +43,7 @@ def read_rows(path: Path, format_: str, choose: Choose) -> Iterator[Row]:
     return _json(path)
 
 
-def read_lines(path: Path) -> Iterator[str]:
+def read_lines(path: InputFile) -> Iterator[str]:
     """The lines of a text file with their newlines; in UTF-8 no character crosses a newline.
 
     Raises:
@@ -56,7 +56,7 @@ def read_lines(path: Path) -> Iterator[str]:
             offset += len(line)
 
 
-def as_text(content: bytes, path: Path, offset: int = 0) -> str:
+def as_text(content: bytes, path: InputFile, offset: int = 0) -> str:
     """Decode the bytes at an offset of a file.
 
     Raises:
@@ -71,7 +71,7 @@ def as_text(content: bytes, path: Path, offset: int = 0) -> str:
         ) from None
 
 
-def _json(path: Path) -> Iterator[Row]:
+def _json(path: InputFile) -> Iterator[Row]:
     with opened(path) as file:
         start = file.peek(4096).removeprefix(BOM).lstrip()  # type: ignore[attr-defined]
         if start[:1] == b"[" and b"{" in start[:2000]:
@@ -100,7 +100,7 @@ def _parsed(id_: str, place: str, content: bytes, offset: int) -> Row:
     return Row(id_, place, None if problem else values, problem)
 
 
-def _json_array(path: Path, file: BinaryIO) -> Iterator[Row]:
+def _json_array(path: InputFile, file: BinaryIO) -> Iterator[Row]:
     """The items of an array, of which one, and a chunk of the file, is in memory at a time."""
     decoder, decode = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8-sig")().decode
     buffer, number, size = "", 0, CHUNK
@@ -140,7 +140,7 @@ def _json_array(path: Path, file: BinaryIO) -> Iterator[Row]:
         yield Row(f"{path}:{number}", f"{path} item {number}", None if problem else values, problem)
 
 
-def _csv(path: Path, choose: Choose) -> Iterator[Row]:
+def _csv(path: InputFile, choose: Choose) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)
     name = path.name.lower()
     delimiter = "\t" if ".tsv" in name else ","
@@ -167,12 +167,14 @@ def _csv(path: Path, choose: Choose) -> Iterator[Row]:
         raise ValueError(f"{path} line {reader.line_num} is not CSV: {error}") from None
 
 
-def _parquet(path: Path, choose: Choose) -> Iterator[Row]:
+def _parquet(path: InputFile, choose: Choose) -> Iterator[Row]:
     import pyarrow.parquet
 
     try:
+        local = isinstance(path, Path)
+        file, buffer = (path, 1 << 20) if local else (path.open("rb", 0), 1 << 22)  # for fewer requests
         # Without these options the file, or a whole row group, stays in memory.
-        table = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+        table = pyarrow.parquet.ParquetFile(file, pre_buffer=False, buffer_size=buffer)
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{path} is not a Parquet file: {_first_line(error)}") from None
     _refuse_twice(path, table.schema_arrow.names)
@@ -181,10 +183,11 @@ def _parquet(path: Path, choose: Choose) -> Iterator[Row]:
     yield from _of_batches(path, batches, columns)
 
 
-def _arrow(path: Path, choose: Choose) -> Iterator[Row]:
+def _arrow(path: InputFile, choose: Choose) -> Iterator[Row]:
     import pyarrow.ipc
 
-    with pyarrow.OSFile(str(path)) as file:
+    is_path = isinstance(path, Path)
+    with pyarrow.OSFile(str(path)) if is_path else pyarrow.PythonFile(path.open("rb"), "r") as file:
         try:
             try:
                 reader = pyarrow.ipc.open_file(file)
@@ -206,7 +209,7 @@ def _valid(batch: Any) -> Any:
     return batch
 
 
-def _of_batches(path: Path, batches: Iterator[Any], columns: list[str]) -> Iterator[Row]:
+def _of_batches(path: InputFile, batches: Iterator[Any], columns: list[str]) -> Iterator[Row]:
     import pyarrow
 
     number = 0
@@ -241,7 +244,7 @@ def _values(batch: Any, columns: list[str]) -> Iterator[tuple[dict[str, Any], st
             yield values, problem
 
 
-def _refuse_twice(path: Path, columns: list[str]) -> None:
+def _refuse_twice(path: InputFile, columns: list[str]) -> None:
     twice = next((name for name in columns if columns.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"{path} has two columns '{twice}': rename or remove one")

@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 import urllib.parse
 import urllib.request
 from collections import Counter
@@ -22,10 +21,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .config import CorpusConfig, Source, check_source
 from .document import CATEGORY_COLUMNS, SITE, Document
+from .hub import HubFile, find_hub
 from .inputs import ENDINGS, Found, LeftOut, find_files, format_of, sniff
 from .passages import FEW_FILES, read_text_file
 from .rows import Row, read_rows
@@ -34,6 +34,7 @@ from .shakespeare import read_plays
 FORMATS = {"text": ("text",), "jsonl": ("jsonl",), "parquet": ("parquet",), "files": tuple(ENDINGS)}
 # Size of a unit on disk, unless there would be more units than that; a larger file is a unit of its own
 UNIT_BYTES, MOST_UNITS = 64_000_000, 1000
+File = TypeVar("File", Path, HubFile)
 NO_TEXT = "rows whose text is null"
 
 
@@ -64,10 +65,12 @@ class Unit:
     """how it is read"""
     fractions: tuple[float, float]
     """shares of the validation and test split, where the source has no splits of its own"""
-    files: tuple[Path, ...] = ()
-    """its files, in order; empty for what is downloaded"""
+    files: tuple[Path, ...] | tuple[HubFile, ...] = ()
+    """its files, in order; empty for the plays"""
+    format: str | None = None
+    """the format of its files (None: the name or content of each tells it)"""
     folder: Path = Path()
-    """the common folder of all text files of the source"""
+    """the common folder of all local text files of the source"""
     split: str | None = None
     """the split of its documents, if the source has its own"""
     domain: str | None = None
@@ -77,55 +80,91 @@ class Unit:
 def find_units(config: Source) -> tuple[list[Unit], LeftOut]:
     """The units of a source in a fixed order, and the files that are left out.
 
-    The units of a source are the same wherever it is. A source that is not a `CorpusConfig`, which has
-    fractions for its splits, is all test text unless it has splits of its own.
+    The units of a source are the same wherever it is. A source that is not a `CorpusConfig` is all test text,
+    or its own test split if it has one.
 
     Raises:
         FileNotFoundError: there is no such file.
     """
-    left_out = LeftOut()
-    fractions = (0.0, 1.0)
-    if isinstance(config, CorpusConfig):
-        fractions = config.val_fraction, config.test_fraction
-        if config.source == "mixture":
-            units = []
-            for domain, part in config.mixture.items():
-                of_domain, of_part = find_units(part)
-                units += [replace(unit, fractions=fractions, domain=domain) for unit in of_domain]
-                left_out.merge(of_part)
-            return units, left_out
+    if not isinstance(config, CorpusConfig):
+        return _units_of(config, None)
+    fractions = config.val_fraction, config.test_fraction
+    if not config.mixture:
+        return _units_of(config, fractions)
+    units, left_out = [], LeftOut()
+    for domain, part in config.mixture.items():
+        of_part, files = _units_of(part, fractions)
+        units += [replace(unit, domain=domain) for unit in of_part]
+        left_out.merge(files)
+    return units, left_out
+
+
+ALL_TEST = 0.0, 1.0
+
+
+def _units_of(config: Source, fractions: tuple[float, float] | None) -> tuple[list[Unit], LeftOut]:
+    """The units of one source; without fractions it is all test text."""
     kind, _ = check_source(config.source)
-    if kind in ("shakespeare", "hub"):
-        return [Unit(config, fractions)], left_out
+    if kind == "shakespeare":
+        return [Unit(config, fractions or ALL_TEST)], LeftOut()
+    if kind == "hub":
+        return _hub_units(config, fractions), LeftOut()
     found = input_files(config.source)
-    text = [path for path in found.files if _format(path, kind) == "text"]
+    text = [path for path in found.files if kind == "text" or (kind == "files" and _format(path) == "text")]
     others = sorted(set(found.files) - set(text))
-    if config.document == "auto":
-        config = replace(config, document="file" if len(text) >= FEW_FILES else "passage")
+    config = _with_document(config, len(text))
     # Group names are part of the corpus's fingerprint, which must not change when the files are moved
     folder = Path(os.path.commonpath([path.parent for path in text])) if text else Path()
-    units = [Unit(config, fractions, tuple(files), folder) for files in [*_batches(text), *_batches(others)]]
+    format_ = None if kind == "files" else kind
+    units = [
+        Unit(config, fractions or ALL_TEST, tuple(files), format_, folder)
+        for some in (text, others)
+        for files in _batches(some, [path.stat().st_size for path in some])
+    ]
     return units, found.left_out
 
 
-def _batches(files: list[Path]) -> Iterator[list[Path]]:
+def _with_document(config: Source, files: int) -> Source:
+    """The source with `document` decided; it has so many text files."""
+    if config.document != "auto":
+        return config
+    return replace(config, document="file" if files >= FEW_FILES else "passage")
+
+
+def _hub_units(config: Source, fractions: tuple[float, float] | None) -> list[Unit]:
+    """The units of a data set of the hub, each with files of one split."""
+    hub = find_hub(config)
+    splits = list(dict.fromkeys(file.split for file in hub.files))
+    if hub.has_test and not fractions:
+        splits = ["test"]
+    elif hub.has_test and fractions:  # no other document is drawn for the test
+        fractions = fractions[0], 0.0
+    config = _with_document(config, len(hub.files))
+    return [
+        Unit(config, fractions or ALL_TEST, tuple(files), hub.format, split=split)
+        for split in splits
+        for some in [[file for file in hub.files if file.split == split]]
+        for files in _batches(some, [file.size for file in some])
+    ]
+
+
+def _batches(files: list[File], sizes: list[int]) -> Iterator[list[File]]:
     """Consecutive files that together have the size of a unit, or one that alone has more."""
-    sizes = [path.stat().st_size for path in files]
     most = max(UNIT_BYTES, sum(sizes) / MOST_UNITS)
-    batch: list[Path] = []
+    batch: list[File] = []
     total = 0
-    for path, size in zip(files, sizes, strict=True):
+    for file, size in zip(files, sizes, strict=True):
         if batch and total + size > most:
             yield batch
             batch, total = [], 0
-        batch.append(path)
+        batch.append(file)
         total += size
     if batch:
         yield batch
 
 
-def _format(path: Path, kind: str) -> str:
-    return kind if kind != "files" else format_of(path) or sniff(path)
+def _format(path: Path) -> str:
+    return format_of(path) or sniff(path)
 
 
 def read_documents(config: Source, left_out: LeftOut | None = None) -> Iterator[Document]:
@@ -152,10 +191,9 @@ def read_unit(unit: Unit, left_out: LeftOut, limit: int | None = None) -> Iterat
             hub cannot be reached; names the place.
     """
     config = unit.config
-    own_splits = check_source(config.source)[0] in ("shakespeare", "hub")
     chars: Counter[str | None] = Counter()
     for document in _read(unit, RowReader(config, left_out), limit):
-        part = document.split if own_splits else None
+        part = None if unit.files else document.split  # the plays have splits of their own
         if limit is not None and chars[part] >= limit:
             if part is None:
                 return
@@ -169,6 +207,8 @@ def read_unit(unit: Unit, left_out: LeftOut, limit: int | None = None) -> Iterat
             left_out.add(f"documents longer than {config.max_length:,} characters", document.id)
         else:
             chars[part] += length
+            if unit.split:
+                document = replace(document, split=unit.split)
             yield document if unit.domain is None else _of_domain(document, unit.domain)
 
 
@@ -181,21 +221,28 @@ def _of_domain(document: Document, domain: str) -> Document:
 
 
 def _read(unit: Unit, reader: "RowReader", limit: int | None) -> Iterator[Document]:
-    kind, argument = check_source(unit.config.source)
-    if kind == "shakespeare":
+    if not unit.files:
         yield from read_plays()
-    elif kind == "hub":
-        yield from _hub(argument, reader)
-    for path in unit.files:
-        format_ = _format(path, kind)
+    for file in unit.files:
+        format_ = unit.format or _format(Path(str(file)))
         if format_ == "text":
-            text = read_text_file(path, unit.config.document, unit.folder, unit.fractions, limit)
-            for document in text:
+            for document in _text_documents(unit, file, limit):
                 yield document
                 limit = None if limit is None else limit - len(document.text)
         else:
-            for row in read_rows(path, format_, partial(reader.columns, str(path))):
+            for row in read_rows(file, format_, partial(reader.columns, str(file))):
                 yield from reader.documents(row)
+
+
+def _text_documents(unit: Unit, file: Path | HubFile, limit: int | None) -> Iterator[Document]:
+    document = unit.config.document
+    if isinstance(file, HubFile):
+        group = file.path
+        if document == "passage":
+            file.download()  # it is read twice
+    else:
+        group = str(file.relative_to(unit.folder))
+    yield from read_text_file(file, document, group, unit.fractions, limit)
 
 
 class RowReader:
@@ -312,46 +359,6 @@ def _is_utf8(text: str) -> bool:
     try:
         text.isascii() or text.encode()
     except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _hub(name: str, reader: RowReader) -> Iterator[Document]:
-    """Read a data set. Its train, validation and test splits are kept if it has all three, else ignored."""
-    name, _, config = name.partition(":")
-    if not os.path.exists(name) and not _hub_answers():
-        os.environ["HF_HUB_OFFLINE"] = "1"  # use the cache or fail at once
-    import datasets
-
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # errors are reported below, in one line
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()
-    try:
-        found = datasets.load_dataset(name, config or None)
-    except Exception as error:  # the library raises a dozen types, for the network and for the data
-        reason = " ".join(str(error.__cause__ or error).split())[:300] or type(error).__name__
-        raise ValueError(
-            f"hub:{name} cannot be loaded: {reason}; check the name and the network, "
-            "or download it on another machine and use parquet:PATH"
-        ) from None
-    own = {"train": "train", "validation": "val", "test": "test"}
-    keeps = set(own) <= set(found)
-    if any(split.info.builder_name == "text" for split in found.values()):
-        raise ValueError(f"hub:{name} is plain text, and the library changes its line ends: use text:PATH")
-    for split in own if keeps else found:
-        columns = reader.columns(f"hub:{name}", found[split].column_names)
-        for number, values in enumerate(found[split].select_columns(columns)):
-            place = f"{split}/{number}"
-            yield from reader.documents(Row(place, place, values), own[split] if keeps else None)
-
-
-def _hub_answers() -> bool:
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    try:
-        urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=5).close()
-    except urllib.error.HTTPError:
-        return True  # any answer will do
-    except OSError:
         return False
     return True
 

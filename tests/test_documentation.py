@@ -33,6 +33,9 @@ NOT_RUN = {
     r".venv/bin/python -m benchmarks\.claims --same .*": "needs the eighteen runs of configs/same.yaml",
     r".venv/bin/python -m pytest tests/faults --crashes 100": "takes half an hour; tests/faults is short",
     r"TIKTOKEN_CACHE_DIR=.*": "downloads from OpenAI",
+    r".* --config configs/corpora/.*": "downloads from the Hugging Face hub",
+    r"curl .*": "downloads",
+    r".venv/bin/python -m zipfile .*": "unpacks what curl downloads",
     r".venv/bin/mypy": "is a part of make test",
 }
 SMALLER = {  # options that make a measurement short

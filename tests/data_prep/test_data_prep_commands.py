@@ -173,7 +173,7 @@ def test_a_hub_name_without_a_network_fails_at_once_in_one_line(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [('{"body": "x"}\n', "has no column 'text' (columns: body)"), ('{"text": "x', "cannot be loaded")],
+    [('{"body": "x"}\n', "has no column 'text' (columns: body)"), ('{"text": "x', "line 1 is not JSON")],
 )
 def test_an_invalid_hub_folder_gives_one_line(
     content: str, complaint: str, tmp_path: Path, run_python: Callable

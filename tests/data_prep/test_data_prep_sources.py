@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow
@@ -325,52 +324,6 @@ def test_parquet_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "x.parquet", text)
     message = refusal(f"parquet:{path}")
     assert str(path) in message and "UTF-8" in message and "offset 3" in message
-
-
-# ---- hub
-
-
-def test_a_hub_data_set_with_three_splits_keeps_them(tmp_path: Path, run_python: Callable) -> None:
-    for split in ("train", "validation", "test"):
-        write_parquet(
-            tmp_path / f"{split}-00000-of-00001.parquet", [f"{split} {i}{ODD_TEXT}" for i in (1, 2)]
-        )
-    assert hub_documents(tmp_path, run_python) == [
-        [f"{split}/{i}", f"{split} {i + 1}{ODD_TEXT}", kept]
-        for split, kept in (("train", "train"), ("validation", "val"), ("test", "test"))
-        for i in (0, 1)
-    ]
-
-
-def test_a_hub_data_set_with_fewer_splits_is_split_here(tmp_path: Path, run_python: Callable) -> None:
-    for split in ("train", "test"):
-        write_jsonl(tmp_path / f"{split}.jsonl", [f"{split} 1", f"{split} 2"])
-    found = hub_documents(tmp_path, run_python)
-    assert [text for _, text, _ in found] == ["train 1", "train 2", "test 1", "test 2"]
-    assert {split for _, _, split in found} == {None}
-
-
-def test_plain_text_of_a_hub_is_not_rewritten(tmp_path: Path, run_python: Callable) -> None:
-    """The library would change its line ends, and make each line a document."""
-    (tmp_path / "train.txt").write_bytes(b"one\r\ntwo\rthree\n")
-    done = run_python("-c", HUB_SCRIPT, tmp_path)
-    refused = done.returncode != 0 and "text:" in done.stderr.splitlines()[-1]
-    assert refused or [text for _, text, _ in json.loads(done.stdout)] == ["one\r\ntwo\rthree\n"]
-
-
-HUB_SCRIPT = """
-import json, sys
-from data_prep.config import CorpusConfig
-from data_prep.sources import read_documents
-print(json.dumps([[d.id, d.text, d.split] for d in read_documents(CorpusConfig("hub:" + sys.argv[1]))]))
-"""
-
-
-def hub_documents(folder: Path, run_python: Callable) -> list:
-    """The documents of a data set in a folder, read in a process that uses the caches of the tests."""
-    done = run_python("-c", HUB_SCRIPT, folder)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 # ---- the split of a document
