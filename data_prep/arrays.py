@@ -97,7 +97,8 @@ class Split:
         self.text_sha256: str = counts["text_sha256"]
         self.tokens: int = counts["tokens"]  # without eot
         self.lossy_documents: int = counts["lossy_documents"]
-        self.paths = sorted(folder.glob(f"{name}-*.tokens.npy"))  # of the shards
+        # Absolute: they are opened later, and while another thread reads YAML the current folder is another
+        self.paths = sorted(folder.absolute().glob(f"{name}-*.tokens.npy"))
         if limit is not None and limit < self.chars:
             self._choose(limit)
 
@@ -207,7 +208,8 @@ class TokenArrays:
         self.lossy_documents = sum(counts["lossy_documents"] for counts in manifest["splits"].values())
         self.fingerprints = {key: manifest[key] for key in ("corpus_fingerprint", "tokenizer_fingerprint")}
         self._check_files(verify)
-        self._opened = {folder / name: file_state(folder / name) for name in manifest["files"]}
+        paths = [folder.absolute() / name for name in manifest["files"]]
+        self._opened = {path: file_state(path) for path in paths}
 
     def check_unchanged(self) -> None:
         """Check that the files are still those that were opened.
