@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 import data_prep.corpus
 import data_prep.file_array
+import data_prep.row_groups
 from common.files import sha256_file
 from data_prep.arrays import DOCUMENT, FORMAT, MARK_CHARS, ArrayWriter, Split, TokenArrays, narrowest_dtype
 from data_prep.corpus import SPLITS, Corpus, make_corpus
 from data_prep.encode import make_arrays
+from data_prep.row_groups import mark_tokens
 from tokenizers import load_tokenizer, train_tokenizer
 
 SPECS = ["byte", "char", "unigram-400", "spbpe-400", "bpe-300"]
@@ -294,6 +296,20 @@ def test_marks_are_the_same_positions_in_the_text_for_every_tokenizer(
             with_it = up_to + tokenizer.decode_bytes(circle[before + 1 : before + 2])
             character = text[: mark * MARK_CHARS].encode()
             assert len(up_to) <= len(character) < len(with_it)
+
+
+@pytest.mark.parametrize("lost", [0, 3])
+def test_marks_do_not_depend_on_the_pieces_in_which_tokens_are_counted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    tokens, table = (np.load(folder / f"val-00000.{kind}.npy") for kind in ("tokens", "documents"))
+    table["start"] -= 1
+    table["chars"] += lost  # then positions are scaled
+    at_once = mark_tokens(tokens[1:], table, tokenizer)
+    monkeypatch.setattr(data_prep.row_groups, "PIECE", 7)
+    assert np.array_equal(mark_tokens(tokens[1:], table, tokenizer), at_once)
+    assert lost or np.array_equal(at_once + 1, np.load(folder / "val-00000.marks.npy"))
 
 
 # ---- arrays that do not match the manifest
