@@ -1,5 +1,6 @@
 """Files that are written whole or not at all: first beside their target, then renamed."""
 
+import errno
 import hashlib
 import json
 import os
@@ -7,6 +8,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_replaceable(folder: Path, marker: str) -> None:
@@ -26,10 +29,11 @@ def new_folder(target: Path) -> Iterator[Path]:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        yield temporary
-        for path in temporary.rglob("*"):
-            _sync(path)
-        _sync(temporary)
+        with _naming(target):
+            yield temporary
+            for path in temporary.rglob("*"):
+                _sync(path)
+            _sync(temporary)
         if target.exists():
             replaced = target.with_name(f".{target.name}.{os.getpid()}.old")
             target.rename(replaced)
@@ -45,9 +49,13 @@ def new_folder(target: Path) -> Iterator[Path]:
 def write_file(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-    _sync(temporary)
-    temporary.replace(path)
+    try:
+        with _naming(path):
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+            _sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: object) -> None:
@@ -78,8 +86,13 @@ def read_manifest(folder: Path, format: int, what: str, command: str) -> dict:
     manifest = read_json(folder / "manifest.json")
     if manifest is None:
         raise ValueError(f"{folder} holds no {what}: make it with python -m {command}")
-    if manifest.get("format") != format:
-        found = manifest.get("format")
+    found = manifest.get("format")
+    if isinstance(found, int) and found > format:
+        raise ValueError(
+            f"{folder} has format {found} and was written by a newer version of Codebook, this one reads "
+            f"{format}: update Codebook, or make it again with python -m {command}"
+        )
+    if found != format:
         raise ValueError(f"{folder} has format {found}, not {format}: make it again with python -m {command}")
     return manifest
 
@@ -93,6 +106,17 @@ def sha256_file(path: Path) -> str:
 def fingerprint(content: object) -> str:
     """SHA-256 of anything that JSON can hold, in hex; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def _naming(target: Path) -> Iterator[None]:
+    """Add the name of what is written to the error of a full disk, which otherwise has none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL and error.filename is None:
+            raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
+        raise
 
 
 def _sync(path: Path) -> None:

@@ -8,15 +8,18 @@
 The trainer imports this module, so it must not import a tokenizer library.
 """
 
-import os
+import resource
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from common.cli import run_command
 from common.files import fingerprint, read_manifest, sha256_file
+
+from .file_array import OPEN_FILES, FileArray, check_unchanged, file_state
 
 FORMAT = 3
 MARK_CHARS = 32  # characters between two marks
@@ -71,8 +74,13 @@ def choose_documents(chars: np.ndarray, limit: int | None) -> np.ndarray:
     return np.sort(order[:enough])
 
 
+def _beside(tokens: Path, kind: str) -> Path:
+    """Another file of the shard with this file of tokens."""
+    return tokens.with_name(tokens.name.replace(".tokens.", f".{kind}."))
+
+
 class Split:
-    """One split of a corpus under one tokenizer: memory-mapped tokens, a table of documents, and marks.
+    """One split of a corpus under one tokenizer: tokens, marks, and a table of documents.
 
     For training the tokens form a circle: `eot`, document, `eot`, document, ..., and back to the first `eot`.
     Marks are positions in the text that are the same for every tokenizer.
@@ -83,26 +91,14 @@ class Split:
 
     def __init__(self, folder: Path, name: str, counts: dict, limit: int | None = None) -> None:
         self.name = name
+        self.documents: int = counts["documents"]
         self.chars: int = counts["chars"]
         self.bytes: int = counts["bytes"]
         self.text_sha256: str = counts["text_sha256"]
         self.tokens: int = counts["tokens"]  # without eot
         self.lossy_documents: int = counts["lossy_documents"]
-        paths = sorted(folder.glob(f"{name}-*.tokens.npy"))
-        self.shards: list[np.memmap] = [np.load(path, mmap_mode="r") for path in paths]
-        self.files = [open(path, "rb") for path in paths]
-        self.tables = [
-            np.load(path.with_name(path.name.replace(".tokens.", ".documents."))) for path in paths
-        ]
-        marks = [path.with_name(path.name.replace(".tokens.", ".marks.")) for path in paths]
-        self.marks: list[np.memmap] = [np.load(path, mmap_mode="r") for path in marks]
-        self.mark_files = [open(path, "rb") for path in marks]
-        self.documents = sum(len(table) for table in self.tables)
-        # The last eot of a shard is the first of the next one
-        self.ends = np.cumsum([len(shard) - 1 for shard in self.shards])  # of each shard on the circle
-        self.mark_ends = np.cumsum([len(marks) for marks in self.marks])
-        self.length = int(self.ends[-1])  # of the circle: tokens, and an eot for each document
-        self.chosen = np.arange(self.documents)
+        # Absolute: they are opened later, and while another thread reads YAML the current folder is another
+        self.paths = sorted(folder.absolute().glob(f"{name}-*.tokens.npy"))
         if limit is not None and limit < self.chars:
             self._choose(limit)
 
@@ -114,6 +110,38 @@ class Split:
         self.tokens = sum(len(sequence) - 2 for sequence in self.sequences())
         self.text_sha256 = fingerprint([self.text_sha256, self.chosen.tolist()])
 
+    # Opened when they are needed: training needs no tables, scoring no marks
+
+    @cached_property
+    def circle(self) -> FileArray:
+        """The tokens; the last `eot` of a shard is the first of the next one."""
+        return FileArray(self.paths, left_out=1)
+
+    @cached_property
+    def marks(self) -> FileArray:
+        """For every 32nd character, the index in the shard of the token that contains it."""
+        return FileArray([_beside(path, "marks") for path in self.paths])
+
+    @cached_property
+    def tables(self) -> list[np.ndarray]:
+        """The documents of each shard, 1-d of `DOCUMENT`."""
+        return [np.load(_beside(path, "documents")) for path in self.paths]
+
+    @cached_property
+    def chosen(self) -> np.ndarray:
+        """The indices of the documents, 1-d int64."""
+        return np.arange(self.documents)
+
+    def shards(self) -> Iterator[np.memmap]:
+        """The tokens of each shard, memory-mapped, with the `eot` before and after them."""
+        for path in self.paths:
+            yield np.load(path, mmap_mode="r")
+
+    @property
+    def length(self) -> int:
+        """The length of the circle: tokens, and an `eot` for each document."""
+        return len(self.circle)
+
     @property
     def chars_per_token(self) -> float:
         """Characters of text per token of text; eot is not counted."""
@@ -122,7 +150,7 @@ class Split:
     @property
     def places(self) -> int:
         """The number of marks, one for every 32 characters."""
-        return int(self.mark_ends[-1])
+        return len(self.marks)
 
     def token_before(self, marks: np.ndarray) -> np.ndarray:
         """The positions on the circle of the tokens before those that contain the marked characters.
@@ -130,36 +158,26 @@ class Split:
         For the first character of a document that is the `eot` before it. Argument and result are 1-d int64.
 
         Raises:
-            OSError: as for `crop`.
+            OSError: as for `crops`.
         """
-        found = np.empty(len(marks), dtype=np.int64)
-        for i, mark in enumerate(marks.tolist()):
-            number = int(np.searchsorted(self.mark_ends, mark, side="right"))
-            array = self.marks[number]
-            place = mark - int(self.mark_ends[number]) + len(array)
-            begin = int(self.ends[number]) - len(self.shards[number]) + 1
-            found[i] = begin + int(_read(self.mark_files[number], array, place, 1)[0]) - 1
-        return found
+        shards = np.searchsorted(self.marks.ends, marks, side="right")
+        return self.circle.begins[shards] + self.marks.read(marks, 1)[:, 0] - 1
 
-    def crop(self, start: int, length: int) -> np.ndarray:
-        """Read `length` tokens of the circle from `start` on, in the arrays' dtype.
+    def crops(self, starts: np.ndarray, length: int) -> np.ndarray:
+        """Read `length` tokens of the circle from each of the `starts` on: (starts, length) int64.
 
         Raises:
-            OSError: the file cannot be read, or was truncated.
+            OSError: a file cannot be read, or was changed.
         """
-        parts = []
-        while length:
-            number = int(np.searchsorted(self.ends, start, side="right"))
-            place = start - int(self.ends[number]) + len(self.shards[number]) - 1
-            count = min(length, int(self.ends[number]) - start)
-            parts.append(_read(self.files[number], self.shards[number], place, count))
-            start, length = (start + count) % self.length, length - count
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return self.circle.read(starts, length)
 
     def sequences(self) -> list[np.ndarray]:
-        """The documents as views of their tokens, each with the `eot` before and after it."""
+        """The documents as views of their memory-mapped tokens, each with the `eot` before and after it."""
         found = []
-        for shard, table in zip(self.shards, self.tables, strict=True):
+        if len(self.paths) > OPEN_FILES:  # each mapping keeps its file open
+            most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        for shard, table in zip(self.shards(), self.tables, strict=True):
             starts = table["start"] - 1
             ends = np.append(starts[1:] + 1, len(shard))
             found += [shard[start:end] for start, end in zip(starts, ends, strict=True)]
@@ -172,21 +190,6 @@ class Split:
     def document_bytes(self) -> np.ndarray:
         """The number of UTF-8 bytes in each document, 1-d int64."""
         return np.concatenate([table["bytes"] for table in self.tables])[self.chosen]
-
-
-def _read(file: BinaryIO, array: np.memmap, start: int, count: int) -> np.ndarray:
-    """Read values of a memory-mapped array from its file.
-
-    If the file was truncated, access to the mapping would kill the process with a signal.
-
-    Raises:
-        OSError: the file was truncated.
-    """
-    size = array.itemsize * count
-    raw = os.pread(file.fileno(), size, array.offset + start * array.itemsize)
-    if len(raw) < size:
-        raise OSError(f"{file.name} was truncated while it was in use: encode it again")
-    return np.frombuffer(raw, array.dtype)
 
 
 class TokenArrays:
@@ -205,7 +208,8 @@ class TokenArrays:
         self.lossy_documents = sum(counts["lossy_documents"] for counts in manifest["splits"].values())
         self.fingerprints = {key: manifest[key] for key in ("corpus_fingerprint", "tokenizer_fingerprint")}
         self._check_files(verify)
-        self._opened = {name: self._state(name) for name in manifest["files"]}
+        paths = [folder.absolute() / name for name in manifest["files"]]
+        self._opened = {path: file_state(path) for path in paths}
 
     def check_unchanged(self) -> None:
         """Check that the files are still those that were opened.
@@ -213,19 +217,8 @@ class TokenArrays:
         Raises:
             OSError: a file was deleted, replaced or written to.
         """
-        for name, opened in self._opened.items():
-            if self._state(name) != opened:
-                raise OSError(
-                    f"{self.folder / name} was changed or deleted while it was in use: restore it; "
-                    "the same command resumes from the last checkpoint"
-                )
-
-    def _state(self, name: str) -> tuple[int, int, int] | None:
-        try:
-            status = (self.folder / name).stat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_size, status.st_mtime_ns
+        for path, opened in self._opened.items():
+            check_unchanged(path, opened)
 
     def _check_files(self, verify: bool) -> None:
         listed = self.manifest["files"]

@@ -14,6 +14,8 @@ from tokenizers.arrow import lengths, offsets
 from .arrays import DOCUMENT, MARK_CHARS, ArrayWriter, narrowest_dtype
 from .processes import in_processes
 
+PIECE = 1 << 18  # tokens whose characters are counted at a time
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -60,7 +62,7 @@ def encode_row_group(tokenizer: Tokenizer, dtype: np.dtype, allow_lossy: bool, t
     """
     file = _open(task.shard.path)
     column = file.read_row_group(task.group, columns=["text"], use_threads=False).column("text")
-    texts = pyarrow.concat_arrays(column.chunks)
+    texts = column.chunk(0) if column.num_chunks == 1 else pyarrow.concat_arrays(column.chunks)
     chars = lengths(texts)
     tokens, ends, kept = tokenizer.encode_documents(texts, chars)
     if not kept.all() and not allow_lossy:
@@ -83,17 +85,37 @@ def mark_tokens(tokens: np.ndarray, documents: np.ndarray, tokenizer: Tokenizer)
     A token contains the characters whose first byte it contains. If a tokenizer loses text, or adds a space
     before it, positions in a document's tokens are scaled to those in its source.
     """
-    ends = np.cumsum(token_chars(tokenizer)[tokens])  # characters up to the end of each token
     chars, starts = documents["chars"], documents["start"]
-    found = ends[np.append(starts[1:], len(tokens)) - 1]  # characters of tokens up to each document
+    sizes, last = token_chars(tokenizer), np.append(starts[1:], len(tokens)) - 1
     source = np.cumsum(chars)
     wanted = np.arange(0, source[-1], MARK_CHARS)
+    marks, found = _tokens_of(wanted, last, tokens, sizes)
     if not np.array_equal(found, source):
         document = np.searchsorted(source, wanted, side="right")
         own = np.diff(found, prepend=0)[document]
         into = (wanted - source[document] + chars[document]) * own // np.maximum(chars[document], 1)
-        wanted = found[document] - own + into
-    return np.searchsorted(ends, wanted, side="right").clip(max=len(tokens) - 1)
+        marks, _ = _tokens_of(found[document] - own + into, last, tokens, sizes)
+    return marks
+
+
+def _tokens_of(
+    wanted: np.ndarray, last: np.ndarray, tokens: np.ndarray, sizes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The tokens that contain the characters `wanted`, and the number of characters up to the tokens `last`.
+
+    Both are 1-d int64 and sorted, as the arguments are; `sizes` are the characters of each id. Tokens are
+    looked at piece by piece: counts of all tokens of a long document would take many times its size.
+    """
+    marks, found = np.full(len(wanted), len(tokens) - 1), np.empty(len(last), dtype=np.int64)
+    before = 0
+    for begin in range(0, len(tokens), PIECE):
+        ends = before + np.cumsum(sizes[tokens[begin : begin + PIECE]])  # characters up to each token's end
+        here = slice(*np.searchsorted(wanted, [before, ends[-1]]))
+        marks[here] = begin + np.searchsorted(ends, wanted[here], side="right")
+        here = slice(*np.searchsorted(last, [begin, begin + PIECE]))
+        found[here] = ends[last[here] - begin]
+        before = int(ends[-1])
+    return marks, found
 
 
 @lru_cache(maxsize=1)

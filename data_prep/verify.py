@@ -59,7 +59,7 @@ def verify_arrays(corpus: Corpus, arrays: TokenArrays, tokenizer: Tokenizer) -> 
             raise ValueError(f"{arrays.folder} was made from another {what}: encode it again")
     for split in SPLITS:
         opened, changed = arrays.split(split), 0
-        for path, shard, table in zip(corpus.files(split), opened.shards, opened.tables, strict=True):
+        for path, shard, table in zip(corpus.files(split), opened.shards(), opened.tables, strict=True):
             where = f"{arrays.folder / f'{split}-{path.stem}'}.tokens.npy"
             texts = pyarrow.parquet.read_table(path, columns=["text"]).column("text")
             if len(texts) != len(table):

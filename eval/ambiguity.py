@@ -173,7 +173,7 @@ def estimate(arguments: Arguments) -> dict:
     documents = list(corpus.texts("test"))
     chosen = np.linspace(0, len(documents) - 1, min(arguments.texts, len(documents))).astype(int)
     texts = [documents[i][: arguments.chars] for i in chosen]
-    shards = run.arrays.split("train").shards
+    shards = run.arrays.split("train").shards()
     counts = np.sum([np.bincount(shard, minlength=run.arrays.vocab_size) for shard in shards], axis=0)
     gain = estimate_ambiguity(run.load_model(), tokenizer, counts, texts, arguments.samples)
     asked = {key: getattr(arguments, key) for key in ("texts", "chars", "samples")}

@@ -55,6 +55,18 @@ def test_documents_alone_are_measured_against_packed_ones(tmp_path):
 
 
 @pytest.mark.extended
+def test_batches_of_random_crops_are_measured_against_the_plain_recipe(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.batches", "--rounds", "1", "--gigabytes", "0.02"]
+    command += ["--batches", "20", "--reads", "5000", "--folder", tmp_path]
+    done = subprocess.run([*command, "--json", tmp_path / "figures.json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["5_000_crops_ours_growth_of_resident_memory_mb"] < 50
+    assert figures["warm_processor_time_of_a_batch_ours_ratio"] < 1  # 0.3 on a quiet machine
+    assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
+
+
+@pytest.mark.extended
 def test_claims_are_measured_in_a_small_form(tmp_path):
     """With meaningful numbers of repeats: tests/eval/test_statistics.py and test_ladder.py."""
     command = [sys.executable, "-m", "benchmarks.claims", "--repeats", "1"]

@@ -22,6 +22,8 @@ class BatchTokenizer(Tokenizer):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See `Tokenizer.encode_documents`."""
         encoded = [self._encode_batch(texts[batch], chars[batch]) for batch in batches(texts)]
+        if len(encoded) == 1:  # without a copy of a long text's tokens
+            return encoded[0]
         tokens, ends, kept = zip(*encoded, strict=True)
         begins = np.cumsum([0, *map(len, tokens[:-1])])
         ends = [batch + begin for batch, begin in zip(ends, begins, strict=True)]

@@ -54,8 +54,7 @@ def make_batch(split: Split, starts: np.ndarray, plan: Plan, compiled: bool = Fa
     `begins` is left out if no document begins within a crop. A `compiled` model always gets it, because it
     would be recompiled otherwise.
     """
-    rows = np.stack([split.crop(start, plan.block_size + 1) for start in starts.tolist()])  # (B, T+1)
-    crops = torch.from_numpy(rows.astype(np.int64))
+    crops = torch.from_numpy(split.crops(starts, plan.block_size + 1))  # (B, T+1)
     # Contiguous, so that the copy to a GPU is asynchronous
     inputs, targets = crops[:, :-1].contiguous(), crops[:, 1:].contiguous()
     if plan.eot is None or not (compiled or (inputs[:, 1:] == plan.eot).any()):

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import data_prep.file_array
 import data_prep.parts
+import data_prep.row_groups
 from common.files import sha256_file
-from data_prep.arrays import MARK_CHARS, ArrayWriter, Split, TokenArrays, narrowest_dtype
+from data_prep.arrays import DOCUMENT, FORMAT, MARK_CHARS, ArrayWriter, Split, TokenArrays, narrowest_dtype
 from data_prep.corpus import SPLITS, Corpus, make_corpus
 from data_prep.encode import make_arrays
+from data_prep.row_groups import mark_tokens
 from tokenizers import load_tokenizer, train_tokenizer
 
 SPECS = ["byte", "char", "unigram-400", "spbpe-400", "bpe-300"]
@@ -175,7 +180,7 @@ def test_a_split_counts_documents_tokens_characters_and_bytes(folder: Path, tiny
 
 
 def test_arrays_are_memory_mapped_not_read(folder: Path) -> None:
-    assert all(isinstance(shard, np.memmap) for shard in TokenArrays(folder).split("train").shards)
+    assert all(isinstance(shard, np.memmap) for shard in TokenArrays(folder).split("train").shards())
 
 
 def test_shards_have_the_same_documents_as_one_file(
@@ -184,7 +189,7 @@ def test_shards_have_the_same_documents_as_one_file(
     whole = TokenArrays(tiny_arrays("bpe-300"))
     for name in SPLITS:
         one, several = whole.split(name), shards.split(name)
-        assert len(one.shards) == 1 < len(several.shards)
+        assert len(one.paths) == 1 < len(several.paths)
         assert several.documents == one.documents and several.tokens == one.tokens
         assert [s.tolist() for s in several.sequences()] == [s.tolist() for s in one.sequences()]
         assert several.document_chars().tolist() == one.document_chars().tolist()
@@ -192,7 +197,7 @@ def test_shards_have_the_same_documents_as_one_file(
 
 
 def test_every_shard_starts_and_ends_with_eot(shards: TokenArrays) -> None:
-    for shard in shards.split("train").shards:
+    for shard in shards.split("train").shards():
         assert shard[0] == shard[-1] == shards.eot
 
 
@@ -204,7 +209,7 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> Split:
         np.save(folder / f"train-{shard:05}.tokens.npy", np.array(tokens, dtype=np.uint8))
         np.save(folder / f"train-{shard:05}.documents.npy", np.zeros(1, dtype=[("start", int)]))
         np.save(folder / f"train-{shard:05}.marks.npy", np.array([1, 3, 3], dtype=np.uint32))
-    counts = {"chars": 1, "bytes": 1, "tokens": 1, "lossy_documents": 0, "text_sha256": ""}
+    counts = {"documents": 2, "chars": 1, "bytes": 1, "tokens": 1, "lossy_documents": 0, "text_sha256": ""}
     return Split(folder, "train", counts)
 
 
@@ -213,7 +218,62 @@ def test_a_crop_continues_across_shards_and_from_the_end_to_the_beginning(
     numbered: Split, start: int, length: int
 ) -> None:
     assert numbered.length == 10
-    assert numbered.crop(start, length).tolist() == [(start + i) % 10 for i in range(length)]
+    assert numbered.crops(np.array([start]), length)[0].tolist() == [(start + i) % 10 for i in range(length)]
+
+
+MANY = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from data_prep.arrays import TokenArrays
+
+split = TokenArrays(Path(sys.argv[1])).split("train")
+starts = np.arange(0, split.length, 7)
+crops = split.crops(starts, 11)
+assert (crops == (starts[:, None] + np.arange(11)) % split.length % 256).all()
+marks = np.random.default_rng(0).permutation(split.places)
+assert (split.token_before(marks) == 4 * marks).all()
+print(len(os.listdir("/proc/self/fd")), "tables" in vars(split))
+"""
+
+
+@pytest.mark.extended
+def test_five_thousand_shards_are_read_with_a_hundred_open_files(tmp_path: Path) -> None:
+    shards, files = 5000, {}
+    for shard in range(shards):
+        arrays = {
+            "tokens": np.arange(4 * shard, 4 * shard + 5).astype(np.uint8),
+            "documents": np.array([(1, 32, 32)], dtype=DOCUMENT),
+            "marks": np.array([1], dtype=np.uint32),
+        }
+        for kind, array in arrays.items():
+            np.save(path := tmp_path / f"train-{shard:05}.{kind}.npy", array)
+            files[path.name] = {"size": path.stat().st_size}
+    train = {"documents": shards, "chars": 32 * shards, "bytes": 32 * shards, "tokens": 3 * shards}
+    manifest = {"format": FORMAT, "tokenizer": "x", "vocab_size": 256, "eot": 0, "dtype": "uint8"}
+    manifest |= {"splits": {"train": train | {"lossy_documents": 0, "text_sha256": ""}}, "files": files}
+    manifest |= {"corpus_fingerprint": "", "tokenizer_fingerprint": ""}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    limit = ["sh", "-c", 'ulimit -n 128; exec "$@"', "sh"]
+    done = subprocess.run([*limit, sys.executable, "-c", MANY, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    descriptors, tables = done.stdout.split()
+    assert int(descriptors) < 100 and tables == "False"  # 24 bytes per document, which training does not need
+
+
+def test_a_file_that_is_replaced_is_not_read_further(copy: Path) -> None:
+    """A file may have to be opened again, however long ago the arrays were opened."""
+    split = TokenArrays(copy).split("train")
+    before = split.crops(np.array([5]), 20)
+    shutil.copy(copy / "train-00000.tokens.npy", copy / "new")
+    (copy / "new").rename(copy / "train-00000.tokens.npy")
+    assert (split.crops(np.array([5]), 20) == before).all()  # it is still open
+    data_prep.file_array._open.cache_clear()
+    with pytest.raises(OSError, match="was changed or deleted while it was in use"):
+        split.crops(np.array([5]), 20)
+    (copy / "train-00000.tokens.npy").unlink()
+    with pytest.raises(OSError, match="was changed or deleted"):
+        split.crops(np.array([5]), 20)
 
 
 def test_a_mark_leads_to_the_token_before_the_one_with_its_character(numbered: Split) -> None:
@@ -229,13 +289,27 @@ def test_marks_are_the_same_positions_in_the_text_for_every_tokenizer(
     for name in SPLITS:
         split = TokenArrays(tiny_arrays(spec)).split(name)
         text = "".join(tiny_corpus.texts(name))
-        circle = split.crop(0, split.length)
+        circle = split.crops(np.array([0]), split.length)[0]
         assert split.places == -(-len(text) // MARK_CHARS)
         for mark, before in enumerate(split.token_before(np.arange(split.places)).tolist()):
             up_to = tokenizer.decode_bytes(circle[: before + 1])
             with_it = up_to + tokenizer.decode_bytes(circle[before + 1 : before + 2])
             character = text[: mark * MARK_CHARS].encode()
             assert len(up_to) <= len(character) < len(with_it)
+
+
+@pytest.mark.parametrize("lost", [0, 3])
+def test_marks_do_not_depend_on_the_pieces_in_which_tokens_are_counted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    tokens, table = (np.load(folder / f"val-00000.{kind}.npy") for kind in ("tokens", "documents"))
+    table["start"] -= 1
+    table["chars"] += lost  # then positions are scaled
+    at_once = mark_tokens(tokens[1:], table, tokenizer)
+    monkeypatch.setattr(data_prep.row_groups, "PIECE", 7)
+    assert np.array_equal(mark_tokens(tokens[1:], table, tokenizer), at_once)
+    assert lost or np.array_equal(at_once + 1, np.load(folder / "val-00000.marks.npy"))
 
 
 # ---- arrays that do not match the manifest

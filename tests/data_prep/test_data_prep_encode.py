@@ -348,7 +348,7 @@ def test_a_vocabulary_beyond_16_bits_is_stored_in_32(tmp_path: Path) -> None:
     tokenizer = make_tokenizer(corpus, "bpe-70000", tmp_path / "tokenizer")
     arrays = make_arrays(corpus, tokenizer, tmp_path / "arrays")
     assert (arrays.vocab_size, arrays.manifest["dtype"]) == (70_000, "uint32")
-    tokens = arrays.split("train").shards[0]
+    tokens = next(arrays.split("train").shards())
     assert tokens.dtype == np.uint32 and tokens.max() > 65_535
     assert [tokenizer.decode(s) for s in arrays.split("test").sequences()] == list(corpus.texts("test"))
 

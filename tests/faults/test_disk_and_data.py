@@ -3,11 +3,13 @@
 One clear line says what happened, where, and what to do; the last good checkpoint is kept.
 """
 
+import json
 import os
 import re
 import resource
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -105,6 +107,59 @@ def test_a_read_only_folder_is_named(new_run, tmp_path):
     output = in_namespace(script, disk, *run.command())
     assert "exit code 2" in output
     assert f"Read-only file system: '{run.folder}'" in the_line(output)
+
+
+def test_an_encoding_that_finds_the_disk_full_is_resumed(tiny_corpus, tiny_arrays, tmp_path):
+    disk, whole = tmp_path / "disk", tiny_arrays("bpe-300")
+    disk.mkdir()
+    script = """
+        disk=$1; kept=$2; shift 2
+        mount -t tmpfs -o size=40k tmpfs "$disk"
+        code=0; "$@" || code=$?; echo "exit code $code"
+        mount -o remount,size=10m "$disk"
+        "$@"
+        mount -o remount,ro "$disk"
+        code=0; "$@" --allow_lossy true || code=$?; echo "on a read-only disk $code"
+        cp -r "$disk/arrays" "$kept"
+    """
+    paths = [f"--corpus={tiny_corpus.folder}", f"--out={disk / 'arrays'}"]
+    paths += [f"--tokenizer={whole / 'tokenizer'}"]
+    command = [sys.executable, "-m", "data_prep.encode", *paths, "--processes=1"]
+    output = in_namespace(script, disk, tmp_path / "kept", *command)
+    assert "exit code 2" in output and "on a read-only disk 0" in output  # there is nothing to do
+    assert f"No space left on device: '{disk / 'arrays' / 'parts'}" in the_line(output)
+    assert "Traceback" not in output
+    for path in whole.glob("*.npy"):
+        assert (tmp_path / "kept" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_tokenizer_that_does_not_fit_leaves_the_old_one(tiny_corpus, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = """
+        disk=$1; shift
+        mount -t tmpfs -o size=1m tmpfs "$disk"
+        "$@" --spec=bpe-300
+        before=$(cat "$disk"/tok/* | sha256sum)
+        head -c 10m /dev/zero > "$disk/other" 2> /dev/null || true
+        code=0; "$@" --spec=bpe-310 --replace || code=$?; echo "exit code $code"
+        test "$before" = "$(cat "$disk"/tok/* | sha256sum)"
+        test "$(ls -A "$disk")" = "$(printf 'other\ntok')"
+    """
+    paths = [f"--corpus={tiny_corpus.folder}", f"--out={disk / 'tok'}"]
+    output = in_namespace(script, disk, sys.executable, "-m", "data_prep.tokenizer", *paths)
+    assert "exit code 2" in output
+    assert f"No space left on device: '{disk / 'tok'}'" in the_line(output)
+
+
+def test_arrays_of_a_newer_version_are_not_said_to_be_outdated(new_run, data):
+    manifest = json.loads((data / "manifest.json").read_text())
+    (data / "manifest.json").write_text(json.dumps({**manifest, "format": manifest["format"] + 1}))
+    code, output = new_run("run", data).start().end()
+    assert code == 2
+    line = the_line(output)
+    assert str(data) in line and "was written by a newer version of Codebook" in line
+    assert "update Codebook, or make it again with python -m data_prep.encode" in line
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import math
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,8 +41,8 @@ def planned(tiny_arrays):
 
 def text_before(split: Split) -> np.ndarray:
     """The number of characters of training text before each token of the circle."""
-    tokenizer = load_tokenizer(Path(split.files[0].name).parent / "tokenizer")
-    return np.append(0, np.cumsum(token_chars(tokenizer)[split.crop(0, split.length)]))
+    tokenizer = load_tokenizer(split.paths[0].parent / "tokenizer")
+    return np.append(0, np.cumsum(token_chars(tokenizer)[split.crops(np.array([0]), split.length)[0]]))
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -78,7 +77,7 @@ def test_all_text_is_seen_equally_often_however_many_tokens_it_takes(tmp_path):
     np.save(tmp_path / "train-00000.tokens.npy", np.concatenate([[9], tokens]).astype(np.uint8))
     np.save(tmp_path / "train-00000.marks.npy", marks)
     np.save(tmp_path / "train-00000.documents.npy", np.zeros(1, dtype=[("start", int)]))
-    counts = {"chars": 2 * half, "bytes": 2 * half, "tokens": len(tokens) - 1}
+    counts = {"documents": 1, "chars": 2 * half, "bytes": 2 * half, "tokens": len(tokens) - 1}
     split = Split(tmp_path, "train", counts | {"lossy_documents": 0, "text_sha256": ""})
     amounts = TextAmount(chars=96), TextAmount(chars=1920), Budget(steps=1)
     plan = make_plan(MODEL, 10, plan_block_size(amounts[0], split), *amounts, split)
@@ -111,7 +110,7 @@ def test_the_slices_of_all_ranks_make_up_the_batch_in_order(sequences, world_siz
 def test_a_target_is_the_token_after_its_input(planned):
     train, plan = planned("bpe-300", context=TextAmount(tokens=8))
     batch = make_batch(train, np.array([0, 17, train.length - 1]), plan)
-    stream = train.crop(0, train.length)
+    stream = train.crops(np.array([0]), train.length)[0]
     assert batch.inputs[1].tolist() == stream[17:25].tolist()
     assert batch.targets[1].tolist() == stream[18:26].tolist()
     assert batch.targets[2].tolist() == stream[:8].tolist()  # the tokens form a circle
@@ -120,7 +119,7 @@ def test_a_target_is_the_token_after_its_input(planned):
 def test_each_position_knows_where_its_document_begins(planned):
     train, plan = planned("char", context=TextAmount(tokens=12))
     eot = plan.eot
-    second = int(np.flatnonzero(train.crop(0, train.length) == eot)[1])
+    second = int(np.flatnonzero(train.crops(np.array([0]), train.length)[0] == eot)[1])
     batch = make_batch(train, np.array([second - 5, second]), plan)
     assert batch.begins.tolist() == [[0] * 5 + [5] * 7, [0] * 12]
     assert make_batch(train, np.array([second, 0]), plan).begins is None  # it would make no difference
