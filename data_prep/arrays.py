@@ -8,6 +8,7 @@
 The trainer imports this module, so it must not import a tokenizer library.
 """
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,9 @@ class Split:
         # The last eot of a shard is the first of the next one
         self.ends = np.cumsum([len(shard) - 1 for shard in self.shards])  # of each shard on the circle
         self.mark_ends = np.cumsum([len(marks) for marks in self.marks])
-        self.length = int(self.ends[-1])  # of the circle: tokens, and an eot for each document
+        self.length = (
+            int(self.ends[-1]) if paths else 0
+        )  # of the circle: tokens, and an eot for each document
         self.chosen = np.arange(self.documents)
         if limit is not None and limit < self.chars:
             self._choose(limit)
@@ -116,13 +119,13 @@ class Split:
 
     @property
     def chars_per_token(self) -> float:
-        """Characters of text per token of text; eot is not counted."""
-        return self.chars / self.tokens
+        """Characters of text per token of text; eot is not counted. NaN in an empty split."""
+        return self.chars / self.tokens if self.tokens else math.nan
 
     @property
     def places(self) -> int:
         """The number of marks, one for every 32 characters."""
-        return int(self.mark_ends[-1])
+        return int(self.mark_ends[-1]) if len(self.mark_ends) else 0
 
     def token_before(self, marks: np.ndarray) -> np.ndarray:
         """The positions on the circle of the tokens before those that contain the marked characters.
@@ -167,11 +170,15 @@ class Split:
 
     def document_chars(self) -> np.ndarray:
         """The number of characters in each document, 1-d int64."""
-        return np.concatenate([table["chars"] for table in self.tables])[self.chosen]
+        return self._column("chars")
 
     def document_bytes(self) -> np.ndarray:
         """The number of UTF-8 bytes in each document, 1-d int64."""
-        return np.concatenate([table["bytes"] for table in self.tables])[self.chosen]
+        return self._column("bytes")
+
+    def _column(self, name: str) -> np.ndarray:
+        empty = np.empty(0, dtype=np.int64)
+        return np.concatenate([empty, *(table[name] for table in self.tables)])[self.chosen]
 
 
 def _read(file: BinaryIO, array: np.memmap, start: int, count: int) -> np.ndarray:

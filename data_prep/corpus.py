@@ -23,7 +23,7 @@ from common.files import (
     write_json,
 )
 
-from .config import CorpusConfig
+from .config import CorpusConfig, Source
 from .document import CATEGORY_COLUMNS, SITE, Document
 from .inputs import LeftOut
 from .sources import hash_split, input_files, read_documents
@@ -100,7 +100,7 @@ def read_texts(path: Path) -> Iterator[str]:
         yield from file.read_row_group(group, columns=["text"]).column("text").to_pylist()
 
 
-def find_corpus(config: CorpusConfig, folder: Path) -> Corpus | None:
+def find_corpus(config: Source, folder: Path) -> Corpus | None:
     """The corpus in `folder` if it is what `make_corpus` would make, else None.
 
     Raises:
@@ -114,7 +114,7 @@ def find_corpus(config: CorpusConfig, folder: Path) -> Corpus | None:
     return None
 
 
-def corpus_changes(config: CorpusConfig, folder: Path) -> list[str]:
+def corpus_changes(config: Source, folder: Path) -> list[str]:
     """The options in which the corpus in `folder` differs from `config`, such as corpus.source."""
     manifest = read_json(folder / "manifest.json")
     if manifest is None:
@@ -124,15 +124,16 @@ def corpus_changes(config: CorpusConfig, folder: Path) -> list[str]:
     return [f"corpus.{key}" for key, value in asdict(config).items() if manifest["config"].get(key) != value]
 
 
-def _made_from(config: CorpusConfig) -> str:
+def _made_from(config: Source) -> str:
     inputs = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in input_files(config.source).files]
     return fingerprint([FORMAT, asdict(config), inputs])
 
 
-def make_corpus(config: CorpusConfig, folder: Path, replace: bool = False) -> Corpus:
+def make_corpus(config: Source, folder: Path, replace: bool = False) -> Corpus:
     """Read a source, split it and write the corpus, unless `folder` already holds it.
 
-    A corpus of other text is replaced only if `replace` is set.
+    A corpus of other text is replaced only if `replace` is set. All documents of a source that is not a
+    `CorpusConfig` are in the test split.
 
     Raises:
         ValueError: the source has no text, a split is empty, `folder` holds another corpus, or as
@@ -145,12 +146,14 @@ def make_corpus(config: CorpusConfig, folder: Path, replace: bool = False) -> Co
     if not replace and (differs := corpus_changes(config, folder)):
         raise ValueError(f"{folder} holds another corpus ({', '.join(differs)}): {refusal}")
     made_from, old = _made_from(config), read_json(folder / "manifest.json")
+    splitting = config if isinstance(config, CorpusConfig) else None
+    reading = splitting or CorpusConfig(**asdict(config))
 
     with new_folder(folder) as temporary:
         writers = {split: _SplitWriter(temporary, split) for split in SPLITS}
         left_out = LeftOut()
         split_by_group = False
-        for document in read_documents(config, left_out):
+        for document in read_documents(reading, left_out):
             if not document.text:
                 left_out.add("empty documents", document.id)
                 continue
@@ -161,12 +164,12 @@ def make_corpus(config: CorpusConfig, folder: Path, replace: bool = False) -> Co
                 )
                 left_out.add(f"documents {bound} characters", document.id)
                 continue
-            split = document.split
+            split = document.split if splitting else "test"
             if split is None:
                 group = None if (document.group or "").startswith(SITE) else document.group
                 split_by_group |= group is not None
                 key = document.text if group is None else group
-                split = hash_split(key, config.val_fraction, config.test_fraction)
+                split = hash_split(key, reading.val_fraction, reading.test_fraction)
             writers[split].add(document)
         for writer in writers.values():
             writer.close()
@@ -174,7 +177,7 @@ def make_corpus(config: CorpusConfig, folder: Path, replace: bool = False) -> Co
         if not any(counts["documents"] for counts in splits.values()):
             raise ValueError(f"{config.source} holds no text")
         for split, counts in splits.items():
-            if not counts["documents"]:
+            if not counts["documents"] and splitting:
                 remedy = "give more documents or larger fractions"
                 if split_by_group:
                     remedy = (
