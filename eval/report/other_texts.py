@@ -10,7 +10,7 @@ from .markdown import code, plain, table
 PAIRS = 5  # of tokenizers that change places are named
 ABOUT = (
     "Every run is also scored on these texts, without training it again, by the same protocol as on the test "
-    "text. The table has the bits per character of {model} and the rank among the tokenizers. Bold: may be the "
+    "text. The table has bits per character of {model} and the rank among the tokenizers. Bold: may be the "
     "best on that text. Kendall's tau is 1 if two texts rank tokenizers in the same order, and -1 if in the "
     "opposite one. Two tokenizers are said to change places only if the intervals of both texts, which hold "
     "for all pairs at once, show that they differ, in opposite directions."

@@ -119,7 +119,8 @@ def publish_report(comparison: Comparison) -> list[str]:
     if not results["partial"]:
         log_report(comparison, results, comparison.tracking.wandb)
     lossy = [
-        f"{row['tokenizer']} {row['model']}: loses text of {row['lossy_documents']:,} documents{of}, not ranked"
+        f"{row['tokenizer']} {row['model']}: loses text of {row['lossy_documents']:,} documents{of}, "
+        "not ranked"
         for of, rows in {
             "": results["lossy_rows"],
             **{f" of {name}": text.get("lossy_rows", []) for name, text in results["texts"].items()},
