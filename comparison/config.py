@@ -106,9 +106,8 @@ class Comparison(TrainingOptions):
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     """the text and how it is split"""
     evaluate: dict[str, str | Source] = field(default_factory=dict)
-    """further test texts, each under a name of your choice: a source such as text:poems.txt, or keys of a
-    source, as corpus has them. Every finished run is also scored on all their documents, as on the test
-    split"""
+    """further test texts, each under a name of your choice: a source such as text:poems.txt, or its keys as
+    in corpus. Every run is also scored on all of their documents, without training it again"""
     train_chars: int = TRAIN_CHARS
     """characters of training text that tokenizers are trained on, in documents drawn at random"""
     allow_lossy: bool = False
