@@ -148,7 +148,8 @@ def make_text(
         log(line)
     for label, count in lossy.items():
         if count:
-            log(f"text {text}: {label} loses text in {count:,} documents, and is not ranked on it")
+            documents = "1 document" if count == 1 else f"{count:,} documents"
+            log(f"text {text}: {label} loses text in {documents}, and is not ranked on it")
 
 
 def find_text(comparison: Comparison, text: str, tokenizers: dict[str, Tokenizer]) -> bool:

@@ -279,7 +279,8 @@ def main(arguments: Arguments) -> None:
     arrays = TokenArrays(arguments.folder, arguments.verify)
     print(f"{arrays.spec}  vocabulary {arrays.vocab_size}  {arrays.manifest['dtype']}")
     for name in arrays.manifest["splits"]:
-        split = arrays.split(name)
+        if not (split := arrays.split(name)).documents:
+            continue
         print(
             f"{name:5}  {split.documents:>9,} documents  {split.tokens:>13,} tokens  "
             f"{split.chars_per_token:.3f} characters per token"

@@ -117,9 +117,11 @@ def evaluated_runs(comparison: Comparison, text: str = TEST) -> tuple[list[Evalu
         except ValueError as error:
             left_out.append(str(error))
     if not runs:
-        where = comparison.folder if text == TEST else text
-        none = f"{where} has no results yet: none of its {wanted} runs is evaluated"
-        raise NoResults(left_out[0] if left_out else f"{none}: compare.py run trains and evaluates them")
+        none = f"none of its {wanted} runs is evaluated: compare.py run trains and evaluates them"
+        none = f"{comparison.folder} has no results yet: {none}"
+        if text != TEST:
+            none = f"none of {wanted} runs is scored on it yet: compare.py run scores them"
+        raise NoResults(left_out[0] if left_out else none)
     if len(runs) == wanted:
         return runs, None
     return runs, {"evaluated": len(runs), "wanted": wanted, "left_out": left_out}
@@ -287,8 +289,8 @@ def collect_results(comparison: Comparison, text: str = TEST) -> tuple[dict, dic
     lossless = [group for group in groups if not group[0].result["lossy_documents"]]
     kept = grouped(lossless, lambda group: group[0].asked.model)
     if not kept:
-        where = comparison.folder if text == TEST else text
-        raise NoResults(f"{where}: every tokenizer is lossy, so there is nothing to rank: add a lossless one")
+        where = f"{comparison.folder}: " * (text == TEST)
+        raise NoResults(f"{where}every tokenizer is lossy, so there is nothing to rank: add a lossless one")
     clusters, chars = test_clusters(comparison, text), runs[0].chars
     groups_of_text = None if clusters is None else int(clusters.max()) + 1
     if groups_of_text == 1:  # no spread can be estimated

@@ -1,5 +1,7 @@
 """The section of the report about further test texts, and the same in sentences."""
 
+from comparison.config import TEST
+
 from ..recommend import parts_of_answer
 from ..results import partial_sentences
 from ..texts import ranks
@@ -23,7 +25,7 @@ def text_sentences(results: dict) -> list[str]:
     found = []
     for name, of in results["texts"].items():
         if "missing" in of:
-            found.append(f"On {name}: nothing to compare. {of['missing']}.")
+            found.append(f"On {name}: {of['missing']}.")
             continue
         said = partial_sentences(of["partial"])[:1]
         entries = [entry for entry in of["recommendation"]["models"] if entry["model"] == model]
@@ -41,7 +43,8 @@ def _changes(of: dict, model: str, name: str) -> list[str]:
         if ranking["model"] != model or ranking["tokenizers"] < 2:
             continue
         tau = ranking["kendall_tau"]
-        said = [] if tau is None else [f"Kendall's tau with the ranking on the test text is {tau:.2f}."]
+        few = tau is None or ranking["tokenizers"] == 2
+        said = [] if few else [f"Kendall's tau with the ranking on the test text is {tau:.2f}."]
         if not ranking["tested"]:
             return [*said, "Whether tokenizers change places is not tested."]
         pairs = [f"{better} is better than {worse}" for better, worse in ranking["reversed"]]
@@ -74,7 +77,7 @@ def texts_section(results: dict) -> str:
     if not results["texts"]:
         return ""
     main = main_rows(results["rows"])
-    parts = ["## On other texts", ABOUT.format(model=f"of {main[0]['model']}"), _overview(results, main)]
+    parts = ["## On other texts", ABOUT.format(model=main[0]["model"]), _overview(results, main)]
     for (name, of), said in zip(results["texts"].items(), text_sentences(results), strict=True):
         parts += [f"### {plain(name)}", plain(said)]
         if "missing" in of:
@@ -97,16 +100,17 @@ def texts_section(results: dict) -> str:
 def _overview(results: dict, main: list[dict]) -> str:
     """A row for each tokenizer and a column for each text: bits per character and rank."""
     model = main[0]["model"]
-    columns = {"test": main}
+    columns, lossy = {TEST: main}, {TEST: results["lossy_rows"]}
     for name, of in results["texts"].items():
         columns[name] = [row for row in of.get("rows", []) if row["model"] == model]
+        lossy[name] = of.get("lossy_rows", [])
     ranked = {text: ranks(rows) if rows else {} for text, rows in columns.items()}
     by_label = {text: {row["tokenizer"]: row for row in rows} for text, rows in columns.items()}
     labels = dict.fromkeys(row["tokenizer"] for rows in columns.values() for row in rows)
 
     def cell(text: str, label: str) -> str:
         if label not in by_label[text]:
-            return "–"
+            return "loses text" if any(row["tokenizer"] == label for row in lossy[text]) else "–"
         row, rank = by_label[text][label], ranked[text].get(label)
         bold = tables.BOLD * row["may_be_best"]
         return f"{bold}{row['test_bpc']:.3f}{bold} ({'–' if rank is None else rank})"
