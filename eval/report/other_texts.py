@@ -68,7 +68,7 @@ def summary_sentence(results: dict) -> str:
         return ""
     changed = [name for name, pairs in tested.items() if pairs]
     if changed:
-        return f"The ranking is shown to be another on {', '.join(changed)}: see On other texts."
+        return f"On {', '.join(changed)}, tokenizers are shown to change places: see On other texts."
     return f"No two tokenizers are shown to change places on other texts ({', '.join(tested)})."
 
 
