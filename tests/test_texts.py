@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from common.files import read_json
 from comparison import load_comparison
@@ -18,21 +19,31 @@ from eval.evaluate import Evaluation, Text, evaluate_run
 from model.scoring import score
 from slurm.cluster import Cluster
 from slurm.graph import stages
-from tests.test_compare import BIGRAM, SILENT, compare, comparison_of, snapshot, write
+from tests.test_compare import BIGRAM, SILENT, compare, comparison_of, snapshot
 from tokenizers import load_tokenizer
 from training.run import open_run
 
 RUNS = ("char/bigram/seed0", "bpe-300/bigram/seed0")
 
 
-def texts_of(folder: Path) -> dict:
-    """Poems in a text file, and news in rows."""
+def write(path: Path, comparison: dict) -> Path:
+    """Write a comparison file, with texts in their order."""
+    path.write_text(yaml.safe_dump(comparison, sort_keys=False))
+    return path
+
+
+def write_texts(folder: Path) -> None:
+    """Write poems to a text file, and news to rows."""
     draw = random.Random(0)
     words = "moon light silver thé ξένος night sea shore stone rose wind".split()
     lines = [" ".join(draw.choices(words, k=6)) + "\n" + "\n" * (i % 5 == 4) for i in range(200)]
     (folder / "poems.txt").write_text("".join(lines))
     rows = [{"body": " ".join(draw.choices(words, k=40)).upper()} for _ in range(12)]
     (folder / "news.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def texts_of(folder: Path) -> dict:
+    """The texts, as a comparison file names them."""
     news = {"source": f"jsonl:{folder}/news.jsonl", "text_column": "body"}
     return {"poems": f"text:{folder}/poems.txt", "news": news}
 
@@ -47,6 +58,7 @@ def scored(tiny_source, tmp_path_factory) -> tuple[Path, dict, str]:
     result = compare(file)
     assert result.returncode == 0, result.stderr
     before = checkpoints(folder / "tiny")
+    write_texts(folder)
     write(file, content | {"evaluate": texts_of(folder)})
     result = compare(file)
     assert result.returncode == 0, result.stderr
@@ -157,7 +169,7 @@ def test_what_is_missing_of_one_text_alone_is_scored(copied):
     before = json.loads(lost.read_text())
     lost.unlink()
     status = compare(file, command="status").stdout
-    assert re.search(r"^evaluate +1 done, 1 not submitted$", status, re.M)
+    assert re.search(r"^evaluate +1 not submitted, 1 done$", status, re.M)
     plan = compare(file, command="plan")
     assert plan.returncode == 0, plan.stderr
     assert "done      1 run\n" in plan.stdout and "to score  1 run that is trained" in plan.stdout
@@ -201,7 +213,9 @@ def test_a_text_with_another_source_is_scored_again_with_replace_alone(copied, s
     assert checkpoints(file.with_suffix("")) == training
     after = snapshot(file.with_suffix(""))
     changed = {name for name in before if after[name] != before[name]} - {"comparison.yaml"}
-    assert changed and all("texts/poems/" in name or name.endswith("train.log") for name in changed)
+    assert changed and all(
+        "texts/poems/" in name or name.endswith(("train.log", "config.yaml")) for name in changed
+    )
 
 
 @pytest.mark.parametrize(
