@@ -25,6 +25,7 @@ from data_prep.corpus import Corpus, find_corpus, make_corpus
 from data_prep.encode import Encoding, make_arrays
 from data_prep.tokenizer import find_tokenizer
 from model import build_model
+from tokenizers import Tokenizer
 from training.budget import Budget
 from training.config import TrainConfig
 from training.ranks import pick_device
@@ -97,20 +98,26 @@ def rehearsal(comparison: Comparison) -> Iterator[Comparison]:
     with tempfile.TemporaryDirectory(prefix="codebook-plan-") as folder:
         scratch = replace(comparison, out=Path(folder))
         (scratch.folder / "data").mkdir(parents=True)
+        tokenizers: dict[str, Tokenizer] = {}
         if corpus := find_corpus(comparison.corpus, comparison.folder / "corpus"):
             _link(corpus.folder, scratch.folder / "corpus")
             for label, spec in comparison.specs.items():
                 data = comparison.data(label)
                 tokenizer = find_tokenizer(corpus, spec, data / "tokenizer", comparison.train_chars)
+                tokenizers |= {label: tokenizer} if tokenizer else {}
                 if tokenizer and Encoding(corpus, tokenizer, data, comparison.allow_lossy).published():
                     _link(data, scratch.data(label))
                 elif tokenizer:
                     scratch.data(label).mkdir()
                     _link(data / "tokenizer", scratch.data(label) / "tokenizer")
         for text, source in comparison.texts.items():
-            scratch.text_folder(text).mkdir(parents=True)
+            (scratch.text_folder(text) / "data").mkdir(parents=True)
             if corpus := find_corpus(source, comparison.text_folder(text) / "corpus"):
                 _link(corpus.folder, scratch.text_folder(text) / "corpus")
+                for label, tokenizer in tokenizers.items():
+                    data = comparison.data(label, text)
+                    if Encoding(corpus, tokenizer, data, comparison.allow_lossy).published():
+                        _link(data, scratch.data(label, text))
         yield scratch
 
 
@@ -265,9 +272,7 @@ def _summary(
             f"          {', '.join(f'{name} {duration(of / at_once)}' for name, of in parts.items())}",
         ]
     if to_score:
-        lines.append(
-            f"to score  {_runs(len(to_score))} that are trained, {duration(sum(to_score) / at_once)}"
-        )
+        lines.append(f"to score  {_runs(len(to_score))} already trained, {duration(sum(to_score) / at_once)}")
     return [*lines, f"in all    about {duration(seconds)}, and then the report"]
 
 

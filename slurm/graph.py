@@ -77,16 +77,15 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str, replace: bool 
         needs = {f"tokenizer {label}": "afterok"}
         found.append(Stage(f"encode {label}", "prep", encode, needs, parts, [ready[label]] * len(parts)))
 
-    trained_all = {f"tokenizer {label}": "afterok" for label in comparison.specs}
+    encoded = {f"encode {label}": "afterok" for label in comparison.specs}
     texts = {}  # for each further text: true if its corpus and arrays exist
     for name in comparison.texts:
         texts[name] = len(tokenizers) == len(comparison.specs) and find_text(comparison, name, tokenizers)
         text = ["slurm.prepare", "text", f"{frozen}/comparison.yaml", f"--text={name}", *replaces]
-        found.append(_prep(f"text {name}", text, trained_all, texts[name]))
+        found.append(_prep(f"text {name}", text, encoded, texts[name]))
 
     # Lists and config.yaml files of runs; with trials of learning rates a second time, for the chosen rates
-    encoded = {f"encode {label}": "afterok" for label in comparison.specs}
-    encoded |= {f"text {name}": "afterok" for name in comparison.texts}
+    encoded = encoded | {f"text {name}": "afterok" for name in texts}
     prepare = ["slurm.prepare", f"{frozen}/comparison.yaml", *replaces]
 
     tried = trials(comparison)

@@ -172,7 +172,7 @@ def test_what_is_missing_of_one_text_alone_is_scored(copied):
     assert re.search(r"^evaluate +1 not submitted, 1 done$", status, re.M)
     plan = compare(file, command="plan")
     assert plan.returncode == 0, plan.stderr
-    assert "done      1 run\n" in plan.stdout and "to score  1 run that is trained" in plan.stdout
+    assert "done      1 run\n" in plan.stdout and "to score  1 run already trained" in plan.stdout
     assert not lost.exists()
     result = compare(file)
     assert result.returncode == 0, result.stderr
@@ -300,6 +300,6 @@ def test_on_a_cluster_a_text_is_a_job_before_the_runs_are_prepared(scored):
     comparison = load_comparison(scored[0].with_suffix(""))
     found = {stage.name: stage for stage in stages(comparison, Cluster(), "frozen")}
     assert all(all(stage.done) for stage in found.values())
-    assert found["text poems"].needs == {"tokenizer char": "afterok", "tokenizer bpe-300": "afterok"}
+    assert found["text poems"].needs == {"encode char": "afterok", "encode bpe-300": "afterok"}
     assert found["text poems"].command[1:4] == ["slurm.prepare", "text", "frozen/comparison.yaml"]
     assert found["prepare"].needs["text news"] == "afterok"
