@@ -11,19 +11,20 @@ import signal
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C is silent during the imports, which take seconds
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.cli import Command, log, run_commands
 from common.revision import code_revision
-from comparison import Comparison, RunSpec
+from comparison import Comparison
+from comparison.config import TEST
 from comparison.estimate import print_estimate
 from comparison.local import RunJob, TrialJob, environments, module_command, run_jobs, train_command
-from comparison.protocol import matched_context
+from comparison.protocol import matched_contexts
 from comparison.replace import refuse_to_discard
-from comparison.runs import chosen_rates, counted_runs, known_runs, trained_or_removed, trials
+from comparison.runs import chosen_rates, counted_runs, known_runs, trained, trained_or_removed, trials
 from comparison.stages import make_data
-from eval.evaluate import evaluate_options, evaluated, protocol_options
+from eval.evaluate import evaluate_options, evaluation_of, evaluation_options, unscored_texts
 from eval.intrinsic import measure_tokenizers
 from eval.report.write import publish_report
 from slurm.status import print_status
@@ -87,7 +88,7 @@ def plan(comparison: Comparison, options: LocalOptions) -> None:
     """Print the time, memory and compute of a run; changes nothing."""
     stop_on_signals()
     at_once = environments(comparison, options.jobs)
-    print_estimate(comparison, at_once, {run.title for run in finished_runs(comparison)})
+    print_estimate(comparison, at_once, unscored(comparison))
 
 
 def submit(comparison: Comparison, options: SubmitOptions) -> None:
@@ -118,13 +119,20 @@ def stop_on_signals() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-def finished_runs(comparison: Comparison) -> list[RunSpec]:
-    """The runs that are trained and evaluated as the comparison asks."""
-    found = []
+def unscored(comparison: Comparison) -> dict[str, list[str]]:
+    """The titles of the trained runs, each with the texts on which it is still to be scored."""
+    there = {
+        text: source
+        for text, source in comparison.evaluate.items()
+        if all((comparison.data(label, text) / "manifest.json").exists() for label in comparison.specs)
+    }
+    part, others = replace(comparison, evaluate=there), [t for t in comparison.texts if t not in there]
+    found = {}
     for run in known_runs(comparison)[0]:
         with suppress(ValueError, OSError):  # not all data is there
-            if evaluated(comparison, run, matched_context(comparison)):
-                found.append(run)
+            if trained(run):
+                evaluation = evaluation_of(part, run, matched_contexts(part))
+                found[run.title] = unscored_texts(evaluation) + others
     return found
 
 
@@ -144,23 +152,24 @@ def train_sweeps(comparison: Comparison, at_once: list[dict[str, str]], replace:
 
 
 def train_and_evaluate(comparison: Comparison, at_once: list[dict[str, str]], replace: bool) -> None:
-    """Train and evaluate every missing run; when stopped, runs write a checkpoint."""
+    """Train and evaluate every missing run, on all texts; when stopped, runs write a checkpoint."""
     jobs, done = [], 0
-    matched = matched_context(comparison)
+    matched = matched_contexts(comparison)
     runs = counted_runs(comparison)
     # First seeds first, so that every tokenizer soon has a row
     runs.sort(key=lambda run: comparison.seeds_of(run.model).index(run.seed))
     for counted in runs:
-        if evaluated(comparison, counted, matched):
+        texts = unscored_texts(evaluation_of(comparison, counted, matched))
+        if trained(counted) and not texts:
             done += 1
             continue
         if trained_or_removed(counted, replace=replace):
             module, options = "eval.evaluate", evaluate_options(comparison, counted, matched)
         else:
-            module = "eval.train_and_evaluate"
-            options = [f"--run={counted.folder}", *protocol_options(comparison, counted, matched)]
+            module, options = "eval.train_and_evaluate", evaluation_options(comparison, counted, matched)
+            texts = [TEST, *comparison.texts]
         counted.config.write()
-        jobs.append(RunJob(counted, module_command(module, options, comparison.processes)))
+        jobs.append(RunJob(counted, module_command(module, options, comparison.processes), texts))
     if done:
         log(f"{done} of {done + len(jobs)} runs are done")
     run_jobs(jobs, at_once)

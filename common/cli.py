@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from .errors import Failed
 from .help import example_of, help_text
-from .mistakes import MissingOptions, check_file, explain, one_line
+from .mistakes import MissingOptions, about_section, check_file, explain, one_line
 from .options import known_names
 
 Config = TypeVar("Config")
@@ -178,6 +178,8 @@ def parse_all(types: list[type], arguments: list[str]) -> list[Any]:
         options = parser.instantiate(parser.parse_args(given))
     except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
         raise explain(str(error), arguments, file, types) from error
+    except ValueError as error:
+        raise ValueError(about_section(str(error))) from error
     return [each(**{f.name: options[f.name] for f in dataclasses.fields(each)}) for each in types]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from .options import in_words, is_optional, known_names, section_of, sections_of
+from .options import alternatives, in_words, is_optional, known_names, section_of, sections_of
 
 
 class MissingOptions(ValueError):
@@ -69,6 +69,8 @@ def _check_keys(file: str, content: dict, config: type, names: dict[str, str], p
         for where, section in sections.items():
             if isinstance(section, dict):
                 _check_keys(file, section, inner, names, f"{where}.")
+            elif of_many and isinstance(section, str) and str in alternatives(typing.get_args(hints[key])[1]):
+                continue  # the short form of a section
             elif not is_optional(hints[key]):
                 raise ValueError(f"{file}: {where}: expected {in_words(expected)}, not {_shown(section)}")
 
@@ -79,6 +81,7 @@ def _shown(value: object) -> str:
 
 def explain(message: str, arguments: list[str], file: str | None, types: list[type]) -> ValueError:
     """jsonargparse's message about arguments, some of them from a file, as an error in plain words."""
+    message = about_section(message)
     if unknown := re.search(r"arguments: (\S+)", message):
         option = unknown[1].partition("=")[0]
         if not option.startswith("--"):
@@ -103,6 +106,12 @@ def explain(message: str, arguments: list[str], file: str | None, types: list[ty
     if value and path in hints:
         return ValueError(f"{prefix}{path}: expected {in_words(hints[path])}, not '{value[1]}'")
     return ValueError(prefix + one_line(re.sub(r"Problem with given class_path '[^']*':\s*", "", message)))
+
+
+def about_section(message: str) -> str:
+    """jsonargparse's message about a section with a short form; only what is wrong with the section."""
+    union = r"Does not validate against any of the Union subtypes\n.*?- Expected a <class 'str'>\n *- "
+    return re.sub(rf"{union}(.*?)\n *Given value type.*", r"\1", message, flags=re.DOTALL)
 
 
 def _nearest(

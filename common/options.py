@@ -109,7 +109,7 @@ def in_words(hint: Any) -> str:
         keys = ", ".join(field.name for field in dataclasses.fields(inner))
         return "sections, each with a name of its own" if of_many else f"keys ({keys})"
     words = []
-    for each in _alternatives(hint):
+    for each in alternatives(hint):
         if typing.get_origin(each) is list:
             (of,) = typing.get_args(each)
             simple = of in (int, float, Path)
@@ -128,7 +128,7 @@ def is_optional(hint: Any) -> bool:
 
 def _in_short(hint: Any) -> str:
     words = []
-    for each in _alternatives(hint):
+    for each in alternatives(hint):
         if _values(each):
             words += [str(value) for value in _values(each)]
         else:
@@ -136,7 +136,7 @@ def _in_short(hint: Any) -> str:
     return "|".join(words)
 
 
-def _alternatives(hint: Any) -> list[Any]:
+def alternatives(hint: Any) -> list[Any]:
     """The members of a union but for None; any other type alone."""
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     return [each for each in typing.get_args(hint) if each is not type(None)] if union else [hint]
@@ -154,7 +154,7 @@ def section_of(hint: Any) -> tuple[type | None, bool]:
 
 
 def _dataclasses_in(hint: Any) -> list[type]:
-    candidates = (hint, *typing.get_args(hint))
+    candidates = [hint, *itertools.chain.from_iterable(map(alternatives, typing.get_args(hint)))]
     return [each for each in candidates if isinstance(each, type) and dataclasses.is_dataclass(each)]
 
 

@@ -10,7 +10,7 @@ import torch
 
 from common.cli import as_yaml, parse, plain
 from common.files import write_file
-from data_prep.corpus import CorpusConfig
+from data_prep.config import CorpusConfig, Source
 from data_prep.tokenizer import TRAIN_CHARS
 from model import ModelConfig, build_model
 from training.budget import Budget
@@ -18,6 +18,8 @@ from training.config import TrainConfig, TrainingOptions
 from training.optimizer import OptimizerConfig
 
 from .labels import NAME, shortest_entries, specs_by_label
+
+TEST = "test"  # the name of the comparison's own test text, the test split, among other texts
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,15 @@ class RunSpec:
         """The folder of the run."""
         return self.config.out
 
+    def scores(self, text: str = TEST) -> Path:
+        """The folder of the run's scores on a text."""
+        return scores_folder(self.folder, text)
+
+
+def scores_folder(run: Path, text: str = TEST) -> Path:
+    """The folder of a run's scores on a text: that of the run for the test split, else one below it."""
+    return run if text == TEST else run / "texts" / text
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(TrainingOptions):
@@ -94,6 +105,9 @@ class Comparison(TrainingOptions):
     embedding included, as with the tokenizer byte"""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     """the text and how it is split"""
+    evaluate: dict[str, str | Source] = field(default_factory=dict)
+    """further test texts, each under a name of your choice: a source such as text:poems.txt, or its keys as
+    in corpus. Every run is also scored on all of their documents, without training it again"""
     train_chars: int = TRAIN_CHARS
     """characters of training text that tokenizers are trained on, in documents drawn at random"""
     allow_lossy: bool = False
@@ -123,9 +137,16 @@ class Comparison(TrainingOptions):
                 raise ValueError(f"{name} {value} must be at least 1")
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap {self.overlap} is not at least 0 and below 1")
-        for name in [self.name, *self.models]:
+        for name in [self.name, *self.models, *self.evaluate]:
             if not isinstance(name, str) or not NAME.fullmatch(name):
                 raise ValueError(f"'{name}' names a folder: letters, digits, '.', '-' and '_' only")
+        if TEST in self.evaluate:
+            raise ValueError(f"evaluate.{TEST}: this name stands for the test split: give another name")
+        for name, source in self.texts.items():
+            if source.source == "mixture":
+                raise ValueError(
+                    f"evaluate.{name}: a mixture is not possible: give each text a name of its own"
+                )
         if self.processes < 1:
             raise ValueError(f"processes {self.processes} must be at least 1")
         self.first_runs()  # options that a run refuses are refused before anything is made
@@ -140,9 +161,21 @@ class Comparison(TrainingOptions):
         """The spec of each tokenizer by its label, in the order of the file."""
         return specs_by_label(self.tokenizers)
 
-    def data(self, tokenizer: str) -> Path:
-        """The folder of the arrays of the tokenizer with this label; the tokenizer is in a folder below."""
-        return self.folder / "data" / tokenizer
+    @cached_property
+    def texts(self) -> dict[str, Source]:
+        """The source of each further test text by its name, in the order of the file."""
+        return {name: Source(of) if isinstance(of, str) else of for name, of in self.evaluate.items()}
+
+    def text_folder(self, text: str = TEST) -> Path:
+        """The folder with the corpus and the arrays of the comparison's own text, or of a further one."""
+        return self.folder if text == TEST else self.folder / "texts" / text
+
+    def data(self, tokenizer: str, text: str = TEST) -> Path:
+        """The folder of a text's arrays of the tokenizer with this label.
+
+        The tokenizer is in a folder below that of the comparison's own text.
+        """
+        return self.text_folder(text) / "data" / tokenizer
 
     def budget_of(self, model: str) -> Budget:
         """The budget of a model: its own, or the comparison's."""
@@ -212,13 +245,14 @@ class Comparison(TrainingOptions):
         return built.params_body() + built.params_embedding()
 
     def resolved(self) -> "Comparison":
-        """The same comparison with presets expanded, a budget for each model, and only the labels that are
-        not derived from the spec."""
+        """The same comparison with presets expanded, a budget for each model, only the labels that are not
+        derived from the spec, and all keys of further texts."""
         models = {
             name: replace(recipe, model=recipe.model.resolved(), budget=self.budget_of(name))
             for name, recipe in self.models.items()
         }
-        return replace(self, models=models, tokenizers=shortest_entries(self.specs))
+        texts: dict[str, str | Source] = {**self.texts}
+        return replace(self, models=models, tokenizers=shortest_entries(self.specs), evaluate=texts)
 
     def content(self) -> dict:
         """The whole content as plain values; equal for files with the same meaning."""

@@ -5,6 +5,7 @@ data is made and timed. Each kind of run is rehearsed for a few steps, as many a
 """
 
 import heapq
+import math
 import statistics
 import subprocess
 import tempfile
@@ -20,20 +21,21 @@ import torch
 from common.cli import log
 from common.files import read_json
 from data_prep.arrays import TokenArrays
-from data_prep.corpus import find_corpus, make_corpus
+from data_prep.corpus import Corpus, find_corpus, make_corpus
 from data_prep.encode import Encoding, make_arrays
 from data_prep.tokenizer import find_tokenizer
 from model import build_model
+from tokenizers import Tokenizer
 from training.budget import Budget
 from training.config import TrainConfig
 from training.ranks import pick_device
 from training.tracking import read_metrics
 
-from .config import Comparison, RunSpec
+from .config import TEST, Comparison, RunSpec
 from .local import Job, child_environment, duration, module_command, run_jobs
 from .protocol import run_stride
 from .replace import NO_SWEEP, discarded
-from .stages import make_tokenizers
+from .stages import make_text, make_tokenizers
 from .warnings import comparison_warnings
 
 PROBE_STEPS = 12
@@ -50,8 +52,8 @@ class Rehearsed:
     """all steps of the run"""
     validate: float
     """all validations"""
-    test: float
-    """scoring the test split"""
+    test: dict[str, float]
+    """scoring each text; `test` is the test split"""
     start: float
     """start-up, and everything else"""
     flops: float
@@ -64,13 +66,17 @@ class Rehearsed:
     @property
     def seconds(self) -> float:
         """The whole run."""
-        return self.train + self.validate + self.test + self.start
+        return self.train + self.validate + sum(self.test.values()) + self.start
 
 
-def print_estimate(comparison: Comparison, environments: list[dict[str, str]], done: set[str]) -> None:
+Unscored = dict[str, list[str]]  # the titles of trained runs, with the texts on which each is to be scored
+
+
+def print_estimate(comparison: Comparison, environments: list[dict[str, str]], trained: Unscored) -> None:
     """Print a line for each tokenizer and model, the time of each part, and the total.
 
-    `done` holds the titles of the runs that are already trained and evaluated.
+    `trained` holds the titles of the runs that are already trained, each with the texts on which it is still
+    to be scored.
     """
     if lines := discarded(comparison):
         log(f"{comparison.folder} holds results of other options, which a run would discard (--replace):")
@@ -78,10 +84,10 @@ def print_estimate(comparison: Comparison, environments: list[dict[str, str]], d
             log(f"  {line}")
     with rehearsal(comparison) as scratch:
         data = _make_data(scratch)
-        found = _rehearse(scratch, environments, done)
+        found = _rehearse(scratch, environments, trained)
         if found:
             print("\n" + "\n".join(_table(found)) + "\n")
-        print("\n".join(_summary(scratch, data, found, done, len(environments))))
+        print("\n".join(_summary(scratch, data, found, trained, len(environments))))
         for warning in comparison_warnings(scratch):
             print("\n" + textwrap.fill(f"Warning: {warning}", 80))
 
@@ -92,16 +98,26 @@ def rehearsal(comparison: Comparison) -> Iterator[Comparison]:
     with tempfile.TemporaryDirectory(prefix="codebook-plan-") as folder:
         scratch = replace(comparison, out=Path(folder))
         (scratch.folder / "data").mkdir(parents=True)
+        tokenizers: dict[str, Tokenizer] = {}
         if corpus := find_corpus(comparison.corpus, comparison.folder / "corpus"):
             _link(corpus.folder, scratch.folder / "corpus")
             for label, spec in comparison.specs.items():
                 data = comparison.data(label)
                 tokenizer = find_tokenizer(corpus, spec, data / "tokenizer", comparison.train_chars)
+                tokenizers |= {label: tokenizer} if tokenizer else {}
                 if tokenizer and Encoding(corpus, tokenizer, data, comparison.allow_lossy).published():
                     _link(data, scratch.data(label))
                 elif tokenizer:
                     scratch.data(label).mkdir()
                     _link(data / "tokenizer", scratch.data(label) / "tokenizer")
+        for text, source in comparison.texts.items():
+            (scratch.text_folder(text) / "data").mkdir(parents=True)
+            if corpus := find_corpus(source, comparison.text_folder(text) / "corpus"):
+                _link(corpus.folder, scratch.text_folder(text) / "corpus")
+                for label, tokenizer in tokenizers.items():
+                    data = comparison.data(label, text)
+                    if Encoding(corpus, tokenizer, data, comparison.allow_lossy).published():
+                        _link(data, scratch.data(label, text))
         yield scratch
 
 
@@ -125,6 +141,10 @@ def _make_data(scratch: Comparison) -> dict[str, float]:
         if not scratch.data(label).is_symlink():
             make_arrays(corpus, tokenizer, scratch.data(label), allow_lossy=scratch.allow_lossy)
     lap("token arrays")
+    for text in scratch.texts:
+        make_text(scratch, text, tokenizers)
+    if scratch.texts:
+        lap("further texts")
     scratch.freeze("")
     command = module_command("eval.intrinsic", [f"--folder={scratch.folder}"])
     subprocess.run(command, env=child_environment(), check=True, capture_output=True)
@@ -132,9 +152,9 @@ def _make_data(scratch: Comparison) -> dict[str, float]:
     return seconds
 
 
-def _rehearse(scratch: Comparison, environments: list[dict[str, str]], done: set[str]) -> list[Rehearsed]:
-    """Rehearse one run of each tokenizer and model with missing runs."""
-    runs = [run for run in scratch.first_runs() if _missing(scratch, run, done)]
+def _rehearse(scratch: Comparison, environments: list[dict[str, str]], trained: Unscored) -> list[Rehearsed]:
+    """Rehearse one run of each tokenizer and model with something to do."""
+    runs = [run for run in scratch.first_runs() if any(_to_do(scratch, run, trained))]
     jobs = [Rehearsal(run, scratch) for run in runs]
     log(f"rehearsing {len(jobs)} runs for {PROBE_STEPS} steps, {len(environments)} at a time")
     run_jobs(jobs, environments, "rehearsals")
@@ -186,7 +206,7 @@ class Rehearsal(Job):
         speed = statistics.median(line["tokens_per_second"] for line in metrics[PROBE_STEPS // 3 :])
         step = plan.tokens_per_step / speed
         steps = plan.steps or round((plan.seconds or 0) / step)
-        test = arrays.split("test", scratch.test_chars).chars / result["test_chars"]
+        per_char = result["test_seconds"] / result["test_chars"]
         validation = metrics[-1]["val_seconds"]
         parts = metrics[-1]["train_seconds"] + validation + result["test_seconds"]
         matched = 2 if scratch.context.tokens else 1  # scored a second time, in windows of equal characters
@@ -195,7 +215,7 @@ class Rehearsal(Job):
             steps=steps,
             train=plan.seconds or steps * step,
             validate=config.tracking.validations * validation,
-            test=test * matched * result["test_seconds"],
+            test={text: matched * per_char * _chars(scratch, text) for text in (TEST, *scratch.texts)},
             start=max(0.0, self.wall - parts),
             flops=steps * plan.tokens_per_step * sum(model.flops_per_token().values()),
             params=model.params_body() + model.params_embedding(),
@@ -227,25 +247,32 @@ def _table(found: list[Rehearsed]) -> list[str]:
 
 
 def _summary(
-    scratch: Comparison, data: dict[str, float], found: list[Rehearsed], done: set[str], at_once: int
+    scratch: Comparison, data: dict[str, float], found: list[Rehearsed], trained: Unscored, at_once: int
 ) -> list[str]:
     """Lines with the time of each part and the total."""
-    waiting = [each for each in found for _ in range(_missing(scratch, each.run, done))]
+    to_do = [(each, *_to_do(scratch, each.run, trained)) for each in found]
+    waiting = [each for each, missing, _ in to_do for _ in range(missing)]
+    to_score = [
+        each.start + sum(each.test[text] for text in texts) for each, _, scored in to_do for texts in scored
+    ]
     parts = {
-        name: duration(sum(getattr(each, name) for each in waiting) / at_once)
-        for name in ("train", "validate", "test", "start")
+        "training": sum(each.train for each in waiting),
+        "validation": sum(each.validate for each in waiting),
+        "test": sum(sum(each.test.values()) for each in waiting),
+        "start-up": sum(each.start for each in waiting),
     }
-    seconds = sum(data.values()) + makespan([each.seconds for each in waiting], at_once)
+    seconds = sum(data.values()) + makespan([*(each.seconds for each in waiting), *to_score], at_once)
     flops = sum(each.flops for each in waiting)
     lines = [f"data      {', '.join(f'{name} {duration(value)}' for name, value in data.items())}"]
-    if done:
-        lines.append(f"done      {_runs(len(done))}")
+    if done := sum(not texts for texts in trained.values()):
+        lines.append(f"done      {_runs(done)}")
     if waiting:
         lines += [
             f"to do     {_runs(len(waiting))}, {at_once} at a time, {flops:.2g} FLOPs of training",
-            f"          training {parts['train']}, validation {parts['validate']}, test {parts['test']}, "
-            f"start-up {parts['start']}",
+            f"          {', '.join(f'{name} {duration(of / at_once)}' for name, of in parts.items())}",
         ]
+    if to_score:
+        lines.append(f"to score  {_runs(len(to_score))} already trained, {duration(sum(to_score) / at_once)}")
     return [*lines, f"in all    about {duration(seconds)}, and then the report"]
 
 
@@ -253,15 +280,26 @@ def _runs(count: int) -> str:
     return "1 run" if count == 1 else f"{count:,} runs"
 
 
-def _missing(scratch: Comparison, first: RunSpec, done: set[str]) -> int:
-    """The number of missing runs of the tokenizer and model of `first`, trials included."""
+def _chars(scratch: Comparison, text: str) -> int:
+    """The characters of a text that every run scores."""
+    corpus = Corpus(scratch.text_folder(text) / "corpus")
+    return min(corpus.manifest["splits"]["test"]["chars"], scratch.test_chars or math.inf)
+
+
+def _to_do(scratch: Comparison, first: RunSpec, trained: Unscored) -> tuple[int, list[list[str]]]:
+    """The work left of the tokenizer and model of `first`.
+
+    Returns the number of missing runs, trials included, and for each trained run that is to be scored the
+    texts.
+    """
     recipe, seeds = scratch.models[first.model], scratch.seeds_of(first.model)
     titles = [
         [scratch.run(first.tokenizer, first.model, seed, lr).title for lr in recipe.lr or NO_SWEEP]
         for seed in seeds
     ]
-    missing = sum(not done.intersection(of_seed) for of_seed in titles)
-    return missing + len((recipe.lr or [])[1:]) if missing else 0
+    missing = sum(not trained.keys() & of_seed for of_seed in titles)
+    to_score = [trained[title] for of_seed in titles for title in of_seed if trained.get(title)]
+    return (missing + len((recipe.lr or [])[1:]) if missing else 0), to_score
 
 
 def makespan(seconds: list[float], at_once: int) -> float:

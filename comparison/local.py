@@ -22,7 +22,7 @@ from training.ranks import pick_device
 from training.run import final_val_bpc
 from training.tracking import read_metrics
 
-from .config import Comparison, RunSpec
+from .config import TEST, Comparison, RunSpec
 from .gpus import assign_gpus, visible_gpus
 
 
@@ -156,20 +156,23 @@ class TrialJob(Job):
 
 
 class RunJob(Job):
-    """A run of the comparison: its training, unless that is finished, and its evaluation."""
+    """A run of the comparison: its training, unless that is finished, and its evaluation on `texts`."""
 
-    def __init__(self, run: RunSpec, command: list[str]) -> None:
+    def __init__(self, run: RunSpec, command: list[str], texts: list[str]) -> None:
         super().__init__(run.title, run.model, run.folder / "train.log", command)
-        self.run = run
+        self.run, self.texts = run, texts
 
     def share(self) -> float:
         """The share of its work that is done; the evaluation is assumed to be a tenth."""
         return 0.9 * _trained_share(self.run)
 
     def result(self) -> str:
-        """Its test score."""
-        result = read_json(self.run.folder / "result.json") or {}
-        return f"{self.title}: {result['test_bpc']:.4f} bits per character on the test split"
+        """Its scores."""
+        found = []
+        for text in self.texts:
+            result = read_json(self.run.scores(text) / "result.json") or {}
+            found.append(f"{result['test_bpc']:.4f} on {'the test split' if text == TEST else text}")
+        return f"{self.title}: {', '.join(found)}".replace(" on ", " bits per character on ", 1)
 
 
 def _trained_share(run: RunSpec) -> float:

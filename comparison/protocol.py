@@ -5,7 +5,7 @@ from dataclasses import asdict
 from data_prep.arrays import Split, TokenArrays
 from training.budget import Budget, TextAmount, plan_block_size
 
-from .config import Comparison, RunSpec
+from .config import TEST, Comparison, RunSpec
 
 
 def window_stride(block_size: int, overlap: float = 0.5) -> int:
@@ -19,15 +19,21 @@ def run_stride(comparison: Comparison, run: RunSpec) -> int:
     return window_stride(block_size, comparison.overlap)
 
 
-def matched_context(comparison: Comparison) -> int | None:
-    """The characters in the shortest context if contexts are equal in tokens, else None."""
+def matched_context(comparison: Comparison, text: str = TEST) -> int | None:
+    """The characters of a text in the shortest context if contexts are equal in tokens, else None."""
     tokens = comparison.context.tokens
     if not tokens:
         return None
     splits = [
-        TokenArrays(comparison.data(label)).split("test", comparison.test_chars) for label in comparison.specs
+        TokenArrays(comparison.data(label, text)).split("test", comparison.test_chars)
+        for label in comparison.specs
     ]
     return int(tokens * min(split.chars_per_token for split in splits))
+
+
+def matched_contexts(comparison: Comparison) -> dict[str, int | None]:
+    """`matched_context` of each text: the test split, and further texts."""
+    return {text: matched_context(comparison, text) for text in (TEST, *comparison.texts)}
 
 
 def protocol_changes(comparison: Comparison, result: dict) -> list[str]:
@@ -39,16 +45,18 @@ def protocol_changes(comparison: Comparison, result: dict) -> list[str]:
     return changed
 
 
-def check_test_length(test: Split, block_size: int) -> None:
-    """Check that the test split holds at least one whole context.
+def check_test_length(test: Split, block_size: int, text: str = TEST) -> None:
+    """Check that the test split of a text holds at least one whole context.
 
     Raises:
         ValueError: it does not; a result on so little text would be meaningless.
     """
     if test.tokens < block_size:
+        own = text == TEST
         raise ValueError(
-            f"the test split is shorter than one context: {test.tokens} tokens, block size {block_size}: "
-            "give more text, a larger test_fraction or a smaller context"
+            f"{'the test split' if own else f'the text {text}'} is shorter than one context: {test.tokens} "
+            f"tokens, block size {block_size}: give more text{', a larger test_fraction' * own} or a smaller "
+            "context"
         )
 
 

@@ -9,7 +9,7 @@ from data_prep.corpus import Corpus, corpus_changes
 from data_prep.tokenizer import tokenizer_changes
 from training.checkpoint import differences
 
-from .config import Comparison, RunSpec, recorded_comparison
+from .config import TEST, Comparison, RunSpec, recorded_comparison
 from .protocol import protocol_changes
 from .runs import found_state
 
@@ -34,7 +34,7 @@ def refuse_to_discard(comparison: Comparison, replace: bool) -> None:
 
 
 def discarded(comparison: Comparison) -> list[str]:
-    """Lines about the corpus, tokenizers and runs that were made with other options.
+    """Lines about the corpus, tokenizers, runs and further texts that were made with other options.
 
     Only options are compared. If files of the source have changed, `make_corpus` compares the text.
     """
@@ -52,6 +52,12 @@ def discarded(comparison: Comparison) -> list[str]:
         if differs:
             lines.append(f"tokenizer {label} and its token arrays ({', '.join(differs)})")
             changed[label] = differs
+    of_text = {}
+    for text, source in comparison.texts.items():
+        options = corpus_changes(source, comparison.text_folder(text) / "corpus")
+        if options:
+            of_text[text] = [re.sub(r"^corpus\.", f"evaluate.{text}.", option) for option in options]
+            lines.append(f"the text {text} and its token arrays ({', '.join(of_text[text])})")
     kinds = Counter[tuple[str, ...]]()
     for run in possible_runs(comparison):
         state, result = found_state(run), read_json(run.folder / "result.json")
@@ -59,8 +65,12 @@ def discarded(comparison: Comparison) -> list[str]:
         differs = [*of_corpus, *changed.get(run.tokenizer, []), *options]
         if state and differs:
             kinds["run", "evaluated" if result else "not evaluated", *differs] += 1
-        elif result and (protocol := protocol_changes(comparison, result)):
-            kinds["evaluation", "", *protocol] += 1
+        else:
+            for text in (TEST, *comparison.texts):
+                scores = read_json(run.scores(text) / "result.json")
+                changes = protocol_changes(comparison, scores) if scores else []
+                if scores and (changes := [*of_text.get(text, []), *changes]):
+                    kinds["evaluation", "", *changes] += 1
     for (what, done, *differs), count in kinds.items():
         lines.append(f"{count} {what}{'s' * (count > 1)}{done and f', {done}'} ({', '.join(differs)})")
     return lines
@@ -73,10 +83,13 @@ def changed_options(comparison: Comparison) -> list[str]:
         return []
     changed = differences({"identity": before.content()}, comparison.content())
     # A model without a budget or seeds of its own has those of the comparison: they are named once
-    # Of a model that is new or left out, all options differ: it is named once, too
-    alone = "|".join(map(re.escape, set(before.models) ^ set(comparison.models)))
-    if alone:
-        changed = list(dict.fromkeys(re.sub(rf"^(models\.({alone}))\..*", r"\1", key) for key in changed))
+    # Of a model or text that is new or left out, all options differ: it is named once, too
+    named = {"models": set(before.models) ^ set(comparison.models)}
+    named["evaluate"] = set(before.texts) ^ set(comparison.texts)
+    for section, names in named.items():
+        if alone := "|".join(map(re.escape, names)):
+            pattern = rf"^({section}\.({alone}))\..*"
+            changed = list(dict.fromkeys(re.sub(pattern, r"\1", key) for key in changed))
     common = {key: re.sub(r"^models\.[^.]+\.(?=budget\.|seeds$)", "", key) for key in changed}
     return [key for key in changed if common[key] == key or common[key] not in changed]
 

@@ -1,4 +1,4 @@
-"""The data of a comparison: its corpus, tokenizers and arrays."""
+"""The data of a comparison: its corpus, further test texts, tokenizers and arrays."""
 
 import math
 import re
@@ -7,14 +7,14 @@ import time
 from common.cli import log
 from data_prep.arrays import TokenArrays
 from data_prep.contamination import in_words, measure_contamination
-from data_prep.corpus import Corpus, make_corpus
-from data_prep.encode import make_arrays
+from data_prep.corpus import Corpus, find_corpus, make_corpus
+from data_prep.encode import Encoding, make_arrays
 from data_prep.processes import usable_cores
 from data_prep.tokenizer import find_tokenizer, make_tokenizer
 from tokenizers import Tokenizer, check_spec, is_beginning, trained_size
 from training.budget import plan_block_size
 
-from .config import Comparison
+from .config import TEST, Comparison
 from .local import Job, child_environment, duration, module_command, run_jobs
 from .protocol import check_test_length
 
@@ -22,7 +22,7 @@ SHRINK = 0.75  # share of candidate pieces that SentencePiece keeps in each roun
 
 
 def make_data(comparison: Comparison, replace: bool = False) -> None:
-    """Make the corpus, the tokenizers and the arrays that are missing or not current.
+    """Make the corpora, the tokenizers and the arrays that are missing or not current.
 
     Data made with other options is replaced only if `replace` is set.
 
@@ -43,7 +43,11 @@ def make_data(comparison: Comparison, replace: bool = False) -> None:
     # All tokenizers before any arrays: if the corpus is too small for a vocabulary, arrays stay unchanged
     tokenizers = make_tokenizers(comparison, corpus, replace)
     for label, tokenizer in tokenizers.items():
-        _encode(comparison, corpus, label, tokenizer)
+        train = _encode(comparison, corpus, label, tokenizer).split("train")
+        length = f"{train.chars_per_token:.3f} characters per token"
+        log(f"tokenizer {label}: vocabulary {tokenizer.vocab_size:,}, {length}")
+    for text in comparison.texts:
+        make_text(comparison, text, tokenizers, replace)
     for run in comparison.first_runs():
         run.config.plan(TokenArrays(run.config.data), comparison.processes)  # refuse before touching a run
 
@@ -123,11 +127,51 @@ class TokenizerJob(Job):
         return f"{self.title}: trained in {duration(time.monotonic() - self.started)}"
 
 
-def _encode(comparison: Comparison, corpus: Corpus, label: str, tokenizer: Tokenizer) -> None:
-    """Make the arrays of a tokenizer, and check that the test split holds a whole context."""
-    arrays = make_arrays(corpus, tokenizer, comparison.data(label), allow_lossy=comparison.allow_lossy)
-    train = arrays.split("train")
-    test = arrays.split("test", comparison.test_chars)
-    check_test_length(test, plan_block_size(comparison.context, train))
-    length = f"{train.chars_per_token:.3f} characters per token"
-    log(f"tokenizer {label}: vocabulary {arrays.vocab_size:,}, {length}")
+def make_text(
+    comparison: Comparison, text: str, tokenizers: dict[str, Tokenizer], replace: bool = False
+) -> None:
+    """Make the corpus of a further test text, and its arrays with the comparison's `tokenizers`, by label.
+
+    Raises:
+        ValueError: as `make_data`; names the text.
+    """
+    source, lossy = comparison.texts[text], {}
+    try:
+        corpus = make_corpus(source, comparison.text_folder(text) / "corpus", replace)
+        for label, tokenizer in tokenizers.items():
+            arrays = _encode(comparison, corpus, label, tokenizer, text)
+            lossy[label] = arrays.lossy_documents
+    except ValueError as error:
+        raise ValueError(f"evaluate.{text}: {error}") from error
+    test = corpus.manifest["splits"]["test"]
+    log(f"text {text}, {source.source}: {test['chars']:,} characters, {test['documents']:,} documents")
+    for line in corpus.left_out.lines():
+        log(line)
+    for label, count in lossy.items():
+        if count:
+            documents = "1 document" if count == 1 else f"{count:,} documents"
+            log(f"text {text}: {label} loses text in {documents}, and is not ranked on it")
+
+
+def find_text(comparison: Comparison, text: str, tokenizers: dict[str, Tokenizer]) -> bool:
+    """True if `make_text` would have nothing to do.
+
+    Raises:
+        OSError: the source does not exist.
+    """
+    corpus = find_corpus(comparison.texts[text], comparison.text_folder(text) / "corpus")
+    return corpus is not None and all(
+        Encoding(corpus, tokenizer, comparison.data(label, text), comparison.allow_lossy).published()
+        for label, tokenizer in tokenizers.items()
+    )
+
+
+def _encode(
+    comparison: Comparison, corpus: Corpus, label: str, tokenizer: Tokenizer, text: str = TEST
+) -> TokenArrays:
+    """Make the arrays of a text with a tokenizer, and check that its test split holds a whole context."""
+    folder = comparison.data(label, text)
+    arrays = make_arrays(corpus, tokenizer, folder, allow_lossy=comparison.allow_lossy)
+    block_size = plan_block_size(comparison.context, TokenArrays(comparison.data(label)).split("train"))
+    check_test_length(arrays.split("test", comparison.test_chars), block_size, text)
+    return arrays

@@ -8,6 +8,7 @@
 The trainer imports this module, so it must not import a tokenizer library.
 """
 
+import math
 import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -144,8 +145,8 @@ class Split:
 
     @property
     def chars_per_token(self) -> float:
-        """Characters of text per token of text; eot is not counted."""
-        return self.chars / self.tokens
+        """Characters of text per token of text; eot is not counted. NaN in an empty split."""
+        return self.chars / self.tokens if self.tokens else math.nan
 
     @property
     def places(self) -> int:
@@ -185,11 +186,15 @@ class Split:
 
     def document_chars(self) -> np.ndarray:
         """The number of characters in each document, 1-d int64."""
-        return np.concatenate([table["chars"] for table in self.tables])[self.chosen]
+        return self._column("chars")
 
     def document_bytes(self) -> np.ndarray:
         """The number of UTF-8 bytes in each document, 1-d int64."""
-        return np.concatenate([table["bytes"] for table in self.tables])[self.chosen]
+        return self._column("bytes")
+
+    def _column(self, name: str) -> np.ndarray:
+        empty = np.empty(0, dtype=np.int64)
+        return np.concatenate([empty, *(table[name] for table in self.tables)])[self.chosen]
 
 
 class TokenArrays:
@@ -265,7 +270,8 @@ def main(arguments: Arguments) -> None:
     arrays = TokenArrays(arguments.folder, arguments.verify)
     print(f"{arrays.spec}  vocabulary {arrays.vocab_size}  {arrays.manifest['dtype']}")
     for name in arrays.manifest["splits"]:
-        split = arrays.split(name)
+        if not (split := arrays.split(name)).documents:
+            continue
         print(
             f"{name:5}  {split.documents:>9,} documents  {split.tokens:>13,} tokens  "
             f"{split.chars_per_token:.3f} characters per token"

@@ -230,8 +230,8 @@ def main(arguments: Arguments) -> None:
         return
     arrays = TokenArrays(out)
     for name in SPLITS:
-        split = arrays.split(name)
-        print(f"{name:5}  {split.tokens:>13,} tokens  {split.chars_per_token:.3f} characters per token")
+        if (split := arrays.split(name)).documents:
+            print(f"{name:5}  {split.tokens:>13,} tokens  {split.chars_per_token:.3f} characters per token")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ def describe(corpus: Corpus) -> list[str]:
     """Lines with the size of each split, the lengths of its documents, its labels, and what is left out."""
     head = f"{'':5} {'documents':>10} {'characters':>14} {'groups':>9} {'median':>8} {'95 % below':>11}"
     lines = [f"source {corpus.manifest['config']['source']}", "", f"{head} {'longest':>9}"]
-    for split in SPLITS:
+    splits = [split for split in SPLITS if corpus.manifest["splits"][split]["documents"]]
+    for split in splits:
         lengths = np.array([len(text) for text in corpus.texts(split)])
         groups = corpus.clusters(split)
         count = len(lengths) if groups is None else int(groups.max()) + 1
@@ -45,8 +46,8 @@ def describe(corpus: Corpus) -> list[str]:
             f"{lengths.max():>9,}"
         )
     for name in corpus.manifest["categories"]:
-        counts = [Counter(corpus.categories(split)[name]) for split in SPLITS]
-        lines += ["", f"{name:20} {'train':>10} {'val':>10} {'test':>10}  documents"]
+        counts = [Counter(corpus.categories(split)[name]) for split in splits]
+        lines += ["", f"{name:20} {' '.join(f'{split:>10}' for split in splits)}  documents"]
         ranked = counts[0].most_common(SHARES)
         lines += [
             f"{value or 'none':20.20} " + " ".join(f"{count[value]:>10,}" for count in counts)

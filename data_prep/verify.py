@@ -78,14 +78,18 @@ def verify_arrays(corpus: Corpus, arrays: TokenArrays, tokenizer: Tokenizer) -> 
 
 
 def main(arguments: Arguments) -> None:
-    """Check everything in the folder of a comparison."""
-    corpus = Corpus(arguments.folder / "corpus")
-    verify_corpus(corpus)
-    log(f"{corpus.folder}: {len(corpus.manifest['files'])} files are intact")
-    for folder in sorted((arguments.folder / "data").glob("*/manifest.json")):
-        arrays = TokenArrays(folder.parent, verify=True)
-        verify_arrays(corpus, arrays, load_tokenizer(folder.parent / "tokenizer"))
-        log(f"{arrays.folder}: {len(arrays.manifest['files'])} files are intact, and decode to the corpus")
+    """Check everything in the folder of a comparison: its own text, and further test texts."""
+    texts = sorted(path.parents[1] for path in arguments.folder.glob("texts/*/corpus/manifest.json"))
+    for text in (arguments.folder, *texts):
+        corpus = Corpus(text / "corpus")
+        verify_corpus(corpus)
+        log(f"{corpus.folder}: {len(corpus.manifest['files'])} files are intact")
+        for path in sorted((text / "data").glob("*/manifest.json")):
+            arrays = TokenArrays(path.parent, verify=True)
+            tokenizer = load_tokenizer(arguments.folder / "data" / path.parent.name / "tokenizer")
+            verify_arrays(corpus, arrays, tokenizer)
+            files = len(arrays.manifest["files"])
+            log(f"{arrays.folder}: {files} files are intact, and decode to the corpus")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pyarrow.parquet
 
 from common.files import read_json
 from comparison import Comparison, RunSpec
+from comparison.config import TEST
 from comparison.labels import shortest_entries
 from comparison.protocol import matched_context, window_stride
 from comparison.runs import changes, known_runs
@@ -52,13 +53,21 @@ class EvaluatedRun:
     """steps that skipped their batch because the loss or a gradient was not finite"""
 
 
-def read_run(comparison: Comparison, run: RunSpec, context_chars: int | None = None) -> EvaluatedRun:
-    """Read an evaluated run and check its options; `context_chars` is the return value of `matched_context`.
+class NoResults(ValueError):
+    """Nothing has been evaluated that can be ranked."""
+
+
+def read_run(
+    comparison: Comparison, run: RunSpec, context_chars: int | None = None, text: str = TEST
+) -> EvaluatedRun:
+    """Read the scores of a run on a text and check its options.
+
+    `context_chars` is the return value of `matched_context`.
 
     Raises:
-        ValueError: it is not evaluated, or its options are not those of the comparison.
+        ValueError: it is not evaluated, or its options or the text are not those of the comparison.
     """
-    folder, result = run.folder, read_json(run.folder / "result.json")
+    folder, result = run.folder, read_json(run.scores(text) / "result.json")
     if result is None:
         raise ValueError(f"{folder} is not evaluated: run compare.py, or python -m eval.evaluate")
     made_from = result["made_from"]
@@ -75,37 +84,44 @@ def read_run(comparison: Comparison, run: RunSpec, context_chars: int | None = N
             raise ValueError(
                 f"{folder} was evaluated with {key} {found}, but the comparison has {value}: run compare.py"
             )
-    table = pyarrow.parquet.read_table(folder / "documents.parquet")
+    if text != TEST and made_from["text"] != TokenArrays(comparison.data(run.tokenizer, text)).fingerprints:
+        raise ValueError(f"{folder} was evaluated on another version of {text}: run compare.py")
+    table = pyarrow.parquet.read_table(run.scores(text) / "documents.parquet")
     bits, chars = table.column("bits").to_numpy(), table.column("chars").to_numpy()
     if not math.isclose(bits.sum() / chars.sum(), result["test_bpc"]):
-        raise ValueError(f"{folder}: documents.parquet does not match result.json: delete both files")
+        raise ValueError(
+            f"{run.scores(text)}: documents.parquet does not match result.json: delete both files"
+        )
     metrics = read_metrics(folder / "metrics.jsonl")
     skipped = metrics[-1]["skipped_steps"] if metrics else 0
     return EvaluatedRun(run, result, bits, chars, skipped)
 
 
-def evaluated_runs(comparison: Comparison) -> tuple[list[EvaluatedRun], dict | None]:
-    """The evaluated runs, and the progress of the comparison: None if all runs are evaluated.
+def evaluated_runs(comparison: Comparison, text: str = TEST) -> tuple[list[EvaluatedRun], dict | None]:
+    """The runs that are evaluated on a text, and the progress: None if all runs are evaluated on it.
 
     The progress holds `evaluated` and `wanted`, numbers of runs, and `left_out`, a reason for each run that
     was evaluated, but not as the comparison asks.
 
     Raises:
-        ValueError: no run is evaluated.
+        NoResults: no run is evaluated.
     """
     known, wanted = known_runs(comparison)
-    ready = [run for run in known if (run.folder / "result.json").exists()]
-    context_chars = matched_context(_encoded(comparison)) if ready else None
+    ready = [run for run in known if (run.scores(text) / "result.json").exists()]
+    context_chars = matched_context(_encoded(comparison, text), text) if ready else None
     runs: list[EvaluatedRun] = []
     left_out = []
     for run in ready:
         try:
-            runs.append(read_run(comparison, run, context_chars))
+            runs.append(read_run(comparison, run, context_chars, text))
         except ValueError as error:
             left_out.append(str(error))
     if not runs:
-        none = f"{comparison.folder} has no results yet: none of its {wanted} runs is evaluated"
-        raise ValueError(left_out[0] if left_out else f"{none}: compare.py run trains and evaluates them")
+        none = f"none of its {wanted} runs is evaluated: compare.py run trains and evaluates them"
+        none = f"{comparison.folder} has no results yet: {none}"
+        if text != TEST:
+            none = f"none of {wanted} runs is scored on it yet: compare.py run scores them"
+        raise NoResults(left_out[0] if left_out else none)
     if len(runs) == wanted:
         return runs, None
     return runs, {"evaluated": len(runs), "wanted": wanted, "left_out": left_out}
@@ -119,12 +135,12 @@ def partial_sentences(partial: dict | None) -> list[str]:
     return [f"Partial: {counts}.", *(f"Left out: {reason}." for reason in partial["left_out"])]
 
 
-def _encoded(comparison: Comparison) -> Comparison:
-    """The comparison, limited to tokenizers whose arrays exist."""
+def _encoded(comparison: Comparison, text: str) -> Comparison:
+    """The comparison, limited to tokenizers whose arrays of a text exist."""
     specs = {
         label: spec
         for label, spec in comparison.specs.items()
-        if (comparison.data(label) / "manifest.json").exists()
+        if (comparison.data(label, text) / "manifest.json").exists()
     }
     return replace(comparison, tokenizers=shortest_entries(specs)) if specs else comparison
 
@@ -249,8 +265,9 @@ def _split_by_seeds(groups: list[Group]) -> tuple[list[Group], list[Group]]:
     return sorted(compared, key=_bpc_and_name), others
 
 
-def collect_results(comparison: Comparison) -> tuple[dict, dict[str, Errors]]:
-    """The content of results.json, rows by model and bits per character, and the errors of each model's rows.
+def collect_results(comparison: Comparison, text: str = TEST) -> tuple[dict, dict[str, Errors]]:
+    """The content of results.json about a text, rows by model and bits per character, and the errors of each
+    model's rows.
 
     Rows are grouped by model, the model with the best row first. Errors, over test documents and seeds, are
     in the order of the model's rows. Each row has its distance to the best row of the model, with intervals
@@ -262,19 +279,19 @@ def collect_results(comparison: Comparison) -> tuple[dict, dict[str, Errors]]:
     come last, with the seeds they have, and are not part of the errors.
 
     Raises:
-        ValueError: no run is evaluated, runs scored different texts, or every tokenizer is lossy.
+        NoResults: no run is evaluated, or every tokenizer is lossy.
+        ValueError: runs scored different texts.
     """
-    runs, partial = evaluated_runs(comparison)
+    runs, partial = evaluated_runs(comparison, text)
     check_same_text(runs)
     groups = list(grouped(runs, lambda run: (run.asked.tokenizer, run.asked.model)).values())
     lossy = [group for group in groups if group[0].result["lossy_documents"]]
     lossless = [group for group in groups if not group[0].result["lossy_documents"]]
     kept = grouped(lossless, lambda group: group[0].asked.model)
     if not kept:
-        raise ValueError(
-            f"{comparison.folder}: every tokenizer is lossy, so there is nothing to rank: add a lossless one"
-        )
-    clusters, chars = test_clusters(comparison), runs[0].chars
+        where = f"{comparison.folder}: " * (text == TEST)
+        raise NoResults(f"{where}every tokenizer is lossy, so there is nothing to rank: add a lossless one")
+    clusters, chars = test_clusters(comparison, text), runs[0].chars
     groups_of_text = None if clusters is None else int(clusters.max()) + 1
     if groups_of_text == 1:  # no spread can be estimated
         clusters = None
@@ -319,12 +336,13 @@ NOT_COMPARED = {
 }
 
 
-def test_clusters(comparison: Comparison) -> np.ndarray | None:
+def test_clusters(comparison: Comparison, text: str = TEST) -> np.ndarray | None:
     """The index of each scored document's group; None if every document is its own group."""
-    clusters = Corpus(comparison.folder / "corpus").clusters("test")
+    clusters = Corpus(comparison.text_folder(text) / "corpus").clusters("test")
     if clusters is None:
         return None
-    some = TokenArrays(comparison.data(next(iter(comparison.specs)))).split("test", comparison.test_chars)
+    arrays = TokenArrays(comparison.data(next(iter(comparison.specs)), text))
+    some = arrays.split("test", comparison.test_chars)
     groups, numbers = np.unique(clusters[some.chosen], return_inverse=True)
     return numbers if len(groups) < len(numbers) else None
 
@@ -335,11 +353,17 @@ def _interval(row: dict, errors: Errors, number: int) -> dict[str, float]:
     return {"test_bpc_low": float(row["test_bpc"] + low), "test_bpc_high": float(row["test_bpc"] + high)}
 
 
+def are_tested(rows: list[dict]) -> bool:
+    """True if differences between rows can be tested.
+
+    With one seed, a difference may be due to the seed; with one document, to the document.
+    """
+    return len(rows[0]["seeds"]) > 1 and rows[0]["test_documents"] > 1
+
+
 def _compare_with_best(rows: list[dict], errors: Errors, outlying: np.ndarray) -> None:
     """Add intervals and the distance to the best row to the rows of one model, sorted best first."""
-    half = simultaneous(errors, best=0)
-    # With one seed, a difference may be due to the seed; with one document, to the document
-    tested = len(rows[0]["seeds"]) > 1 and rows[0]["test_documents"] > 1
+    half, tested = simultaneous(errors, best=0), are_tested(rows)
     for i, row in enumerate(rows):
         row |= _interval(row, errors, i)
         row["compared"] = True

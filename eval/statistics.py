@@ -174,9 +174,17 @@ def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def simultaneous(errors: Errors, best: int) -> np.ndarray:
     """Half the width of the interval of each row's distance to row `best`: (rows) float64.
 
-    The intervals hold for all rows at once, whichever row happens to be the best. Their width in standard
-    errors is the 95 % quantile of the largest difference between any two rows (max-t, Westfall & Young 1993;
-    with independent and equal errors, Tukey's honestly significant difference).
+    The intervals hold for all rows at once, whichever row happens to be the best.
+    """
+    return between_all(errors)[:, best]
+
+
+def between_all(errors: Errors) -> np.ndarray:
+    """Half the width of the interval of the difference between any two rows: (rows, rows) float64.
+
+    The intervals hold for all pairs at once. Their width in standard errors is the 95 % quantile of the
+    largest difference between any two rows (max-t, Westfall & Young 1993; with independent and equal errors,
+    Tukey's honestly significant difference).
     """
     variances = np.diag(errors.covariance)
     standard = np.sqrt(np.maximum(variances + variances[:, None] - 2 * errors.covariance, 0))
@@ -186,4 +194,4 @@ def simultaneous(errors: Errors, best: int) -> np.ndarray:
         if known.any():
             distances = np.abs(errors.draws[:, known] - draws[:, None]) / standard[row, known]
             largest = np.maximum(largest, distances.max(axis=1))
-    return np.quantile(largest, LEVEL) * standard[:, best]
+    return np.quantile(largest, LEVEL) * standard

@@ -7,7 +7,6 @@ import train_ddp  # isort: skip  # first: it handles signals before torch is imp
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 from common.cli import run_command
 from training import stop
@@ -16,15 +15,12 @@ from training.hardware import keep_freed_memory
 from training.lock import lock_folder
 from training.ranks import end, join, leave
 
-from .evaluate import Protocol, evaluate_run
+from .evaluate import Evaluation, evaluate_run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(Protocol):
-    """Train and evaluate a run."""
-
-    run: Path
-    """folder of the run, with its config.yaml"""
+class Arguments(Evaluation):
+    """Train a run, whose folder has its config.yaml, and evaluate it."""
 
 
 def main(arguments: Arguments) -> int:
@@ -42,7 +38,7 @@ def main(arguments: Arguments) -> int:
             stop.no_longer()
             ranks.without_timeout()
             ranks.wait()  # the first one writes the last checkpoint
-            evaluate_run(arguments.run, arguments, ranks)
+            evaluate_run(arguments, ranks)
         return leave(code)
 
 

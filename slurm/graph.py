@@ -6,14 +6,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from comparison import Comparison, RunSpec
-from comparison.protocol import matched_context
+from comparison import Comparison
+from comparison.config import TEST
+from comparison.protocol import matched_contexts
 from comparison.runs import chosen_rates, trained, trials
+from comparison.stages import find_text
 from data_prep.corpus import find_corpus
 from data_prep.encode import Encoding
 from data_prep.tokenizer import find_tokenizer
 from eval.evaluate import evaluated
-from tokenizers import is_beginning, trained_size
+from tokenizers import Tokenizer, is_beginning, trained_size
 
 from .cluster import Cluster
 
@@ -53,6 +55,7 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str, replace: bool 
     found = [Stage("corpus", "prep", make_corpus, {}, shared, [bool(corpus)] * cluster.corpus_parts)]
 
     ready = {}  # for each tokenizer: true if its arrays exist
+    tokenizers: dict[str, Tokenizer] = {}
     parts = [f"part {number}" for number in range(1, cluster.encode_parts + 1)]
     largest = {label: _largest(comparison, spec) for label, spec in comparison.specs.items()}
     for label in sorted(comparison.specs, key=lambda label: largest[label] is not None):
@@ -61,6 +64,8 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str, replace: bool 
         tokenizer = (
             find_tokenizer(corpus, spec, data / "tokenizer", comparison.train_chars) if corpus else None
         )
+        if tokenizer:
+            tokenizers[label] = tokenizer
         ready[label] = bool(
             corpus and tokenizer and Encoding(corpus, tokenizer, data, comparison.allow_lossy).published()
         )
@@ -74,18 +79,26 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str, replace: bool 
         needs = {f"tokenizer {label}": "afterok"}
         found.append(Stage(f"encode {label}", "prep", encode, needs, parts, [ready[label]] * len(parts)))
 
-    # Lists and config.yaml files of runs; with trials of learning rates a second time, for the chosen rates
     encoded = {f"encode {label}": "afterok" for label in comparison.specs}
+    texts = {}  # for each further text: true if its corpus and arrays exist
+    for name in comparison.texts:
+        texts[name] = len(tokenizers) == len(comparison.specs) and find_text(comparison, name, tokenizers)
+        text = ["slurm.prepare", "text", f"{frozen}/comparison.yaml", f"--text={name}", *replaces]
+        found.append(_prep(f"text {name}", text, encoded, texts[name]))
+
+    # Lists and config.yaml files of runs; with trials of learning rates a second time, for the chosen rates
+    encoded = encoded | {f"text {name}": "afterok" for name in texts}
     prepare = ["slurm.prepare", f"{frozen}/comparison.yaml", *replaces]
 
     tried = trials(comparison)
     rates = _quietly(lambda: chosen_rates(comparison)) if tried else {}
     runs = comparison.runs(rates or {})
-    matched = _quietly(lambda: matched_context(comparison))
+    matched = _quietly(lambda: matched_contexts(comparison)) if all(texts.values()) else None
     trial_done = [ready[run.tokenizer] and trained(run, trial=True) for run in tried]
     run_done = [rates is not None and ready[run.tokenizer] and trained(run) for run in runs]
     result_done = [
-        done and evaluated(comparison, run, matched) for run, done in zip(runs, run_done, strict=True)
+        done and matched is not None and evaluated(comparison, run, matched)
+        for run, done in zip(runs, run_done, strict=True)
     ]
     names = [run.title for run in runs]
     lists = folder / "slurm"
@@ -105,7 +118,8 @@ def stages(comparison: Comparison, cluster: Cluster, frozen: str, replace: bool 
     needs = {before_train: "afterok", "train": "aftercorr"}
     found.append(Stage("evaluate", "evaluate", evaluate, needs, names, result_done))
     report = ["report.sbatch", str(folder)]
-    reported = all(result_done) and _is_newest(folder / "report" / "results.json", runs)
+    scores = [run.scores(text) for run in runs for text in (TEST, *texts)]
+    reported = all(result_done) and _is_newest(folder / "report" / "results.json", scores)
     return [*found, Stage("report", "report", report, {"evaluate": "afterok"}, done=[reported])]
 
 
@@ -124,9 +138,9 @@ def _prep(name: str, command: list[str], needs: dict[str, str], done: bool) -> S
     return Stage(name, "prep", ["prep.sbatch", *command], needs, done=[done])
 
 
-def _is_newest(report: Path, runs: list[RunSpec]) -> bool:
-    """True if the report exists and was written after all results."""
-    results = [(run.folder / "result.json").stat().st_mtime for run in runs]
+def _is_newest(report: Path, scores: list[Path]) -> bool:
+    """True if the report exists and was written after all results; `scores` are their folders."""
+    results = [(folder / "result.json").stat().st_mtime for folder in scores]
     return report.exists() and report.stat().st_mtime >= max(results)
 
 

@@ -1,8 +1,10 @@
 """Write the lists of runs from which jobs take their tasks: `python -m slurm.prepare FILE`.
 
-It makes the corpus, tokenizers and arrays if they are missing, and writes config.yaml of every known run. In
+It makes the corpora, tokenizers and arrays if they are missing, and writes config.yaml of every known run. In
 the comparison's slurm folder it writes lists with one line per trial, run and evaluation. After trials of
 learning rates it is called again, for the runs with the chosen rates.
+
+`python -m slurm.prepare text FILE --text NAME` makes only the corpus and the arrays of a further test text.
 """
 
 import shlex
@@ -12,9 +14,10 @@ from common.cli import log, run_commands
 from common.files import write_file
 from common.revision import code_revision
 from comparison import Comparison
-from comparison.protocol import matched_context
+from comparison.protocol import matched_contexts
 from comparison.runs import chosen_rates, trained_or_removed, trials
-from comparison.stages import make_data
+from comparison.stages import make_data, make_text, make_tokenizers
+from data_prep.corpus import make_corpus
 from eval.evaluate import evaluate_options
 from eval.intrinsic import measure_tokenizers
 
@@ -44,10 +47,28 @@ def prepare(comparison: Comparison, options: Options) -> None:
         trained_or_removed(run, replace=options.replace)
         run.config.write()
         log(str(run.folder / "config.yaml"))
-    matched = matched_context(comparison)
+    matched = matched_contexts(comparison)
     evaluations = [shlex.join(evaluate_options(comparison, run, matched)) for run in runs]
     _write_list(comparison, "runs", [str(run.folder) for run in runs])
     _write_list(comparison, "evaluations", evaluations)
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """A further test text."""
+
+    text: str
+    """its name in the comparison file"""
+    replace: bool = False
+    """discard a corpus that was made with other options"""
+
+
+def text(comparison: Comparison, options: TextOptions) -> None:
+    """Make the corpus and the token arrays of a further test text, with the comparison's tokenizers."""
+    if options.text not in comparison.texts:
+        raise ValueError(f"{comparison.name} has no further text '{options.text}'")
+    corpus = make_corpus(comparison.corpus, comparison.folder / "corpus")
+    make_text(comparison, options.text, make_tokenizers(comparison, corpus), options.replace)
 
 
 def _write_list(comparison: Comparison, name: str, lines: list[str]) -> None:
@@ -58,4 +79,4 @@ def _write_list(comparison: Comparison, name: str, lines: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_commands([prepare], "Write the lists of runs of a comparison.")
+    run_commands([prepare, text], "Write the lists of runs of a comparison.")

@@ -168,10 +168,13 @@ def refuse_beside(comparison: Comparison, active: list[Submitted]) -> None:
 
 
 def make_what_needs_a_network(comparison: Comparison, replace: bool) -> None:
-    """Download the corpus and published tokenizers here, as the nodes of a cluster may have no network."""
+    """Download corpora and published tokenizers here, as the nodes of a cluster may have no network."""
     corpus = None
     if needs_network(comparison.corpus.source):
         corpus = make_corpus(comparison.corpus, comparison.folder / "corpus", replace)
+    for text, source in comparison.texts.items():
+        if needs_network(source.source):
+            make_corpus(source, comparison.text_folder(text) / "corpus", replace)
     for label, spec in comparison.specs.items():
         if spec.partition(":")[0] in PUBLISHED and not published_files(spec):
             make_tokenizer(corpus, spec, comparison.data(label) / "tokenizer", replace=replace)

@@ -17,7 +17,7 @@ import yaml
 from comparison import load_comparison
 from comparison.protocol import window_stride
 from data_prep.arrays import TokenArrays
-from eval.evaluate import Protocol, evaluate_run
+from eval.evaluate import Evaluation, evaluate_run
 from eval.results import collect_results
 from model import load_model, scoring
 from training.checkpoint import newest_checkpoint
@@ -175,7 +175,7 @@ def test_neither_batches_nor_stride_change_who_wins_beyond_the_interval(
     monkeypatch.setattr(scoring, "TOKENS", tokens)
     for spec, row in first.items():
         for run in run_of(copy, spec).parent.iterdir():
-            evaluate_run(run, Protocol(stride=window_stride(row["block_size"], overlap)))
+            evaluate_run(Evaluation(run=run, stride=window_stride(row["block_size"], overlap)))
     again = rows(copy)
     assert any(again[spec]["test_bpc"] != first[spec]["test_bpc"] for spec in SPECS)
     best = next(iter(first))

@@ -8,6 +8,7 @@ tables.py              the rows as tables
 columns.py             the columns of results.csv, and their page in the documentation
 latex.py               table.tex
 intrinsic_section.py   the tokenizers by themselves
+other_texts.py         further test texts
 figures.py             the figures, with their captions
 charts/                the charts in them
 samples.py             what models write, from the same prompts

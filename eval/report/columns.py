@@ -121,6 +121,11 @@ versions may add columns, but keep the names and units of these.
 | `intrinsic` | by tokenizer and split: metrics that need no model (docs/metric.md) |
 | `where` | by tokenizer: bits by context, kind of character, word frequency, language and domain |
 | `where_unknown` | the tokenizers that are not in `where`, each with the reason |
+| `texts` | by further test text: its `source`, and the same about that text; or the reason in `missing` |
+
+For each text and model, `ranking` compares the text with the test text: the number of `tokenizers` that are
+ranked on both, `kendall_tau` of their ranks, `tested`, and the pairs that are shown to be `reversed`, the
+better one on that text first.
 """
 
 

@@ -9,6 +9,7 @@ from ..results import partial_sentences
 from .charts.figure import Figure
 from .figures import main_rows
 from .markdown import code, plain, table
+from .other_texts import summary_sentence
 
 COSTS = {
     "characters per token": lambda row: f"{row['chars_per_token']:.2f}",
@@ -68,7 +69,7 @@ def summarize(results: dict, comparison: Comparison, curve: Figure) -> Summary:
         answer=answer,
         curve=in_markdown(curve),
         costs=_costs(main_rows(results["rows"])),
-        sure=plain(" ".join(sure)),
+        sure=plain(" ".join([*sure, summary_sentence(results)]).strip()),
         others=said + [plain(line) for line in growth_sentences(results["recommendation"])],
     )
 

@@ -35,6 +35,12 @@ MEASURED: Columns = {
     "characters seen, M": lambda r: f"{r['train_chars'] / 1e6:.2f}",
     "bits per byte": lambda r: f"{r['test_bpb']:.4f}",
 }
+EQUAL_CONTEXT = "bits per character, equal context"
+OF_TEXT = (
+    *NAMES,
+    *("bits per character", "95 % interval", "behind the lowest", "seeds", "sd of seeds"),
+    *("characters per token", "bits per byte", EQUAL_CONTEXT),
+)  # columns that are about the scored text
 COSTS: Columns = {
     **NAMES,
     "MFLOPs per character": lambda r: f"{r['flops_per_char'] / 1e6:.2f}",
@@ -133,10 +139,17 @@ def columns_of(rows: list[Row]) -> Columns:
     if any(len(row["seeds"]) > 1 for row in rows):
         columns["sd of seeds"] = lambda r: shown(r["test_bpc_seed_sd"], ".4f")
     if "test_bpc_matched" in rows[0]:
-        columns["bits per character, equal context"] = lambda r: f"{r['test_bpc_matched']:.4f}"
+        columns[EQUAL_CONTEXT] = lambda r: f"{r['test_bpc_matched']:.4f}"
     if any(row["ambiguity_of"] for row in rows):
         columns["ambiguity, bits/char (s.e.)"] = _ambiguity
     return columns
+
+
+def text_columns(rows: list[Row]) -> Columns:
+    """The columns of these rows, on a further text: those about the scores alone."""
+    columns = columns_of(rows)
+    kept = [name for name in columns if name in OF_TEXT]
+    return {name: columns[name] for name in kept}
 
 
 def _ambiguity(row: Row) -> str:

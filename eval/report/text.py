@@ -9,6 +9,7 @@ from .charts.learning import FEW, LEAST
 from .figures import main_rows
 from .intrinsic_section import report_section
 from .markdown import code, plain, table
+from .other_texts import texts_section
 from .summary import in_markdown
 
 BOLD = (
@@ -114,6 +115,7 @@ def page_text(results: dict, comparison: Comparison, figures: list[Figure], samp
 
 {ambiguity}
 {_lossy(results, of_first)}{skipped_runs(results["runs"])}
+{texts_section(results)}
 ## Figures
 
 {shown}

@@ -57,11 +57,23 @@ def _log_run(log: WandbLog, results: dict) -> None:
         run.log(
             {
                 "trade-off": wandb.Table(columns, [[row[column] for column in columns] for row in rows]),
+                **_on_texts(results["texts"]),
                 "report": wandb.Html(str(folder / "report.html"), inject=False),
                 **_charts(folder / "figures"),
             }
         )
         run.summary.update({"best_tokenizer": rows[0]["tokenizer"], "best_test_bpc": rows[0]["test_bpc"]})
+
+
+def _on_texts(texts: dict[str, dict]) -> dict:
+    """A table of the rows of all further texts, if there are any."""
+    import wandb
+
+    rows = [{"text": name, **row} for name, of in texts.items() for row in of.get("rows", [])]
+    if not rows:
+        return {}
+    columns = list(rows[0])
+    return {"other texts": wandb.Table(columns, [[row.get(column) for column in columns] for row in rows])}
 
 
 def _charts(figures: Path) -> dict:

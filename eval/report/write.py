@@ -24,10 +24,12 @@ from ..breakdown import break_down_bits, character_bits, read_test_text
 from ..intrinsic import measure_tokenizers
 from ..recommend import recommend
 from ..results import collect_results, evaluated_part, first_runs, partial_sentences, validations
+from ..texts import collect_texts
 from . import tables
 from .answer import answer
 from .figures import main_rows, make_figures, save_figures
 from .latex import as_latex
+from .other_texts import text_sentences
 from .page import make_page
 from .passages import choose_passages
 from .pieces import collect_samples, samples_in_html, samples_in_markdown
@@ -49,6 +51,7 @@ def make_report(comparison: Comparison) -> dict:
     results["warnings"] = comparison_warnings(part)
     results["recommendation"] = recommend(comparison, results, errors)
     results["contamination"] = known_contamination(Corpus(comparison.folder / "corpus"))
+    results["texts"] = collect_texts(comparison, (results, errors))
     results["intrinsic"] = measure_tokenizers(part)
     first, main = first_runs(comparison, [*rows, *results["lossy_rows"]]), main_rows(rows)
     curves = [(row, validations(first[row["tokenizer"], row["model"]])) for row in rows]
@@ -118,8 +121,13 @@ def publish_report(comparison: Comparison) -> list[str]:
     if not results["partial"]:
         log_report(comparison, results, comparison.tracking.wandb)
     lossy = [
-        f"{row['tokenizer']} {row['model']}: loses text of {row['lossy_documents']:,} documents, not ranked"
-        for row in results["lossy_rows"]
+        f"{row['tokenizer']} {row['model']}: loses text of {row['lossy_documents']:,} documents{of}, "
+        "not ranked"
+        for of, rows in {
+            "": results["lossy_rows"],
+            **{f" of {name}": text.get("lossy_rows", []) for name, text in results["texts"].items()},
+        }.items()
+        for row in rows
     ]
     skipped = [
         f"{run['tokenizer']} {run['model']} seed {run['seed']}: skipped {run['skipped_steps']:,} batches "
@@ -131,5 +139,7 @@ def publish_report(comparison: Comparison) -> list[str]:
     page = comparison.folder / "report" / "report.html"
     table = f"\n{tables.terminal(results['rows'])}\n"
     warnings = [f"Warning: {warning}" for warning in results["warnings"]]
-    told = [textwrap.fill(line, tables.WIDTH) for line in [*answer(results), *warnings]]
+    told = [
+        textwrap.fill(line, tables.WIDTH) for line in [*answer(results), *text_sentences(results), *warnings]
+    ]
     return [*partial, *lossy, *skipped, table, "\n\n".join(told), f"\n{page}"]

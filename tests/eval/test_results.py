@@ -49,7 +49,7 @@ def folder(tiny_arrays, tmp_path, monkeypatch) -> Path:
     comparison.folder.mkdir()
     comparison.freeze("0")
     for place in ("eval.results", "benchmarks.claims"):  # the documents are artificial
-        monkeypatch.setattr(f"{place}.test_clusters", lambda comparison: None)
+        monkeypatch.setattr(f"{place}.test_clusters", lambda *_: None)
     draw = np.random.default_rng(0)
     for tokenizer, spec in comparison.specs.items():
         shutil.copytree(tiny_arrays(spec), comparison.data(tokenizer))
@@ -298,7 +298,7 @@ def test_models_may_have_their_own_seeds(folder):
 def test_errors_are_over_groups_if_documents_have_groups(folder, monkeypatch):
     clusters = np.arange(DOCUMENTS) // 50
     before, alone = collect_results(load_comparison(folder))
-    monkeypatch.setattr("eval.results.test_clusters", lambda comparison: clusters)
+    monkeypatch.setattr("eval.results.test_clusters", lambda *_: clusters)
     after, grouped = collect_results(load_comparison(folder))
     assert (before["corpus"]["test_groups"], after["corpus"]["test_groups"]) == (None, 4)
     assert not np.array_equal(alone["one"].covariance, grouped["one"].covariance)

@@ -163,6 +163,24 @@ def test_a_failure_is_named_with_its_reason_and_only_failed_jobs_are_submitted_a
     assert jobs[:3] == ["tokenizer bpe-300", "encode bpe-300 (1 job)", "prepare"]
 
 
+def test_a_text_that_is_added_to_a_finished_comparison_is_scored_without_training(compared, tmp_path):
+    compared.content["tokenizers"] = ["byte"]
+    compared.cluster_content["train"] = {"nodes": "1"}
+    (tmp_path / "poems.txt").write_text("The moon is white above the sea.\n\n" * 100)
+    compared.content["evaluate"] = {"first": f"text:{tmp_path}/poems.txt"}
+    compared.submit()
+    compared.ends()
+    assert list(read_json(compared.folder / "report" / "results.json")["texts"]) == ["first"]
+    compared.content["evaluate"]["poems"] = f"text:{tmp_path}/poems.txt"
+    assert re.search(r"^text +1 done, 1 not submitted$", compared.status(), re.M)
+    jobs = [what.split(",")[0] for what in compared.submit().values()]
+    assert jobs == ["text poems", "prepare", "evaluate (1 job)", "report"]
+    compared.ends()
+    assert re.search(r"^evaluate +1 done$", compared.status(), re.M), compared.status()
+    texts = read_json(compared.folder / "report" / "results.json")["texts"]
+    assert [row["tokenizer"] for row in texts["poems"]["rows"]] == ["byte"]
+
+
 def test_cancel_ends_the_jobs_of_this_comparison_and_no_others(compared, sbatch):
     other = sbatch("--job-name=tiny.train", "--wrap=sleep 100").wait("RUNNING")
     compared.submit()

@@ -100,6 +100,7 @@ def make_results() -> dict:
         "corpus": {"test_groups": 12},
         "rows": rows,
         "lossy_rows": [],
+        "texts": {},
         "recommendation": {"models": [make_entry(rows, ladders)], "growth": []},
         "where": {row["tokenizer"]: bands(row["test_bpc"]) for row in rows},
     }
