@@ -148,23 +148,29 @@ def _csv(path: InputFile, choose: Choose) -> Iterator[Row]:
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] = []
     number = 0
-    try:
-        for values in reader:
-            if not header:
-                header = [column.removeprefix("\ufeff") for column in values]
-                _refuse_twice(path, header)
-                choose(header)
-                continue
-            if not values:  # an empty line
-                continue
-            number += 1
-            place, problem = f"{path} line {reader.line_num}", ""
-            if len(values) != len(header):
-                problem = f"has {len(values)} fields, and the header {len(header)}"
-            row = None if problem else dict(zip(header, values, strict=True))
-            yield Row(f"{path}:{number}", place, row, problem)
-    except csv.Error as error:
-        raise ValueError(f"{path} line {reader.line_num} is not CSV: {error}") from None
+    while True:
+        values, problem = [], ""
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:  # the reader continues with the next line
+            problem = f"is not CSV: {error}"
+        place = f"{path} line {reader.line_num}"
+        if not header and problem:
+            raise ValueError(f"{place} {problem}")
+        if not header:
+            header = [column.removeprefix("\ufeff") for column in values]
+            _refuse_twice(path, header)
+            choose(header)
+            continue
+        if not values and not problem:  # an empty line
+            continue
+        number += 1
+        if not problem and len(values) != len(header):
+            problem = f"has {len(values)} fields, and the header {len(header)}"
+        row = None if problem else dict(zip(header, values, strict=True))
+        yield Row(f"{path}:{number}", place, row, problem)
 
 
 def _parquet(path: InputFile, choose: Choose) -> Iterator[Row]:

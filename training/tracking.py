@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 from common.cli import plain
 from common.files import read_json, write_file
@@ -33,7 +34,9 @@ class Tracker:
         write_file(self.path, "".join(f"{line}\n" for line in lines))
         self.file = open(self.path, "a")
         self.waiting: SimpleQueue[dict | None] = SimpleQueue()
-        self.thread = threading.Thread(target=self._feed_wandb, args=(folder, wandb), daemon=True)
+        # Not in the thread: while a YAML file is read, the current folder is another
+        settings = wandb_settings(folder) if wandb_mode(wandb) != "disabled" else None
+        self.thread = threading.Thread(target=self._feed_wandb, args=(folder, wandb, settings), daemon=True)
         self.thread.start()
 
     def log(self, metrics: dict) -> None:
@@ -66,19 +69,22 @@ class Tracker:
     def _warn(problem: str) -> None:
         print(f"codebook: {problem}: metrics.jsonl has the complete record", file=sys.stderr)
 
-    def _feed_wandb(self, folder: Path, wandb: str) -> None:
+    def _feed_wandb(self, folder: Path, wandb: str, settings: dict[str, Any] | None) -> None:
         try:
             # An interrupted run may have left lines unsent. A line that comes from both is sent once
-            send(folder, wandb, chain(read_metrics(self.path), iter(self.waiting.get, None)))
+            send(folder, wandb, chain(read_metrics(self.path), iter(self.waiting.get, None)), settings)
         except Exception as error:  # no failure of wandb may end a run
             self._warn(f"wandb failed ({error})")
 
 
-def send(folder: Path, wandb: str, lines: Iterable[dict]) -> int:
-    """Send the lines that the wandb run lacks, until `lines` ends; returns the number of lines sent."""
+def send(folder: Path, wandb: str, lines: Iterable[dict], settings: dict[str, Any] | None = None) -> int:
+    """Send the lines that the wandb run lacks, until `lines` ends; returns the number of lines sent.
+
+    `settings` are those of `wandb_settings` (default: they are read from the folder).
+    """
     if wandb_mode(wandb) == "disabled":
         return 0
-    run, first = start_wandb(wandb, folder, **wandb_settings(folder))
+    run, first = start_wandb(wandb, folder, **(settings or wandb_settings(folder)))
     for axis in AXES:
         run.define_metric(axis)
     for name in ("train_bpc", "val_bpc"):
@@ -92,7 +98,7 @@ def send(folder: Path, wandb: str, lines: Iterable[dict]) -> int:
     return sent
 
 
-def wandb_settings(folder: Path) -> dict[str, object]:
+def wandb_settings(folder: Path) -> dict[str, Any]:
     """The arguments of `wandb.init` for the run in a folder, from its config.yaml and plan.json."""
     config, plan = read_config(folder), read_json(folder / "plan.json") or {}
     options = plain(config)

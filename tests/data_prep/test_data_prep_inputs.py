@@ -370,3 +370,12 @@ def test_passages_of_many_files(tmp_path: Path) -> None:
         (tmp_path / f"{number:02}.txt").write_text("some words\n" * 100)
     assert len(texts(f"text:{tmp_path}")) == 30
     assert len(texts(f"text:{tmp_path}", document="passage")) > 30 * 10
+
+
+def test_reading_continues_after_a_row_that_is_not_csv(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('text,number\none,1\n"bad"x,2\ntwo,3\n"never closed,4\n')
+    found, left_out = read(f"files:{tmp_path}", on_bad_rows="skip")
+    assert [document.text for document in found] == ["one", "two"]
+    assert left_out["bad rows"][0] == 2
+    with pytest.raises(ValueError, match=r"x\.csv line 3 is not CSV.*corpus\.on_bad_rows: skip"):
+        read(f"files:{tmp_path}")
