@@ -38,7 +38,7 @@ def make_data(comparison: Comparison, replace: bool = False) -> None:
         f"corpus {comparison.corpus.source}: {chars:,} characters, {documents} documents for training / "
         "validation / test"
     )
-    for line in [*corpus.left_out.lines(), *in_words(measure_contamination(corpus), corpus)]:
+    for line in [*corpus.left_out.lines(), *in_words(measure_contamination(corpus))]:
         log(line)
     # All tokenizers before any arrays: if the corpus is too small for a vocabulary, arrays stay unchanged
     tokenizers = make_tokenizers(comparison, corpus, replace)

@@ -96,9 +96,8 @@ def _text(chars: np.ndarray, groups: np.ndarray | None) -> list[str]:
 
 def _contamination(comparison: Comparison) -> list[str]:
     """Test or validation documents that also stand in the training text."""
-    corpus = Corpus(comparison.folder / "corpus")
-    found = known_contamination(corpus)
-    return in_words(found, corpus) if found else []
+    found = known_contamination(comparison.folder / "corpus")
+    return in_words(found) if found else []
 
 
 def _documents(chars: np.ndarray, context: float | None) -> list[str]:

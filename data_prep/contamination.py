@@ -15,24 +15,24 @@ from .processes import in_processes, usable_cores
 FORMAT, FILE = 1, "contamination.json"
 
 
-def known_contamination(corpus: Corpus) -> dict | None:
-    """What `measure_contamination` has found in this corpus; None if it has not been measured."""
-    known = read_json(corpus.folder / FILE)
-    return known if known and _made_from(corpus).items() <= known.items() else None
+def known_contamination(folder: Path) -> dict | None:
+    """What `measure_contamination` has found in the corpus of a folder; None if it has not been measured."""
+    known, corpus = read_json(folder / FILE), read_json(folder / "manifest.json")
+    return known if known and corpus and _made_from(corpus["fingerprint"]).items() <= known.items() else None
 
 
-def _made_from(corpus: Corpus) -> dict:
-    return {"format": FORMAT, "corpus_fingerprint": corpus.fingerprint}
+def _made_from(corpus: str) -> dict:
+    return {"format": FORMAT, "corpus_fingerprint": corpus}
 
 
 def measure_contamination(corpus: Corpus, processes: int | None = None) -> dict:
     """Count the held-out documents of a corpus that also stand in its training text.
 
-    For val and test: `documents`, `exactly`, `nearly` (and not exactly), and `chars`, the characters of both
-    kinds. For train: `documents`, the number of those that also stand in the held-out text. The result is
-    kept in `contamination.json` in the folder of the corpus.
+    For val and test: `documents`, `exactly`, `nearly` (and not exactly), and `share`, that of both kinds in
+    the characters. For train: `documents`, the number of those that also stand in the held-out text. The
+    result is kept in `contamination.json` in the folder of the corpus.
     """
-    if known := known_contamination(corpus):
+    if known := known_contamination(corpus.folder):
         return known
     chars = {split: [len(text) for text in corpus.texts(split)] for split in HELD_OUT}
     held_out = HeldOut(text for split in HELD_OUT for text in corpus.texts(split))
@@ -41,7 +41,7 @@ def measure_contamination(corpus: Corpus, processes: int | None = None) -> dict:
     exactly = set().union(*(equal for _, equal, _ in found))
     nearly = set().union(*(similar for _, _, similar in found)) - exactly
     result: dict = {
-        **_made_from(corpus),
+        **_made_from(corpus.fingerprint),
         "train": {"documents": sum(int(rows.sum()) for rows, _, _ in found)},
     }
     begin = 0
@@ -51,23 +51,23 @@ def measure_contamination(corpus: Corpus, processes: int | None = None) -> dict:
             "documents": len(own),
             "exactly": len(exactly.intersection(own)),
             "nearly": len(nearly.intersection(own)),
-            "chars": sum(chars[split][number - begin] for number in own if number in exactly | nearly),
+            "share": sum(chars[split][n - begin] for n in own if n in exactly | nearly) / sum(chars[split]),
         }
         begin = own.stop
     write_json(corpus.folder / FILE, result)
     return result
 
 
-def in_words(found: dict, corpus: Corpus) -> list[str]:
+def in_words(found: dict) -> list[str]:
     """A sentence for each held-out split with documents that also stand in the training text."""
     lines = []
     for split, name in (("test", "test"), ("val", "validation")):
         counts = found[split]
         if count := counts["exactly"] + counts["nearly"]:
-            share = counts["chars"] / corpus.manifest["splits"][split]["chars"]
             lines.append(
-                f"{count:,} of {counts['documents']:,} {name} documents ({share:.1%} of the characters) also "
-                f"stand in the training text, {counts['exactly']:,} exactly and {counts['nearly']:,} nearly. "
+                f"{count:,} of {counts['documents']:,} {name} documents, with {counts['share']:.1%} of the "
+                "characters, also stand in the training text: "
+                f"{counts['exactly']:,} exactly and {counts['nearly']:,} nearly. "
                 "With corpus.deduplicate: true they are removed from the training text."
             )
     return lines
@@ -83,8 +83,7 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Print the counts."""
-    corpus = Corpus(arguments.corpus)
-    lines = in_words(measure_contamination(corpus), corpus)
+    lines = in_words(measure_contamination(Corpus(arguments.corpus)))
     print("\n".join(lines) or "No held-out document also stands in the training text.")
 
 

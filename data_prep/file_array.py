@@ -87,7 +87,7 @@ class FileArray:
         self.begins = self.ends - lengths
 
     def __len__(self) -> int:
-        return int(self.ends[-1])
+        return int(self.ends[-1]) if self.files else 0
 
     def read(self, starts: np.ndarray, count: int) -> np.ndarray:
         """Read `count` values from each of the `starts` on: (starts, count) int64.

@@ -50,7 +50,7 @@ def make_report(comparison: Comparison) -> dict:
     rows, part = results["rows"], evaluated_part(comparison, results)
     results["warnings"] = comparison_warnings(part)
     results["recommendation"] = recommend(comparison, results, errors)
-    results["contamination"] = known_contamination(Corpus(comparison.folder / "corpus"))
+    results["contamination"] = known_contamination(comparison.folder / "corpus")
     results["texts"] = collect_texts(comparison, (results, errors))
     results["intrinsic"] = measure_tokenizers(part)
     first, main = first_runs(comparison, [*rows, *results["lossy_rows"]]), main_rows(rows)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import data_prep.sources
 from data_prep.config import CorpusConfig
 from data_prep.contamination import in_words, known_contamination, measure_contamination
-from data_prep.corpus import Corpus, make_corpus
+from data_prep.corpus import make_corpus
 from data_prep.held_out import HeldOut, shingles
 from data_prep.parts import SPLITS
 from data_prep.selection import HELD_OUT_TOO
@@ -105,24 +105,25 @@ def split_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("processes", [1, 2])
 def test_planted_documents_are_counted(processes: int, tmp_path: Path) -> None:
     corpus = make_corpus(write(tmp_path / "x.jsonl", copies=5, near=8), tmp_path / "corpus")
-    assert known_contamination(corpus) is None
+    assert known_contamination(corpus.folder) is None
     found = measure_contamination(corpus, processes)
     assert {name: found["test"][name] for name in ("documents", "exactly", "nearly")} == {
         "documents": 100,
         "exactly": 5,
         "nearly": 8,
     }
-    assert found["val"] == {"documents": 100, "exactly": 0, "nearly": 0, "chars": 0}
+    assert found["val"] == {"documents": 100, "exactly": 0, "nearly": 0, "share": 0}
     assert found["train"] == {"documents": 13}
-    assert found["test"]["chars"] == sum(len(text) for text in list(corpus.texts("test"))[:13])
-    assert known_contamination(corpus) == measure_contamination(corpus) == found
-    (line,) = in_words(found, corpus)
-    assert line.startswith("13 of 100 test documents (13.") and "5 exactly and 8 nearly" in line
+    lengths = [len(text) for text in corpus.texts("test")]
+    assert found["test"]["share"] == sum(lengths[:13]) / sum(lengths)
+    assert known_contamination(corpus.folder) == measure_contamination(corpus) == found
+    (line,) = in_words(found)
+    assert line.startswith("13 of 100 test documents, with 13.") and "5 exactly and 8 nearly" in line
 
 
 def test_clean_text_is_not_said_to_be_contaminated(tmp_path: Path) -> None:
     corpus = make_corpus(write(tmp_path / "x.jsonl", copies=0, near=0), tmp_path / "corpus")
-    assert in_words(measure_contamination(corpus), corpus) == []
+    assert in_words(measure_contamination(corpus)) == []
 
 
 def test_deduplicate_removes_them_from_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +139,7 @@ def test_deduplicate_removes_them_from_train(tmp_path: Path, monkeypatch: pytest
     assert set(after.texts("train")) <= set(before.texts("train"))
     assert after.ids("test") == before.ids("test") and after.ids("val") == before.ids("val")
     assert after.left_out[HELD_OUT_TOO][0] == 14
-    assert in_words(measure_contamination(after), after) == []
+    assert in_words(measure_contamination(after)) == []
     one = make_corpus(clean, tmp_path / "one", processes=1)
     assert one.manifest == after.manifest
 
@@ -147,4 +148,4 @@ def test_the_command_prints_the_counts(tmp_path: Path, run_python: Callable) -> 
     corpus = make_corpus(write(tmp_path / "x.jsonl", copies=2, near=0), tmp_path / "corpus")
     done = run_python("-m", "data_prep.contamination", "--corpus", corpus.folder)
     assert done.returncode == 0 and "2 of 100 test documents" in done.stdout
-    assert known_contamination(Corpus(corpus.folder))
+    assert known_contamination(corpus.folder)
