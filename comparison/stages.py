@@ -145,7 +145,8 @@ def make_text(
         raise ValueError(f"evaluate.{text}: {error}") from error
     test = corpus.manifest["splits"]["test"]
     log(f"text {text}, {source.source}: {test['chars']:,} characters, {test['documents']:,} documents")
-    for line in corpus.left_out.lines():
+    found = measure_contamination(corpus, Corpus(comparison.folder / "corpus"))
+    for line in [*corpus.left_out.lines(), *in_words(found, text)]:
         log(line)
     for label, count in lossy.items():
         if count:

@@ -95,9 +95,14 @@ def _text(chars: np.ndarray, groups: np.ndarray | None) -> list[str]:
 
 
 def _contamination(comparison: Comparison) -> list[str]:
-    """Test or validation documents that also stand in the training text."""
-    found = known_contamination(comparison.folder / "corpus")
-    return in_words(found) if found else []
+    """Test or validation documents, or those of further texts, that also stand in the training text."""
+    corpus, lines = comparison.folder / "corpus", []
+    if found := known_contamination(corpus):
+        lines += in_words(found)
+    for text in comparison.texts:
+        if found := known_contamination(comparison.text_folder(text) / "corpus", corpus):
+            lines += in_words(found, text)
+    return lines
 
 
 def _documents(chars: np.ndarray, context: float | None) -> list[str]:

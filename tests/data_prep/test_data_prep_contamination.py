@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import data_prep.sources
-from data_prep.config import CorpusConfig
+from data_prep.config import CorpusConfig, Source
 from data_prep.contamination import in_words, known_contamination, measure_contamination
 from data_prep.corpus import make_corpus
 from data_prep.held_out import HeldOut, shingles
@@ -99,14 +99,14 @@ def write(path: Path, copies: int, near: int, others: int = 300) -> CorpusConfig
 
 @pytest.fixture(autouse=True)
 def split_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_prep.parts.hash_split", lambda key, *_: key)
+    monkeypatch.setattr("data_prep.parts.hash_split", lambda key, *_: key if key in SPLITS else "test")
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_planted_documents_are_counted(processes: int, tmp_path: Path) -> None:
     corpus = make_corpus(write(tmp_path / "x.jsonl", copies=5, near=8), tmp_path / "corpus")
     assert known_contamination(corpus.folder) is None
-    found = measure_contamination(corpus, processes)
+    found = measure_contamination(corpus, processes=processes)
     assert {name: found["test"][name] for name in ("documents", "exactly", "nearly")} == {
         "documents": 100,
         "exactly": 5,
@@ -149,3 +149,16 @@ def test_the_command_prints_the_counts(tmp_path: Path, run_python: Callable) -> 
     done = run_python("-m", "data_prep.contamination", "--corpus", corpus.folder)
     assert done.returncode == 0 and "2 of 100 test documents" in done.stdout
     assert known_contamination(corpus.folder)
+
+
+def test_a_further_text_is_compared_with_the_training_text_of_another_corpus(tmp_path: Path) -> None:
+    corpus = make_corpus(write(tmp_path / "x.jsonl", copies=0, near=0), tmp_path / "corpus")
+    rows = [{"text": text} for text in [*list(corpus.texts("train"))[:3], "not there", "nor is this"]]
+    (tmp_path / "poems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    poems = make_corpus(Source(f"jsonl:{tmp_path / 'poems.jsonl'}"), tmp_path / "poems")
+    found = measure_contamination(poems, corpus)
+    assert found["test"]["exactly"] == 3 and found["train"] == {"documents": 3}
+    (line,) = in_words(found, "poems")
+    assert line.startswith("3 of 5 poems documents") and "deduplicate" not in line
+    assert known_contamination(poems.folder, corpus.folder) == found
+    assert known_contamination(poems.folder) is None
