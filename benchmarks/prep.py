@@ -23,10 +23,10 @@ import pyarrow.parquet
 from common.cli import run_command
 from data_prep.config import CorpusConfig
 from data_prep.contamination import measure_contamination
-from data_prep.corpus import SPLITS, Corpus, make_corpus
+from data_prep.corpus import Corpus, make_corpus
 
-from .debian_corpus import debian_texts
-from .encode import clocked
+from .debian_corpus import debian_corpus, debian_texts
+from .encode import clocked, megabytes
 from .process import output_and_peak
 from .table import Figures, FolderOptions, in_turn, ratios, row, table
 
@@ -92,8 +92,7 @@ def compare(figures: Figures, kind: str, folder: Path, rounds: int) -> None:
         "two processes": partial(make, kind, folder, 2),
     }
     took = in_turn({name: partial(clocked, way) for name, way in ways.items()}, rounds)
-    counts = Corpus(folder / "corpus").manifest["splits"]
-    mb = sum(counts[split]["bytes"] for split in SPLITS) / 1e6
+    mb = megabytes(Corpus(folder / "corpus"))
     wall = {name: [mb / seconds for seconds, _ in runs] for name, runs in took.items()}
     core = {name: [mb / seconds for _, seconds in runs] for name, runs in took.items()}
     for name in ("reading alone", "one process"):
@@ -122,9 +121,10 @@ def main(options: PrepOptions) -> None:
                 peak(figures, kind, folder, mb)
         for kind in ("jsonl", "parquet"):
             compare(figures, kind, large, options.rounds)
-        corpus = Corpus(large / "corpus")
+        corpus = debian_corpus(options.folder)
+        (corpus.folder / "contamination.json").unlink(missing_ok=True)
         _, core = clocked(partial(measure_contamination, corpus, processes=1))
-        row(figures, "contamination, one core, MB/s", options.mb / core)
+        row(figures, "contamination, one core, MB/s", megabytes(corpus) / core)
     for folder in (small, large):
         shutil.rmtree(folder)
 

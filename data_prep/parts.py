@@ -21,7 +21,7 @@ from .document import CATEGORY_COLUMNS, SITE, Document
 from .hub import HubFile
 from .inputs import LeftOut, state_of
 from .processes import in_processes
-from .sources import Unit, hash_split, read_unit
+from .sources import Unit, drawn_split, hash_split, read_unit
 
 FORMAT = 6  # of a corpus
 SPLITS = ("train", "val", "test")
@@ -106,12 +106,15 @@ def stage(task: tuple[Unit, Path], limit: int | None = None) -> dict:
     return part
 
 
-def split_of(document: Document, val_fraction: float, test_fraction: float) -> str:
-    """The split of a document: its own or, without one, `hash_split` of its group or text."""
+def split_of(document: Document, digest: bytes, fractions: tuple[float, float]) -> str:
+    """The split of a document: its own or, without one, `hash_split` of its group or text.
+
+    `digest` is the SHA-256 of its text.
+    """
     if document.split is not None:
         return document.split
     group = _group(document)
-    return hash_split(document.text if group is None else group, val_fraction, test_fraction)
+    return drawn_split(digest, *fractions) if group is None else hash_split(group, *fractions)
 
 
 def _group(document: Document) -> str | None:
@@ -135,7 +138,9 @@ def write_part(
         by_group = False
         for document in documents:
             by_group |= document.split is None and _group(document) is not None
-            writers[split_of(document, *fractions)].add(document)
+            encoded = document.text.encode()
+            digest = hashlib.sha256(encoded).digest()
+            writers[split_of(document, digest, fractions)].add(document, encoded, digest)
         for writer in writers.values():
             writer.close()
         part = {
@@ -164,22 +169,22 @@ class SplitWriter:
         self.documents = self.chars = self.bytes = 0
         self.shards = self.shard_chars = self.pending_chars = 0
         self.pending: list[Document] = []
+        self.texts: list[bytes] = []  # of the pending documents, in UTF-8
         self.labels: set[str] = set()  # LABEL_COLUMNS that any document has
         self.writer: pyarrow.parquet.ParquetWriter | None = None
 
-    def add(self, document: Document) -> None:
-        encoded = document.text.encode()
+    def add(self, document: Document, encoded: bytes, digest: bytes) -> None:
+        """Add a document, with its text in UTF-8 and the SHA-256 of that."""
         self.documents += 1
         self.chars += len(document.text)
         self.bytes += len(encoded)
-        # Lengths between the texts, so that the same text split in another way has another hash.
-        self.digest.update(len(encoded).to_bytes(8, "little"))
-        self.digest.update(encoded)
+        self.digest.update(digest)
         self.category_digest.update(_as_json(document.language, document.domain))
         self.group_digest.update(_as_json(document.group))
         if len(self.labels) < len(LABEL_COLUMNS):
             self.labels |= {name for name in LABEL_COLUMNS if getattr(document, name) is not None}
         self.pending.append(document)
+        self.texts.append(encoded)
         self.pending_chars += len(document.text)
         if self.pending_chars >= ROW_GROUP_CHARS or len(self.pending) >= ROW_GROUP_DOCUMENTS:
             self._flush()
@@ -196,10 +201,12 @@ class SplitWriter:
                 use_dictionary=list(LABEL_COLUMNS),  # ids and texts are unique
                 write_statistics=False,  # would store the least and greatest text several times
             )
-        columns = [[getattr(document, name) for document in self.pending] for name in SCHEMA.names]
+        columns: list = [[getattr(document, name) for document in self.pending] for name in SCHEMA.names]
+        texts = pyarrow.array(self.texts, pyarrow.large_binary()).view(pyarrow.large_string())
+        columns[SCHEMA.names.index("text")] = texts
         self.writer.write_table(pyarrow.table(columns, schema=SCHEMA))
         self.shard_chars += self.pending_chars
-        self.pending, self.pending_chars = [], 0
+        self.pending, self.texts, self.pending_chars = [], [], 0
         if self.shard_chars >= SHARD_CHARS:
             self._end_shard()
 

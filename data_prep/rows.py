@@ -24,6 +24,8 @@ class Row:
     place: str
     values: dict[str, Any] | None
     problem: str = ""
+    is_utf8: bool = False
+    """True if its texts are known to have no lone surrogates, which UTF-8 cannot hold"""
 
 
 def read_rows(path: InputFile, format_: str, choose: Choose) -> Iterator[Row]:
@@ -97,7 +99,8 @@ def _parsed(id_: str, place: str, content: bytes, offset: int) -> Row:
         problem = "is JSON that is nested too deeply"
     except ValueError as error:
         problem = f"is not JSON: {error}"
-    return Row(id_, place, None if problem else values, problem)
+    # Only an escape sequence can be a lone surrogate
+    return Row(id_, place, None if problem else values, problem, is_utf8=b"\\u" not in content)
 
 
 def _json_array(path: InputFile, file: BinaryIO) -> Iterator[Row]:
@@ -227,7 +230,8 @@ def _of_batches(path: InputFile, batches: Iterator[Any], columns: list[str]) -> 
         if batch is None:
             return
         for values, problem in _values(batch, columns):
-            yield Row(f"{path}:{number}", f"{path} row {number}", None if problem else values, problem)
+            row = None if problem else values
+            yield Row(f"{path}:{number}", f"{path} row {number}", row, problem, is_utf8=True)
             number += 1
 
 

@@ -290,7 +290,7 @@ class RowReader:
         """
         problem, text = row.problem, None
         if row.values is not None:
-            text, problem = self._text(row.values)
+            text, problem = self._text(row.values, row.is_utf8)
         if not problem and text is None:
             self.left_out.add(NO_TEXT, row.place)
             return
@@ -310,7 +310,7 @@ class RowReader:
         name = self._label(values.get(id_column), id_column, row.place) if id_column else None
         yield Document(name or row.id, text, split, **labels, group=self._group(values, row.place))
 
-    def _text(self, values: dict[str, Any]) -> tuple[str | None, str]:
+    def _text(self, values: dict[str, Any], is_utf8: bool) -> tuple[str | None, str]:
         """The text of a row, and what is wrong with it."""
         if problem := self._missing(values):
             return None, problem
@@ -329,7 +329,7 @@ class RowReader:
         if value is not None and not isinstance(value, str):
             return None, f"column '{column}' has type {type(value).__name__}, not text"
         try:
-            if value and not value.isascii():
+            if value and not is_utf8 and not value.isascii():
                 value.encode()
         except UnicodeEncodeError as error:
             return None, f"has a lone surrogate at character {error.start}: UTF-8 cannot hold it"
@@ -388,7 +388,12 @@ def hash_split(key: str, val_fraction: float, test_fraction: float) -> str:
     So documents of one group are in one split, and so are equal texts without a group. But equal texts in
     different groups may be in different splits.
     """
-    draw = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little") / 2**64
+    return drawn_split(hashlib.sha256(key.encode()).digest(), val_fraction, test_fraction)
+
+
+def drawn_split(digest: bytes, val_fraction: float, test_fraction: float) -> str:
+    """As `hash_split`, from the SHA-256 itself."""
+    draw = int.from_bytes(digest[:8], "little") / 2**64
     if draw < test_fraction:
         return "test"
     return "val" if draw < test_fraction + val_fraction else "train"

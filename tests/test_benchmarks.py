@@ -107,7 +107,7 @@ def test_published_tokenizers_are_compared_with_their_own_libraries(tmp_path):
 
 @pytest.mark.extended
 def test_the_making_of_a_corpus_is_measured(tmp_path):
-    rows = [{"text": "some words of a text " * 500, "language": "en"} for _ in range(200)]
+    rows = [{"text": f"some words of text {number} " * 500, "language": "en"} for number in range(200)]
     (tmp_path / "debian.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     command = [sys.executable, "-m", "benchmarks.prep", "--mb", "2", "--rounds", "1"]
     command += ["--folder", tmp_path, "--json", tmp_path / "figures.json"]
@@ -117,4 +117,4 @@ def test_the_making_of_a_corpus_is_measured(tmp_path):
     wanted = "parquet_one_process_one_core_mb_per_s jsonl_two_processes_to_one_ratio "
     wanted += "parquet_0_2_mb_peak_memory_of_a_process_mb contamination_one_core_mb_per_s"
     assert set(wanted.split()) <= set(figures)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["debian.jsonl", "figures.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "debian.jsonl", "figures.json"]

@@ -130,7 +130,7 @@ def test_the_fingerprint_depends_on_how_the_same_text_is_split(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = {"a held-out text": "val", "another one": "test"}
-    monkeypatch.setattr(data_prep.parts, "hash_split", lambda text, *_: own.get(text, "train"))
+    monkeypatch.setattr(data_prep.parts, "split_of", lambda document, *_: own.get(document.text, "train"))
     made = []
     for i, cut in enumerate((["ab", "c"], ["a", "bc"])):
         config = write_jsonl(tmp_path / f"{i}.jsonl", [*cut, *own])

@@ -21,6 +21,7 @@ NAME = "someone/stories"
 SCRIPT = """
 import json, os, pickle, sys
 from dataclasses import replace
+from hashlib import sha256
 from itertools import islice
 import data_prep.remote
 from data_prep.config import CorpusConfig
@@ -44,7 +45,8 @@ except ValueError as error:
 print(json.dumps({
     "revision": files[0].revision, "left_out": left_out, "files": [[f.split, f.path, f.size] for f in files],
     "ids": [d.id for _, d in found], "texts": [d.text for _, d in found],
-    "splits": [split_of(d, *u.fractions) for u, d in found], "groups": [d.group for _, d in found],
+    "splits": [split_of(d, sha256(d.text.encode()).digest(), u.fractions) for u, d in found],
+    "groups": [d.group for _, d in found],
 }))
 """
 
