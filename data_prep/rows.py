@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import orjson
+
 from .inputs import InputFile, opened
 
 CHUNK = 1 << 20  # bytes of a JSON array that are read at a time
@@ -88,6 +90,15 @@ def _json(path: InputFile) -> Iterator[Row]:
 
 
 def _parsed(id_: str, place: str, content: bytes, offset: int) -> Row:
+    try:
+        values = orjson.loads(content)
+    except ValueError:  # not JSON, or what it refuses and json reads, such as NaN and lone surrogates
+        return _parsed_slowly(id_, place, content, offset)
+    problem = "" if isinstance(values, dict) else "is not a JSON object"
+    return Row(id_, place, None if problem else values, problem, is_utf8=True)
+
+
+def _parsed_slowly(id_: str, place: str, content: bytes, offset: int) -> Row:
     problem = ""
     try:
         values = json.loads(content.decode())
@@ -99,8 +110,7 @@ def _parsed(id_: str, place: str, content: bytes, offset: int) -> Row:
         problem = "is JSON that is nested too deeply"
     except ValueError as error:
         problem = f"is not JSON: {error}"
-    # Only an escape sequence can be a lone surrogate
-    return Row(id_, place, None if problem else values, problem, is_utf8=b"\\u" not in content)
+    return Row(id_, place, None if problem else values, problem)
 
 
 def _json_array(path: InputFile, file: BinaryIO) -> Iterator[Row]:
