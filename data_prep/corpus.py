@@ -110,7 +110,7 @@ def corpus_changes(config: Source, folder: Path) -> list[str]:
     if manifest is None:
         return []
     if manifest.get("format") != FORMAT:
-        return ["the format of an earlier version"]
+        return ["the format of another version"]
     return [f"corpus.{key}" for key, value in asdict(config).items() if manifest["config"].get(key) != value]
 
 

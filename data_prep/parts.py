@@ -136,13 +136,18 @@ def write_part(
     with new_folder(folder) as temporary:
         writers = {split: SplitWriter(temporary, split) for split in SPLITS}
         by_group = False
-        for document in documents:
-            by_group |= document.split is None and _group(document) is not None
-            encoded = document.text.encode()
-            digest = hashlib.sha256(encoded).digest()
-            writers[split_of(document, digest, fractions)].add(document, encoded, digest)
-        for writer in writers.values():
-            writer.close()
+        try:
+            for document in documents:
+                by_group |= document.split is None and _group(document) is not None
+                encoded = document.text.encode()
+                digest = hashlib.sha256(encoded).digest()
+                writers[split_of(document, digest, fractions)].add(document, encoded, digest)
+            for writer in writers.values():
+                writer.close()
+        except BaseException:
+            for writer in writers.values():
+                writer.abandon()
+            raise
         part = {
             **record,
             "splits": {split: writer.counts() for split, writer in writers.items()},
@@ -218,6 +223,11 @@ class SplitWriter:
     def close(self) -> None:
         self._flush()
         self._end_shard()
+
+    def abandon(self) -> None:
+        """Leave the file as it is. Otherwise pyarrow would end it later, which fails again on a full disk."""
+        if self.writer is not None:
+            self.writer.is_open = False
 
     def counts(self) -> dict:
         return {

@@ -5,6 +5,7 @@ One clear line says what happened, where, and what to do; the last good checkpoi
 
 import json
 import os
+import random
 import re
 import resource
 import shutil
@@ -131,6 +132,37 @@ def test_an_encoding_that_finds_the_disk_full_is_resumed(tiny_corpus, tiny_array
     assert "Traceback" not in output
     for path in whole.glob("*.npy"):
         assert (tmp_path / "kept" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_corpus_that_finds_the_disk_full_is_resumed(tmp_path):
+    disk, source = tmp_path / "disk", tmp_path / "in"
+    disk.mkdir()
+    source.mkdir()
+    draw = random.Random(0)
+    for number in range(4):  # units of their own, which do not compress
+        rows = [{"text": draw.randbytes(40_000).hex()} for _ in range(820)]
+        (source / f"{number}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    script = """
+        disk=$1; kept=$2; shift 2
+        mount -t tmpfs -o size=80m tmpfs "$disk"
+        code=0; "$@" || code=$?; echo "exit code $code"
+        ls "$disk/corpus/parts"
+        mount -o remount,size=600m "$disk"
+        "$@"
+        mount -o remount,ro "$disk"
+        "$@" > /dev/null && echo "found on a read-only disk"
+        cp -r "$disk/corpus" "$kept"
+    """
+    given = [f"--corpus.source=jsonl:{source}", "--processes=1"]
+    command = [sys.executable, "-m", "data_prep.corpus", *given, "--out"]
+    output = in_namespace(script, disk, tmp_path / "kept", *command, disk / "corpus")
+    assert "exit code 2" in output and "found on a read-only disk" in output
+    assert f"No space left on device: '{disk / 'corpus' / 'parts'}" in the_line(output)
+    assert "Traceback" not in output and "00000" in output.split("exit code 2")[1]
+    subprocess.run([*command, tmp_path / "whole"], check=True, capture_output=True)
+    for path in (tmp_path / "whole").rglob("*.*"):
+        kept = tmp_path / "kept" / path.relative_to(tmp_path / "whole")
+        assert kept.read_bytes() == path.read_bytes()
 
 
 def test_a_tokenizer_that_does_not_fit_leaves_the_old_one(tiny_corpus, tmp_path):
