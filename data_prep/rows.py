@@ -198,7 +198,7 @@ def _parquet(path: InputFile, choose: Choose) -> Iterator[Row]:
         raise ValueError(f"{path} is not a Parquet file: {_first_line(error)}") from None
     _refuse_twice(path, table.schema_arrow.names)
     columns = choose(table.schema_arrow.names)
-    batches = table.iter_batches(batch_size=256, columns=columns)
+    batches = table.iter_batches(batch_size=256, columns=columns, use_threads=False)
     yield from _of_batches(path, batches, columns)
 
 
