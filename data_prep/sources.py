@@ -35,6 +35,7 @@ FORMATS = {"text": ("text",), "jsonl": ("jsonl",), "parquet": ("parquet",), "fil
 # Size of a unit on disk, unless there would be more units than that; a larger file is a unit of its own
 UNIT_BYTES, MOST_UNITS = 64_000_000, 1000
 File = TypeVar("File", Path, HubFile)
+ALL_TEST = 0.0, 1.0  # fractions of validation and test
 NO_TEXT = "rows whose text is null"
 
 
@@ -97,9 +98,6 @@ def find_units(config: Source) -> tuple[list[Unit], LeftOut]:
         units += [replace(unit, domain=domain) for unit in of_part]
         left_out.merge(files)
     return units, left_out
-
-
-ALL_TEST = 0.0, 1.0
 
 
 def _units_of(config: Source, fractions: tuple[float, float] | None) -> tuple[list[Unit], LeftOut]:
@@ -222,8 +220,11 @@ def _of_domain(document: Document, domain: str) -> Document:
 
 def _read(unit: Unit, reader: "RowReader", limit: int | None) -> Iterator[Document]:
     if not unit.files:
-        yield from read_plays()
+        all_test = unit.fractions == ALL_TEST
+        yield from (scene for scene in read_plays() if scene.split == "test" or not all_test)
     for file in unit.files:
+        if limit is not None and limit <= 0:
+            return
         format_ = unit.format or _format(Path(str(file)))
         if format_ == "text":
             for document in _text_documents(unit, file, limit):

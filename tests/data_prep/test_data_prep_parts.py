@@ -211,6 +211,20 @@ def test_a_limited_text_file_is_divided_as_if_it_ended_there(tmp_path: Path) -> 
     assert all(whole.manifest["splits"][split]["chars"] > 5_000 for split in SPLITS)
 
 
+@pytest.mark.parametrize("unit", [20_000, 100_000])
+def test_text_files_beyond_the_limit_are_not_read(
+    unit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_prep.sources, "UNIT_BYTES", unit)  # a file each, or all files
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text("some words of a file\n" * 1000)
+    (tmp_path / "c.txt").write_bytes(b"\xff")
+    corpus = make_corpus(CorpusConfig(f"text:{tmp_path}", max_chars=25_000), tmp_path / "corpus")
+    assert 25_000 <= sum(counts["chars"] for counts in corpus.manifest["splits"].values()) < 26_000
+    for split in SPLITS:
+        assert {Path(id_.split(":")[0]).name for id_ in corpus.ids(split)} == {"a.txt", "b.txt"}
+
+
 @pytest.mark.parametrize("name", ["min_length", "max_length", "max_chars"])
 def test_amounts_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"corpus.{name} 0 must be at least 1"):
