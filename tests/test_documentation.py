@@ -26,7 +26,7 @@ NOT_RUN = {
     r"watch .*": "never ends",
     r".venv/bin/wandb leet run .*": "is used by hand, in a terminal",
     r".venv/bin/python -m benchmarks\.(local_jobs|trainer|train_bpe|ladder)( .*)?": "measures for minutes",
-    r".venv/bin/python -m benchmarks\.(encode|parts|evaluation)( .*)?": "measures for minutes",
+    r".venv/bin/python -m benchmarks\.(encode|parts|evaluation|prep|batches)( .*)?": "measures for minutes",
     r".venv/bin/python -m benchmarks\.(published|families)( .*)?": "measures for minutes",
     r".venv/bin/python -m benchmarks\.(debian_corpus|gpu_study) .*": "unpacks Debian packages, or reads them",
     r".venv/bin/python -m training\.replay .*": "needs a run that failed, as in tests/faults",
