@@ -95,7 +95,7 @@ def _text(chars: np.ndarray, groups: np.ndarray | None) -> list[str]:
 
 
 def _contamination(comparison: Comparison) -> list[str]:
-    """Test or validation documents, or those of further texts, that also stand in the training text."""
+    """Test or validation documents, or those of further texts, that also occur in the training text."""
     corpus, lines = comparison.folder / "corpus", []
     if found := known_contamination(corpus):
         lines += in_words(found)

@@ -72,7 +72,7 @@ class CorpusConfig(Source):
     """with source: mixture, the sources to mix, each under the name of its domain. Documents are drawn at
     random so that each source has its share of the characters, and as many as there are for these shares"""
     deduplicate: bool = False
-    """remove training documents that also stand in the test or validation text, exactly or nearly (default:
+    """remove training documents that also occur in the test or validation text, exactly or nearly (default:
     only count them)"""
     val_fraction: float = 0.05
     """share of the documents for validation, unless the source has a validation split"""

@@ -1,8 +1,10 @@
-"""Held-out documents that also stand in the training text: `python -m data_prep.contamination --help`."""
+"""Held-out documents that also occur in the training text: `python -m data_prep.contamination --help`."""
 
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from tqdm import tqdm
 
 from common.cli import run_command
 from common.files import read_json, write_json
@@ -32,10 +34,10 @@ def known_contamination(folder: Path, training: Path | None = None) -> dict | No
 def measure_contamination(
     corpus: Corpus, training: Corpus | None = None, processes: int | None = None
 ) -> dict:
-    """Count the held-out documents of a corpus that also stand in its training text, or in that of another.
+    """Count the held-out documents of a corpus that also occur in its training text, or in that of another.
 
     For val and test: `documents`, `exactly`, `nearly` (and not exactly), and `share`, that of both kinds in
-    the characters. For train: `documents`, the number of those that also stand in the held-out text. The
+    the characters. For train: `documents`, the number of those that also occur in the held-out text. The
     result is kept in `contamination.json` in the folder of the corpus.
     """
     training = training or corpus
@@ -44,7 +46,9 @@ def measure_contamination(
     chars = {split: [len(text) for text in corpus.texts(split)] for split in HELD_OUT}
     held_out = HeldOut(text for split in HELD_OUT for text in corpus.texts(split))
     find = partial(find_in_file, held_out)
-    found = list(in_processes(find, training.files("train"), processes or usable_cores()))
+    files = training.files("train")
+    searched = in_processes(find, files, processes or usable_cores())
+    found = list(tqdm(searched, "held-out text", len(files), unit=" files", leave=False, disable=None))
     exactly = set().union(*(equal for _, equal, _ in found))
     nearly = set().union(*(similar for _, _, similar in found)) - exactly
     result: dict = {
@@ -67,17 +71,20 @@ def measure_contamination(
 
 
 def in_words(found: dict, text: str | None = None) -> list[str]:
-    """A sentence for each held-out split with documents that also stand in the training text.
+    """A sentence for each held-out split with documents that also occur in the training text.
 
     `text` is the name of a further test text, whose documents cannot be removed from the training text.
     """
     lines = []
-    for split, name in (("test", f"{text or 'test'} documents"), ("val", "validation documents")):
+    for split, name in (
+        ("test", f"documents of {text}" if text else "test documents"),
+        ("val", "validation documents"),
+    ):
         counts = found[split]
         if count := counts["exactly"] + counts["nearly"]:
             line = (
                 f"{count:,} of {counts['documents']:,} {name}, with {counts['share']:.1%} of the characters, "
-                f"also stand in the training text: {counts['exactly']:,} exactly and {counts['nearly']:,} "
+                f"also occur in the training text: {counts['exactly']:,} exactly and {counts['nearly']:,} "
                 "nearly."
             )
             remedy = " With corpus.deduplicate: true they are removed from the training text."
@@ -87,7 +94,7 @@ def in_words(found: dict, text: str | None = None) -> list[str]:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Count held-out documents that also stand in the training text."""
+    """Count held-out documents that also occur in the training text."""
 
     corpus: Path
     """folder of the corpus, such as out/shakespeare/corpus"""
@@ -96,8 +103,8 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Print the counts."""
     lines = in_words(measure_contamination(Corpus(arguments.corpus)))
-    print("\n".join(lines) or "No held-out document also stands in the training text.")
+    print("\n".join(lines) or "No held-out document also occurs in the training text.")
 
 
 if __name__ == "__main__":
-    run_command(main, Arguments, "Count held-out documents that also stand in the training text.")
+    run_command(main, Arguments, "Count held-out documents that also occur in the training text.")

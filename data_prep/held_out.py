@@ -1,4 +1,4 @@
-"""An index of held-out documents, which finds those that stand in a text, exactly or nearly.
+"""An index of held-out documents, which finds those that occur in a text, exactly or nearly.
 
 Nearly: the Jaccard similarity of the 5-word shingles of the two texts is at least 0.8, as estimated by
 MinHash (Broder 1997). Case, punctuation and white space are not compared. A held-out document that is a small
@@ -48,7 +48,7 @@ def signature(found: np.ndarray) -> datasketch.MinHash:
 
 
 class HeldOut:
-    """An index of held-out documents: which of them stand in a text."""
+    """An index of held-out documents: which of them occur in a text."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.exactly: dict[bytes, list[int]] = {}
@@ -93,7 +93,7 @@ def _digest(text: str) -> bytes:
 
 def find_in_file(held_out: HeldOut, path: Path) -> tuple[np.ndarray, set[int], set[int]]:
     """The training documents of a Parquet file that are held out: 1-d bool; and the numbers of the held-out
-    documents that stand there exactly, and nearly."""
+    documents that occur there exactly, and nearly."""
     rows, exactly, nearly = [], set[int](), set[int]()
     for text in read_texts(path):
         equal, similar = held_out.find(text)

@@ -18,7 +18,7 @@ from .inputs import LeftOut
 from .parts import HELD_OUT, SPLITS, read_documents, read_texts, write_part
 from .processes import in_processes
 
-HELD_OUT_TOO = "training documents that also stand in the held-out text"
+HELD_OUT_TOO = "training documents that also occur in the held-out text"
 BEYOND_SHARE = "documents beyond their share of the mixture"
 BUCKETS = 1 << 16  # into which the draws of documents are divided
 CLOSE = 0.01  # largest relative error of a source's share of the training text
@@ -47,7 +47,7 @@ def files_of(folder: Path, part: dict, split: str) -> list[Path]:
 
 
 def _held_out(parts: Parts, processes: int) -> Iterator[tuple[Path, np.ndarray]]:
-    """For each file of training documents, which of them also stand in the held-out text: 1-d bool."""
+    """For each file of training documents, which of them also occur in the held-out text: 1-d bool."""
     known = HeldOut(
         text
         for split in HELD_OUT

@@ -23,6 +23,8 @@ from tests.test_compare import BIGRAM, SILENT, compare, comparison_of, snapshot
 from tokenizers import load_tokenizer
 from training.run import open_run
 
+pytestmark = pytest.mark.extended
+
 RUNS = ("char/bigram/seed0", "bpe-300/bigram/seed0")
 
 
@@ -258,7 +260,6 @@ class Latin:
 """
 
 
-@pytest.mark.extended
 def test_a_tokenizer_that_loses_text_of_one_text_is_not_ranked_on_it(copied, tmp_path):
     (tmp_path / "latin.py").write_text(LATIN)
     rows = [{"text": f"Café number {i} of the old harbour town. " * 4} for i in range(200)]

@@ -190,12 +190,12 @@ def skipped_runs(runs: list[dict]) -> str:
 
 
 def _contamination(results: dict) -> str:
-    """The number of test documents that also stand in the training text."""
+    """The number of test documents that also occur in the training text."""
     if not (found := results["contamination"]):
         return ""
     counts = found["test"]
     return (
-        f" Of the test documents, {counts['exactly']:,} also stand in the training text exactly and "
+        f" Of the test documents, {counts['exactly']:,} also occur in the training text exactly and "
         f"{counts['nearly']:,} nearly (estimated Jaccard similarity of their 5-word shingles at least 0.8)."
     )
 

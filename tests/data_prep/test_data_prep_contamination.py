@@ -1,4 +1,4 @@
-"""Held-out documents that also stand in the training text."""
+"""Held-out documents that also occur in the training text."""
 
 import json
 import random
@@ -84,7 +84,7 @@ def test_a_repetitive_text_is_similar_to_itself_alone() -> None:
 
 
 def write(path: Path, copies: int, near: int, others: int = 300) -> CorpusConfig:
-    """A corpus whose first test documents also stand in train, exactly or nearly."""
+    """A corpus whose first test documents also occur in train, exactly or nearly."""
     rows = []
     for number in range(others):
         text, group = words(number), "test" if number % 3 == 0 else "val" if number % 3 == 1 else "train"
@@ -159,6 +159,6 @@ def test_a_further_text_is_compared_with_the_training_text_of_another_corpus(tmp
     found = measure_contamination(poems, corpus)
     assert found["test"]["exactly"] == 3 and found["train"] == {"documents": 3}
     (line,) = in_words(found, "poems")
-    assert line.startswith("3 of 5 poems documents") and "deduplicate" not in line
+    assert line.startswith("3 of 5 documents of poems, with ") and "deduplicate" not in line
     assert known_contamination(poems.folder, corpus.folder) == found
     assert known_contamination(poems.folder) is None

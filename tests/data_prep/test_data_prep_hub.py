@@ -17,6 +17,8 @@ import pytest
 from .hub_server import TOKEN, HubServer
 
 ODD_TEXT = " \r\n\tcafé e\u0301 😀\u2028\x85\rend\n"
+pytestmark = pytest.mark.extended
+
 NAME = "someone/stories"
 SCRIPT = """
 import json, os, pickle, sys
